@@ -1,0 +1,74 @@
+"""How many pixels and which: images -> mask -> condition (3.1 to 3.3).
+
+Shapes: N images, C channels, side H (= W). A condition is N x (C+1) x H x H: the masked image and the mask.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mtvae.config import Conditioning
+
+FIXED_SHARE = 0.05  # the share of pixels that a fixed count reveals, before it is made a square number
+
+
+def fixed_count(side: int) -> int:
+    """n = g^2 with g = round(sqrt(floor(0.05 H^2))): 9, 36, 49, 196 pixels at sides 16, 28, 32, 64."""
+    return round(math.sqrt(math.floor(FIXED_SHARE * side * side))) ** 2
+
+
+def power_law_counts(n: int, pixels: int, exponent: float, generator: torch.Generator) -> Tensor:
+    """n counts of revealed pixels: floor((1 - X) pixels), X with density a x^(a-1) on [0, 1] (2.5.2).
+
+    X is drawn by inverting its distribution function x^a. In float64: at a = 60 most X lie so near 1 that float32
+    would lose the difference. Returns int64 of shape (n,), on the generator's device.
+    """
+    u = torch.rand(n, generator=generator, device=generator.device, dtype=torch.float64)
+    return ((1 - u ** (1 / exponent)) * pixels).floor().long()
+
+
+class ConditionSampler:
+    """Draws the condition of a batch as one tensor operation on the images' device."""
+
+    def __init__(self, config: Conditioning, side: int):
+        self.sampler = config.sampler
+        self.exponent = config.exponent
+        self.side = side
+        self.count = fixed_count(side)  # where no exponent makes it variable
+
+    def describe(self) -> str:
+        """What this object will draw, from its own state (so that a setting lost on the way here is seen)."""
+        how_many = f"{self.count} pixels" if self.exponent is None else f"power law {self.exponent:g}"
+        return f"{self.sampler}, {how_many} of {self.side}x{self.side}"
+
+    def counts(self, n: int, generator: torch.Generator) -> Tensor:
+        """Pixels to reveal in each of n images, (n,) int64."""
+        if self.exponent is not None:
+            return power_law_counts(n, self.side**2, self.exponent, generator)
+        return torch.full((n,), self.count, device=generator.device)
+
+    def positions(self, n: int, generator: torch.Generator) -> Tensor:
+        """Flat pixel positions in the order in which they are revealed, (n, at least the largest count)."""
+        # A uniformly random permutation: every set of the first k positions is equally likely, none repeats.
+        return torch.rand(n, self.side**2, generator=generator, device=generator.device).argsort(1)
+
+    def mask(self, n: int, generator: torch.Generator) -> Tensor:
+        """Masks of n images, (n, 1, H, H) float, 1 where a pixel is revealed."""
+        counts, positions = self.counts(n, generator), self.positions(n, generator)
+        revealed = torch.arange(positions.shape[1], device=positions.device) < counts[:, None]
+        # scatter_add, not scatter: a position drawn twice must stay revealed if any of its draws counts.
+        hits = torch.zeros(n, self.side**2, dtype=torch.int32, device=positions.device)
+        hits.scatter_add_(1, positions, revealed.int())
+        return (hits > 0).float().view(n, 1, self.side, self.side)
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Condition of `images` (N,C,H,H): (N,C+1,H,H). All channels of a position are revealed together."""
+        mask = self.mask(len(images), generator)
+        return torch.cat([images * mask, mask], 1)
+
+
+def zero_condition(images: Tensor) -> Tensor:
+    """The condition that reveals nothing: image and mask channels all zero, (N,C+1,H,H)."""
+    n, channels, height, width = images.shape
+    return images.new_zeros(n, channels + 1, height, width)

@@ -1,0 +1,111 @@
+"""The dry run and the status as text: what a sweep is, what is done, and what the rest costs."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from mtvae.cost import cost, training_bytes
+from sweeps.data import DATASETS, image_count
+from sweeps.grid import shared_and_own
+from sweeps.ledger import Ledger
+from sweeps.plan import Plan, Unit, long_name, seconds_left
+from sweeps.settings import Settings
+
+PROCESS_BYTES = 400 * 2**20  # of a worker that has imported torch (measured: 377 MiB, on CPU)
+UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
+MAX_ROWS = 60
+
+
+def size(n_bytes: float) -> str:
+    """Bytes in a reader's unit."""
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def worker_bytes(settings: Settings) -> int:
+    """Memory of a worker that trains this configuration, about."""
+    architecture = settings.architecture
+    images = image_count(settings.data) * architecture.channels * architecture.side**2
+    return PROCESS_BYTES + images + training_bytes(architecture, settings.training.batch_size)
+
+
+def value_text(value: object) -> str:
+    """A setting's value as a grid file would have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
+    """Rows, units, done, missing, images to train, memory and disk, and hours as far as they were measured."""
+    rows = plan.grid.rows
+    shared, own = shared_and_own(rows)
+    missing = plan.missing(retry)
+    lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
+    lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
+    lines += ["", f"{len(rows)} configurations" + (f" ({plan.grid.merged} repeats merged)" if plan.grid.merged else "")]
+    for row, values, units in list(zip(rows, own, plan.rows, strict=True))[:MAX_ROWS]:
+        differs = ", ".join(f"{path} {value_text(value)}" for path, value in values.items() if _is_told(path, values))
+        done = sum(unit.id in plan.done for unit in units)
+        parameters = cost(row.architecture).parameters
+        lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters:>11,} parameters  {differs}")
+    if len(rows) > MAX_ROWS:
+        lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
+    failed = len(plan.still_failed)
+    lines += [
+        "",
+        f"{len(plan.units)} units: {plan.count(plan.done)} done, {failed} failed"
+        f"{' (--retry trains them again)' if failed and not retry else ''}, {len(missing)} to train",
+        f"{sum(unit.images_to_train for unit in missing):,} images to train (images x epochs)",
+        f"memory: about {size(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
+        f"disk: about {size(sum(map(_unit_bytes, missing)))} more",
+        _hours(missing, ledger, workers),
+    ]
+    return "\n".join(lines + _data_notes(rows))
+
+
+def _is_told(path: str, values: dict[str, object]) -> bool:
+    """Whether a row's own setting is worth a word: sizes follow from family and configuration."""
+    return not path.startswith("model.") or ("configuration" not in values and "family" not in values)
+
+
+def _unit_bytes(unit: Unit) -> int:
+    return UNIT_FILE_BYTES + EPOCH_BYTES * unit.settings.training.epochs
+
+
+def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:
+    measured: dict[str, list[float]] = defaultdict(list)
+    for row in ledger.read("units", ["key", "fold", "seconds"])[0]:
+        measured[row["key"]].append(row["seconds"])
+    seconds, unknown = seconds_left(missing, measured)
+    if not missing:
+        return "hours: nothing to train"
+    if unknown == len(missing):
+        return "hours unknown: no unit of these configurations is measured yet"
+    rest = f"; hours unknown for {unknown} units, whose configurations are not measured yet" if unknown else ""
+    return f"hours: {seconds / workers / 3600:.2f} for {len(missing) - unknown} units on {workers} workers{rest}"
+
+
+def _data_notes(rows: Sequence[Settings]) -> list[str]:
+    names = dict.fromkeys(row.data.dataset for row in rows)
+    shapes = [
+        f"{name} ({DATASETS[name].images:,} of {DATASETS[name].channels}x{DATASETS[name].side}x{DATASETS[name].side})"
+        for name in names
+    ]
+    return [f"data: {', '.join(shapes)}"]
+
+
+def status(plan: Plan) -> str:
+    """A line per configuration: how many of its units are done, failed, missing."""
+    lines = [f"sweep {plan.grid.name}: {plan.count(plan.done)} of {len(plan.units)} units done"]
+    failed = {unit.id for unit in plan.still_failed}
+    for units in plan.rows:
+        done = sum(unit.id in plan.done for unit in units)
+        failures = sum(unit.id in failed for unit in units)
+        note = f", {failures} failed" if failures else ""
+        lines.append(f"  {units[0].key}  {done}/{len(units)} done{note}  {long_name(units[0].settings)}")
+    return "\n".join(lines)

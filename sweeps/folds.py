@@ -1,0 +1,77 @@
+"""The folds and, inside each fold's training part, the images that pick the epoch."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mtvae.config import Section
+from sweeps import seeds
+
+Indices = NDArray[np.int64]
+
+
+class Folds(Section):
+    """How the images are split (3.4.3)."""
+
+    n_splits: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="folds of scikit-learn's KFold")
+    shuffle: bool = Field(True, description="seeded random folds; false: contiguous ones")
+    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | Literal["fold"] = Field(
+        0.1,
+        description="images that pick the epoch: a share or a number of the fold's training part, or `fold`: the "
+        "tabulated fold itself (the thesis's reading, optimistic)",
+    )
+
+
+class FoldSizes(NamedTuple):
+    """Numbers of images: trained on, picking the epoch, tabulated."""
+
+    train: int
+    selection: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into the images, each ascending: trained on, picking the epoch, tabulated."""
+
+    train: Indices
+    selection: Indices
+    test: Indices
+
+    @property
+    def hash(self) -> str:
+        """Of all three parts: two units with one hash saw the same split."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.selection, self.test):
+            digest.update(len(part).to_bytes(8, "little") + part.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def fold_sizes(n: int, folds: Folds, fold: int) -> FoldSizes:
+    """The sizes of `split`'s parts, by arithmetic (for a plan: needs no scikit-learn)."""
+    test = n // folds.n_splits + (fold < n % folds.n_splits)  # as KFold: the first folds take the remainder
+    rest = n - test
+    if folds.selection == "fold":
+        return FoldSizes(rest, test, test)
+    selection = round(folds.selection * rest) if isinstance(folds.selection, float) else folds.selection
+    return FoldSizes(rest - selection, selection, test)
+
+
+def split(n: int, folds: Folds, seed: int, fold: int) -> Split:
+    """Fold number `fold` (from 0) of `n` images. The folds depend on the sweep's seed, and on nothing else."""
+    from sklearn.model_selection import KFold
+
+    named = seeds.of_fold(seed, fold)
+    random_state = named["fold"] % 2**32 if folds.shuffle else None
+    kfold = KFold(folds.n_splits, shuffle=folds.shuffle, random_state=random_state)
+    rest, test = list(kfold.split(np.empty(n)))[fold]
+    rest, test = np.sort(rest), np.sort(test)
+    if folds.selection == "fold":
+        return Split(rest, test, test)
+    order = np.random.default_rng(named["selection"]).permutation(len(rest))
+    n_selection = fold_sizes(n, folds, fold).selection
+    return Split(np.sort(rest[order[n_selection:]]), np.sort(rest[order[:n_selection]]), test)

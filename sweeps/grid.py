@@ -1,0 +1,265 @@
+"""One YAML file -> the configurations of a sweep, or every problem in it at once, each with its line."""
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+
+from sweeps import yamlfile
+from sweeps.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_ROWS = 100_000
+
+
+class GridError(ValueError):
+    """A grid that cannot be used. `problems` are whole lines, ready to be shown."""
+
+    def __init__(self, problems: Sequence[str]):
+        super().__init__("\n".join(problems))
+        self.problems = list(dict.fromkeys(problems))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sweep's name and its configurations, each once, in the file's order. `merged`: repeats that were left out."""
+
+    name: str
+    rows: tuple[Settings, ...]
+    merged: int = 0
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that somebody wrote, and where."""
+
+    value: Value
+    where: str
+
+
+@dataclass
+class Reader:
+    """Collects problems while a document is taken apart."""
+
+    source: str
+    document: yamlfile.Document
+    problems: list[str] = field(default_factory=list)
+
+    def where(self, path: yamlfile.Path) -> str:
+        while path not in self.document.lines:
+            path = path[:-1]
+        return f"{self.source}, line {self.document.lines[path]}"
+
+    def problem(self, where: str, message: str) -> None:
+        self.problems.append(f"{where}: {message}")
+
+    def settings(self, mapping: dict[str, Any], path: yamlfile.Path, several: bool) -> dict[str, list[Given]]:
+        """The values given for each setting in a mapping: one each, or (`several`) any number to choose from."""
+        given: dict[str, list[Given]] = {}
+        for key, value in mapping.items():
+            where = self.where((*path, key))
+            if key in SECTIONS and isinstance(value, dict):
+                inner = {f"{key}.{leaf}": item for leaf, item in value.items()}
+                for leaf in value:
+                    self.document.lines[(*path, f"{key}.{leaf}")] = self.document.lines[(*path, key, leaf)]
+                entries = self.settings(inner, path, several)
+            elif key in SECTIONS:
+                self.problem(where, f"{key} is a group of settings ({', '.join(_leaves_of(key))}), not a value")
+                continue
+            elif key not in LEAVES:
+                self.problem(where, f"{key} is not a setting{_nearest(key, _words(key))}")
+                continue
+            else:
+                entries = {key: self.choices(key, value, where, several)}
+            for name in entries.keys() & given.keys():
+                self.problem(where, f"{name} is set twice")
+            given |= entries
+        return given
+
+    def choices(self, path: str, value: Any, where: str, several: bool) -> list[Given]:
+        """The valid values among those written for one setting."""
+        choices = [value]
+        if several and isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value)):
+            choices = list(value)
+            if not choices:
+                self.problem(where, f"{path} is an empty list: nothing to run")
+        valid = []
+        for choice in choices:
+            try:
+                valid.append(Given(adapter(path).validate_python(choice), where))
+            except ValidationError as error:
+                self.problem(where, _explain(path, choice, error))
+        return valid
+
+
+def _leaves_of(section: str) -> list[str]:
+    return [path.partition(".")[2] for path in LEAVES if path.startswith(f"{section}.")]
+
+
+def _words(key: str) -> list[str]:
+    """What may be written where `key` stands: a setting of its section, or any setting or section."""
+    section, dot, _ = key.partition(".")
+    if dot and section in SECTIONS:
+        return [path for path in LEAVES if path.startswith(f"{section}.")]
+    leaves = {path.partition(".")[2]: path for path in LEAVES if "." in path}
+    return [leaves[key]] if key in leaves else [*LEAVES, *SECTIONS, "name", "grid"]
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    words = list(words)
+    if len(words) == 1:
+        return f"; did you mean {words[0]}?"
+    matches = difflib.get_close_matches(word, words, 1, 0.5)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def _takes_tuple(path: str) -> bool:
+    return any(get_origin(option) is tuple for option in options(LEAVES[path].annotation))
+
+
+def _is_flat(value: tuple[Any, ...]) -> bool:
+    return not any(isinstance(item, tuple) for item in value)
+
+
+def _explain(path: str, value: Any, error: ValidationError) -> str:
+    """One line: what was written, what may be written, and the nearest valid word."""
+    words = [
+        w for option in options(LEAVES[path].annotation) if get_origin(option) is Literal for w in get_args(option)
+    ]
+    wanted = [_english(e["msg"]) for e in error.errors() if e["type"] not in ("literal_error", "none_required")]
+    if words:
+        wanted.append(("one of " if len(words) > 1 else "") + ", ".join(map(str, words)))
+    hint = _nearest(value, map(str, words)) if isinstance(value, str) and len(words) > 1 else ""
+    shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+    return f"{path} is {shown}; it must be {' or '.join(dict.fromkeys(wanted))}{hint}"
+
+
+def _english(message: str) -> str:
+    return message.removeprefix("Input should be ").replace("a valid ", "a ").replace("a integer", "an integer")
+
+
+def find(grid: str) -> Path:
+    """The file of a grid: a path, a file in the current folder, or a grid shipped with this package, in that order.
+
+    Raises:
+        GridError: none of them exists.
+    """
+    path = Path(grid).expanduser()
+    if path.exists():
+        return path
+    shipped = Path(str(resources.files("sweeps") / "grids"))
+    if path.name == grid and (shipped / grid).is_file():
+        return shipped / grid
+    names = sorted(file.name for file in shipped.glob("*.yaml"))
+    raise GridError([f"{grid}: no such file, and no shipped grid of that name ({', '.join(names)})"])
+
+
+def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
+    """Reads a grid file and applies `key.path=value` overrides, which win over the file everywhere.
+
+    Raises:
+        GridError: with every problem found.
+    """
+    path = find(grid)
+    try:
+        document = yamlfile.read(path)
+    except yamlfile.Unreadable as error:
+        line = f", line {error.line}" if error.line else ""
+        raise GridError([f"{path}{line}: {error}"]) from None
+    return read(document, str(path), overrides)
+
+
+def read(document: yamlfile.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
+    """As `load`, for a parsed document called `source` in messages."""
+    reader = Reader(source, document)
+    reader.problems += [f"{source}, line {line}: {message}" for line, message in document.problems]
+    top = document.value
+    if not isinstance(top, dict):
+        raise GridError([*reader.problems, f"{source}: must be settings with a name and a grid, not {type_name(top)}"])
+    replaced, name = _overrides(overrides, reader, top.get("name"))
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        where = reader.where(("name",))
+        rule = "letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
+        reader.problem(where, f"name is {name!r}; it must be {rule}" if "name" in top else f"name is missing ({rule})")
+    shared = reader.settings({k: v for k, v in top.items() if k not in ("name", "grid")}, (), several=False)
+    rows = _rows(reader, top, shared, replaced)
+    if reader.problems:
+        raise GridError(reader.problems)
+    unique = dict.fromkeys(rows)
+    return Grid(name, tuple(unique), merged=len(rows) - len(unique))
+
+
+def type_name(value: Any) -> str:
+    """A value's kind in a reader's words."""
+    names = {type(None): "nothing", tuple: "a list", dict: "a mapping", str: "text", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
+def _overrides(overrides: Sequence[str], reader: Reader, name: Any) -> tuple[dict[str, Given], Any]:
+    """The values of `--set`, by path, and the sweep's name."""
+    replaced: dict[str, Given] = {}
+    for override in overrides:
+        where = f"--set {override}"
+        path, equals, text = override.partition("=")
+        try:
+            value = yamlfile.parse(text).value if equals else None
+        except yamlfile.Unreadable as error:
+            reader.problem(where, str(error))
+            continue
+        if not equals:
+            reader.problem(where, "must be key.path=value")
+        elif path == "name":
+            name = value
+        elif path not in LEAVES:
+            reader.problem(where, f"{path} is not a setting{_nearest(path, _words(path))}")
+        elif choices := reader.choices(path, value, where, several=False):
+            replaced[path] = choices[0]
+    return replaced, name
+
+
+def _rows(
+    reader: Reader, top: dict[str, Any], shared: dict[str, list[Given]], replaced: dict[str, Given]
+) -> list[Settings]:
+    """The product of every block's lists, block after block; later keys of a block vary fastest."""
+    blocks = top.get("grid")
+    where = reader.where(("grid",))
+    if not isinstance(blocks, tuple) or not blocks:
+        reader.problem(where, "grid is missing or empty: it must be a list of blocks, each a mapping of settings")
+        return []
+    base = {path: given[0] for path, given in shared.items() if given} | replaced
+    rows: list[Settings] = []
+    for i, block in enumerate(blocks):
+        if not isinstance(block, dict):
+            reader.problem(reader.where(("grid", i)), f"a block must be a mapping of settings, not {type_name(block)}")
+            continue
+        given = reader.settings(block, ("grid", i), several=True)
+        lists = {path: choices for path, choices in given.items() if path not in replaced and choices}
+        for combination in itertools.product(*lists.values()):
+            own = dict(zip(lists, combination, strict=True))
+            row = base | own
+            try:
+                asked = frozenset(own) | frozenset(replaced if len(blocks) == 1 else ())
+                rows.append(resolve({path: item.value for path, item in row.items()}, asked))
+            except Impossible as error:
+                for path, why in error.problems:
+                    at = row[path].where if path in row else reader.where(("grid", i))
+                    shown = f"{path} {row[path].value}" if path in row else path
+                    reader.problem(at, f"{shown}: {why}")
+            if len(rows) > MAX_ROWS:
+                reader.problem(where, f"more than {MAX_ROWS:,} rows")
+                return rows
+    return rows
+
+
+def shared_and_own(rows: Sequence[Settings]) -> tuple[dict[str, Value], list[dict[str, Value]]]:
+    """Settings that all rows have in common, and for each row what is its own, without what does not apply."""
+    flats = [flatten(row) for row in rows]
+    common = {path: value for path, value in flats[0].items() if all(flat[path] == value for flat in flats)}
+    own = [{p: v for p, v in flat.items() if p not in common and v is not None} for flat in flats]
+    return {path: value for path, value in common.items() if value is not None}, own

@@ -1,0 +1,108 @@
+"""What is seen while a sweep runs: one live table on a terminal, plain lines elsewhere. Lives in the driver only."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from sweeps.plan import Plan, Unit, long_name
+
+MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a reader's unit."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+class Progress:
+    """Hears of every unit's start, epochs and end, in one process and thread, and shows them while it is entered."""
+
+    def __init__(self, plan: Plan, missing: Sequence[Unit], terminal: bool | None = None):
+        self.plan, self.total = plan, len(missing)
+        self.images_left = sum(unit.images_to_train for unit in missing)
+        self.done = {unit.id for unit in plan.units} & plan.done
+        self.failed: set[tuple[str, int]] = set()
+        self.running: dict[tuple[str, int], tuple[Unit, int]] = {}  # the images trained so far
+        self.finished_units = self.images = 0
+        self.started_at = time.monotonic()
+        self.terminal = sys.stdout.isatty() if terminal is None else terminal
+        self.live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self.terminal:
+            self.live = Live(get_renderable=self.render, refresh_per_second=2, console=Console(), transient=False)
+            self.live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def started(self, unit: Unit) -> None:
+        if not self.images and not self.running:
+            self.started_at = time.monotonic()  # Ray's own start is not a unit's time
+        self.running[unit.id] = (unit, 0)
+
+    def trained(self, unit: Unit, images: int) -> None:
+        """`images`: that this unit has trained since it started."""
+        self.images += images - self.running.get(unit.id, (unit, 0))[1]
+        self.running[unit.id] = (unit, images)
+
+    def finished(self, unit: Unit, outcome: str) -> None:
+        """`outcome`: as `trial.run_unit` says it."""
+        self.running.pop(unit.id, None)
+        self.finished_units += 1
+        self.images_left -= unit.images_to_train
+        (self.failed if outcome == "failed" else self.done).add(unit.id)
+        if not self.terminal:
+            left = f", about {self.time_left()} left" if self.images and self.finished_units < self.total else ""
+            print(f"[{self.finished_units}/{self.total}] {outcome}: {unit}{left}", flush=True)
+
+    def time_left(self) -> str:
+        """By the images per second since the start; "?" before the first epoch."""
+        under_way = sum(images for _, images in self.running.values())
+        if not self.images:
+            return "?"
+        return duration((self.images_left - under_way) * (time.monotonic() - self.started_at) / self.images)
+
+    def render(self) -> Table:
+        """The live table: a line per configuration, a mark per fold."""
+        speed = self.images / max(time.monotonic() - self.started_at, 1e-9)
+        title = (
+            f"{self.plan.grid.name}: {len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} "
+            f"running, {len(self.failed)} failed; {speed:,.0f} images/s, about {self.time_left()} left"
+        )
+        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table.add_column("configuration", overflow="fold")
+        table.add_column("folds", no_wrap=True)
+        table.add_column("running")
+        rows = [row for row in self.plan.rows if any(unit.id in self.running for unit in row)]
+        for row in self.plan.rows if len(self.plan.rows) <= MAX_ROWS else rows[:MAX_ROWS]:
+            marks = "".join(self.mark(unit) for unit in row)
+            table.add_row(escape(long_name(row[0].settings)), marks, ", ".join(filter(None, map(self.share, row))))
+        return table
+
+    def mark(self, unit: Unit) -> str:
+        """done, failed, running, waiting: told apart without colour too."""
+        if unit.id in self.done:
+            return "[green]●[/]"
+        if unit.id in self.failed or unit.id in self.plan.failed:
+            return "[red]x[/]"
+        return "[yellow]◐[/]" if unit.id in self.running else "[dim]○[/]"
+
+    def share(self, unit: Unit) -> str:
+        """How far a running unit is."""
+        if unit.id not in self.running:
+            return ""
+        return f"fold {unit.fold} {self.running[unit.id][1] / unit.images_to_train:.0%}"

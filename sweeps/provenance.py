@@ -1,0 +1,39 @@
+"""What code and which packages made a result."""
+
+import json
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "scikit-learn", "torchvision", "pyarrow", "ray")
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def provenance() -> dict[str, Any]:
+    """The columns `git_commit`, `git_dirty` (null outside a checkout of this code) and `versions`."""
+    package = Path(__file__).parent
+    # An installed copy may lie inside somebody else's repository (a venv there): only a tracked file counts.
+    ours = _git("ls-files", "--error-unmatch", str(package / "provenance.py")) is not None
+    status = _git("status", "--porcelain", "--untracked-files=no") if ours else None
+    versions = {package: version for package in PACKAGES if (version := _version(package))}
+    return {
+        "git_commit": _git("rev-parse", "HEAD") if ours else None,
+        "git_dirty": None if status is None else bool(status),
+        "versions": json.dumps(versions),
+    }

@@ -1,0 +1,151 @@
+"""`python -m sweeps.run GRID`: plan, run or look at a sweep. The same command again continues it.
+
+Exit codes: 0 every unit is done, 1 some failed, 2 bad input, 75 stopped before complete.
+"""
+
+import os
+import shlex
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from sweeps import describe, grid
+from sweeps.data import DataError, check_files
+from sweeps.ledger import Ledger, open_ledger
+from sweeps.plan import PlacementError, Plan
+from sweeps.progress import Progress
+from sweeps.storage import StorageError
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+
+
+def complain(*lines: str) -> int:
+    """Says what is wrong with the input."""
+    for line in lines:
+        print(line, file=sys.stderr)
+    return BAD_INPUT
+
+
+def look(ledger: Ledger, sweep: grid.Grid) -> Plan:
+    """The plan as the ledger stands now."""
+    return Plan(sweep, ledger.units(), ledger.units("failed"))
+
+
+def train(ledger: Ledger, sweep: grid.Grid, retry: bool, workers: int, inline: bool, address: str | None) -> None:
+    """Trains what is missing. Returns when it ended, for whatever reason short of bad input."""
+    from sweeps.provenance import provenance
+
+    for data in {row.data for row in sweep.rows}:
+        check_files(data)
+    for name, why in ledger.set_aside_damaged():
+        print(f"{ledger.storage.path('units/' + name)}: damaged ({why}); kept as {name}.damaged, trained again")
+    for folder in ("units", "failed", "logs", ""):
+        ledger.storage.sweep_temporary(folder)
+    plan = look(ledger, sweep)
+    missing = plan.missing(retry)
+    ledger.write_grid(sweep)
+    if not missing:
+        return
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    with Progress(plan, missing) as progress:
+        if inline:
+            from sweeps.inline import run_units
+
+            run_units(missing, ledger, provenance(), progress)
+        else:
+            from sweeps import cluster
+
+            cluster.run_units(missing, ledger, provenance(), progress, workers, address)
+
+
+def main(
+    grid_file: Annotated[str, typer.Argument(metavar="GRID", help="a grid file, or the name of a shipped one")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="change a setting, everywhere")
+    ] = None,
+    results: Annotated[str, typer.Option(metavar="DIR", help="folder of all results")] = "results",
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="units at a time [default: the CPU cores]")
+    ] = None,
+    inline: Annotated[bool, typer.Option("--inline", help="in this process, one after another, without Ray")] = False,
+    address: Annotated[
+        str | None, typer.Option(metavar="A", help="a running Ray cluster (auto, HOST:PORT); default: a local one")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and what it costs")] = False,
+    status: Annotated[bool, typer.Option("--status", help="say how far each row is")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="train failed units again")] = False,
+) -> None:
+    """Trains every configuration of a grid on every fold, and prints the table.
+
+    The same command again trains only what is not done. Exit codes: 0 every unit is done, 1 some failed, 2 bad input,
+    75 stopped before complete.
+    """
+    raise typer.Exit(command(grid_file, overrides or [], results, workers, inline, address, dry_run, status, retry))
+
+
+def command(
+    grid_file: str,
+    overrides: list[str],
+    results: str,
+    workers: int | None,
+    inline: bool,
+    address: str | None,
+    dry_run: bool,
+    status: bool,
+    retry: bool,
+) -> int:
+    """`main`, with the exit code as its value."""
+    try:
+        sweep = grid.load(grid_file, overrides)
+        ledger = open_ledger(results, sweep.name)
+        workers = 1 if inline else workers or len(os.sched_getaffinity(0))
+        if dry_run:
+            print(describe.dry_run(look(ledger, sweep), ledger, workers, retry))
+            return DONE
+        if not status:
+            _train_until_stopped(ledger, sweep, retry, workers, inline, address)
+        plan = look(ledger, sweep)
+        if status:
+            print(describe.status(plan))
+        elif plan.done:
+            from sweeps.report import report
+
+            print(report(results, sweep.name))
+    except grid.GridError as error:
+        return complain(*error.problems)
+    except (DataError, PlacementError, StorageError) as error:
+        return complain(str(error))
+    return conclude(plan, ledger)
+
+
+def _train_until_stopped(
+    ledger: Ledger, sweep: grid.Grid, retry: bool, workers: int, inline: bool, address: str | None
+) -> None:
+    try:
+        train(ledger, sweep, retry, workers, inline, address)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+
+
+def conclude(plan: Plan, ledger: Ledger) -> int:
+    """Counts the units, says what is not done, and picks the exit code."""
+    failed, missing = plan.still_failed, plan.missing()
+    for unit in failed:
+        print(f"failed: {unit}: {ledger.log_path(unit)}", file=sys.stderr)
+    if missing:
+        print(
+            f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
+            f"the same command goes on: python -m sweeps.run {shlex.join(sys.argv[1:])}",
+            file=sys.stderr,
+        )
+        return STOPPED
+    if failed:
+        print(f"{len(failed)} of {len(plan.units)} units failed; --retry trains them again", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+if __name__ == "__main__":
+    typer.run(main)

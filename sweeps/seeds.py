@@ -1,0 +1,23 @@
+"""Named seeds: every random draw has its own, and none depends on worker, order or interruption."""
+
+import zlib
+
+from numpy.random import SeedSequence
+
+PER_FOLD = ("selection", "init", "batches", "sampler", "latent", "evaluation")
+"""Names whose seed differs between folds. `fold`, which splits the images, is one for all."""
+
+
+def derive(seed: int, name: str, fold: int | None = None) -> int:
+    """The seed of `name` in `fold` (None: the same in all folds), in [0, 2^63).
+
+    It does not depend on the configuration: in one fold all configurations see the same batches and the same draws, so
+    that their differences by fold are differences between the configurations.
+    """
+    spawn_key = (zlib.crc32(name.encode()), *(() if fold is None else (fold,)))
+    return int(SeedSequence(seed, spawn_key=spawn_key).generate_state(1, "uint64")[0] >> 1)
+
+
+def of_fold(seed: int, fold: int) -> dict[str, int]:
+    """All seeds of one fold, by name."""
+    return {"fold": derive(seed, "fold")} | {name: derive(seed, name, fold) for name in PER_FOLD}

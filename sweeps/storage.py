@@ -1,0 +1,125 @@
+"""Files of a results folder on any pyarrow filesystem, written whole or not at all."""
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pyarrow import fs
+
+TEMPORARY = ".tmp"
+
+
+class StorageError(OSError):
+    """A file of the results folder cannot be written; the message names it and says why."""
+
+
+class Storage:
+    """A folder of small files. Names are relative, with forward slashes.
+
+    On a local folder a file is written under a temporary name, synced and renamed; elsewhere it is one put from memory.
+    """
+
+    def __init__(self, root: str | Path, filesystem: fs.FileSystem | None = None):
+        """`root`: a path or a URI that pyarrow knows (s3://bucket/prefix), or a path inside `filesystem`."""
+        if filesystem is None:
+            if "://" in str(root):
+                filesystem, path = fs.FileSystem.from_uri(str(root))
+            else:
+                filesystem, path = fs.LocalFileSystem(), str(Path(root).expanduser().absolute())
+        else:
+            path = str(root)
+        self.filesystem, self.root = filesystem, path.rstrip("/")
+        self.local = isinstance(filesystem, fs.LocalFileSystem)
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else self.root
+
+    def folder(self, name: str) -> "Storage":
+        """A folder inside this one."""
+        return Storage(self.path(name), self.filesystem)
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, sorted; none where the folder is not there."""
+        found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.is_file)
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder, sorted."""
+        found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+
+    def exists(self, name: str) -> bool:
+        return bool(self.filesystem.get_file_info(self.path(name)).is_file)
+
+    def read(self, name: str) -> bytes:
+        """Raises FileNotFoundError where there is no such file."""
+        with self.filesystem.open_input_stream(self.path(name)) as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a file whole: a reader sees the old one, the new one, or none, never a part.
+
+        Raises:
+            StorageError: the folder is not writable, the disk is full, ...
+        """
+        with self._named(name):
+            if self.local:
+                self._write_local(Path(self.path(name)), data)
+            else:
+                with self.filesystem.open_output_stream(self.path(name)) as stream:
+                    stream.write(data)
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Turns what the system says into one line that names the file."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path(name)}: {error.strerror or error}") from error
+
+    def _write_local(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = path.with_name(f"{path.name}.{token}{TEMPORARY}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def rename(self, name: str, new: str) -> None:
+        """Raises StorageError as `write`."""
+        with self._named(new):
+            self.filesystem.move(self.path(name), self.path(new))
+
+    def remove(self, name: str) -> None:
+        """Removes a file; it may be gone already. Raises StorageError as `write`."""
+        with self._named(name), suppress(FileNotFoundError):
+            self.filesystem.delete_file(self.path(name))
+
+    def sweep_temporary(self, folder: str) -> list[str]:
+        """Removes temporary files of processes of this host that are gone, and returns their names."""
+        stale = [name for name in self.names(folder) if name.endswith(TEMPORARY) and self.local and _is_stale(name)]
+        for name in stale:
+            self.remove(f"{folder}/{name}")
+        return stale
+
+
+def _is_stale(name: str) -> bool:
+    stem, _, pid = name.removesuffix(TEMPORARY).rpartition("-")[0].rpartition("-")
+    if not stem.endswith(f".{socket.gethostname()}") or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives, and is somebody else's
+        return False
+    return False

@@ -1,0 +1,137 @@
+"""A unit from start to Parquet: where the sweep meets the model core. Runs in a worker, or in this process."""
+
+import datetime
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.evaluation import Scores, evaluate, mean_image_error
+from mtvae.model import build
+from mtvae.training import Diverged, Fit, TrainingSet
+from sweeps import seeds
+from sweeps.data import Images, fingerprint
+from sweeps.folds import Split, split
+from sweeps.ledger import Ledger, Row
+from sweeps.plan import PlacementError, Unit
+
+Outcome = Literal["done", "failed", "done before"]
+OnEpoch = Callable[[int], None]
+"""Called after every epoch with the images that went through the training step in it."""
+
+
+def run_unit(
+    unit: Unit,
+    images: Images,
+    ledger: Ledger,
+    device: str,
+    provenance: Row,
+    on_epoch: OnEpoch = lambda n: None,
+) -> Outcome:
+    """Trains, scores and records one unit. What goes wrong with it becomes a failed row, and others go on.
+
+    Args:
+        images: uint8 (N,C,H,W), all images of the unit's data set, after its limit.
+        device: "cpu" or "cuda".
+        provenance: the columns of `sweeps.provenance`.
+    """
+    if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
+        return "done before"
+    log = [f"{unit}, on {device}"]
+    try:
+        results = _train(unit, images, device, on_epoch, log)
+    except Exception as error:
+        reason = _reason(error)
+        ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
+        ledger.write_failed(unit, reason)
+        return "failed"
+    ledger.write_log(unit, "\n".join([*log, "done", ""]))
+    ledger.write(unit, results | provenance)
+    return "done"
+
+
+def _reason(error: Exception) -> str:
+    """One line for people."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return f"out of memory: {str(error)[:200]}"
+    if isinstance(error, Diverged):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _train(unit: Unit, images: Images, device: str, on_epoch: OnEpoch, log: list[str]) -> Row:
+    torch.set_num_threads(1)  # workers share a machine by processes; the digits must not depend on where it ran
+    s, started = unit.settings, time.perf_counter()
+    named = seeds.of_fold(s.seed, unit.fold)
+    parts = split(len(images), s.folds, s.seed, unit.fold)
+    pixels = torch.tensor(images, device=device)
+    data = TrainingSet(pixels, torch.tensor(parts.train, device=device), torch.tensor(parts.selection, device=device))
+    model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
+    sampler = None if s.conditioning is None else ConditionSampler(s.conditioning, s.architecture.side)
+    fit = Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent)
+    while not fit.finished:
+        fit.epoch()
+        log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items() if v is not None))
+        on_epoch(len(parts.train))
+    fit.load_best()
+    test = pixels[torch.tensor(parts.test, device=device)]
+    scores = evaluate(model, test, s.loss, sampler, named["evaluation"], s.evaluation.latent)
+    mean_image = mean_image_error(pixels[data.train], test)
+    return (
+        _score_columns(scores, mean_image)
+        | _split_columns(parts)
+        | {
+            "best_epoch": fit.best_epoch,
+            "history": fit.history,
+            "sampler_built_with": None if sampler is None else sampler.describe(),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "images_trained": unit.images_to_train,
+            "data_hash": fingerprint(images),
+            "seeds": named,
+            "seconds": time.perf_counter() - started,
+            "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+            "peak_memory": _peak_memory(device),
+            "finished_at": datetime.datetime.now(datetime.UTC),
+        }
+    )
+
+
+def _score_columns(scores: Scores, mean_image: float) -> Row:
+    columns: dict[str, Any] = asdict(scores)
+    collapsed = scores.unconditioned_per_pixel > mean_image / 2
+    return columns | {"mean_image_per_pixel": mean_image, "collapsed": collapsed}
+
+
+def _split_columns(parts: Split) -> Row:
+    return {
+        "train_images": len(parts.train),
+        "selection_images": len(parts.selection),
+        "test_images": len(parts.test),
+        "split_hash": parts.hash,
+    }
+
+
+def _peak_memory(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    kilobyte = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
+
+
+def pick_device(gpus: float) -> str:
+    """The device of a unit that was given a share `gpus` of a GPU; "cpu" where it was given none.
+
+    Raises:
+        PlacementError: a share was given, but torch sees no GPU.
+    """
+    if gpus <= 0:
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU here")
+    return "cuda"
