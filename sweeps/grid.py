@@ -18,12 +18,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ROWS = 100_000
 
 
+def one_line(text: str) -> str:
+    """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class GridError(ValueError):
     """A grid that cannot be used. `problems` are whole lines, ready to be shown."""
 
     def __init__(self, problems: Sequence[str]):
-        super().__init__("\n".join(problems))
-        self.problems = list(dict.fromkeys(problems))
+        self.problems = list(dict.fromkeys(map(one_line, problems)))
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True)

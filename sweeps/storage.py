@@ -69,8 +69,16 @@ class Storage:
             if self.local:
                 self._write_local(Path(self.path(name)), data)
             else:
-                with self.filesystem.open_output_stream(self.path(name)) as stream:
-                    stream.write(data)
+                self._put(self.path(name), data)
+
+    def _put(self, path: str, data: bytes) -> None:
+        try:
+            stream = self.filesystem.open_output_stream(path)
+        except FileNotFoundError:  # a filesystem with real folders; an object store has none
+            self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+            stream = self.filesystem.open_output_stream(path)
+        with stream:
+            stream.write(data)
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:

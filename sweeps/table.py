@@ -66,9 +66,9 @@ class Table:
         shown = [name for name in LEADING if self._differs(name)]
         for name in (column(path) for path in LEAVES if path not in UNCOUNTED):
             if name not in LEADING and self._differs(name):
-                decided: dict[tuple[object, ...], set[str]] = defaultdict(set)
+                decided: dict[str, set[str]] = defaultdict(set)
                 for row in self.rows:
-                    decided[tuple(map(row.settings.get, shown))].add(repr(row.settings.get(name)))
+                    decided[repr([row.settings.get(known) for known in shown])].add(repr(row.settings.get(name)))
                 if any(len(values) > 1 for values in decided.values()):
                     shown.append(name)
         return shown

@@ -1,0 +1,84 @@
+"""Shared fixtures. Tests that need real files look for them in ../shared/data and skip with a reason where absent."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweeps import grid, yamlfile
+from sweeps.ledger import Ledger
+from sweeps.plan import Plan
+from sweeps.storage import Storage
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+TINY = """
+name: tiny
+seed: 3
+data: {dataset: digits, limit: 60}
+folds: {n_splits: 2}
+training: {epochs: 2, batch_size: 16}
+grid:
+  - {family: vqvae, method: [none, single_decoder]}
+  - {family: gaussian_vae, method: multi_decoder}
+"""
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"no real image files in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def read_grid() -> Callable[..., grid.Grid]:
+    """YAML text -> grid."""
+    return lambda text, overrides=(): grid.read(yamlfile.parse(text), "test.yaml", overrides)
+
+
+@pytest.fixture
+def tiny(read_grid: Callable[..., grid.Grid]) -> grid.Grid:
+    return read_grid(TINY)
+
+
+@pytest.fixture
+def tiny_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(Storage(tmp_path / "results" / "tiny"))
+
+
+@pytest.fixture
+def plan(tiny: grid.Grid, ledger: Ledger) -> Plan:
+    return Plan(tiny, ledger.units(), ledger.units("failed"))
+
+
+@pytest.fixture
+def digits() -> np.ndarray:
+    from sweeps.data import Data, load
+
+    return load(Data(limit=60))
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One real Ray for all tests that need one: starting it costs seconds."""
+    from sweeps import cluster
+
+    cluster.ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=100 * 2**20,
+    )
+    yield
+    cluster.ray.shutdown()

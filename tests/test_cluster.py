@@ -1,0 +1,106 @@
+"""Ray: the same digits as inline, whatever the number of workers, and what happens when a worker dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_trial import rows_of
+
+from sweeps import inline
+from sweeps.ledger import Ledger
+from sweeps.plan import Plan
+from sweeps.progress import Progress
+
+
+@pytest.fixture
+def ledgers(tmp_path, ledger):
+    """Ledgers beside each other."""
+    return lambda name: Ledger(ledger.storage.folder(f"../{name}"))
+
+
+def run_on_ray(plan, ledger, workers):
+    from sweeps import cluster
+
+    with Progress(plan, plan.missing(), terminal=False) as progress:
+        cluster.run_units(plan.missing(), ledger, {}, progress, workers, None)
+    return progress
+
+
+def test_inline_one_worker_and_two_give_the_same_digits(plan, ledgers, ray_session, capsys):
+    with Progress(plan, plan.missing(), terminal=False) as progress:
+        inline.run_units(plan.missing(), ledgers("inline"), {}, progress)
+    one = run_on_ray(plan, ledgers("one"), 1)
+    two = run_on_ray(plan, ledgers("two"), 2)
+    expected = rows_of(ledgers("inline"))
+    assert len(expected) == 6
+    assert rows_of(ledgers("one")) == expected
+    assert rows_of(ledgers("two")) == expected
+    for seen in (progress, one, two):
+        assert seen.done == {unit.id for unit in plan.units}
+        assert (seen.images, seen.images_left, seen.running) == (6 * 54, 0, {})
+
+
+def test_a_failing_unit_leaves_the_others_done(read_grid, ledgers, ray_session, capsys):
+    g = read_grid("""
+        name: a
+        data.limit: 60
+        folds.n_splits: 2
+        training.epochs: 20
+        grid: [{training.lr: [0.001, 1.0e+30]}]
+    """)
+    ledger = ledgers("failing")
+    progress = run_on_ray(Plan(g, frozenset(), frozenset()), ledger, 2)
+    plan = Plan(g, ledger.units(), ledger.units("failed"))
+    assert [len(plan.done), len(plan.still_failed), len(progress.failed)] == [2, 2, 2]
+    assert plan.missing() == []
+
+
+def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, monkeypatch, capsys):
+    from sweeps import cluster
+
+    def die(config, **_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(cluster, "_trial", die)
+    ledger = ledgers("dying")
+    unit = plan.missing()[0]
+    with Progress(plan, [unit], terminal=False) as progress:
+        cluster.run_units([unit], ledger, {}, progress, 1, None)
+    (row,), _ = ledger.read("failed")
+    assert row["reason"] == "its worker died 3 times"
+
+
+def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledgers, ray_session):
+    from sweeps import cluster
+
+    g = read_grid("name: a\nresources.gpus: 0.5\ngrid: [{}]")
+    plan = Plan(g, frozenset(), frozenset())
+    with pytest.raises(cluster.PlacementError, match=r"resources.gpus is 0.5, but Ray sees no such GPU here"):
+        run_on_ray(plan, ledgers("gpu"), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_sweep_with_75_and_the_same_command_finishes_it(tiny_file, tmp_path, number):
+    arguments = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--results", str(tmp_path), "--workers", "2"]
+    arguments += ["--set", "training.epochs=150"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("tiny/units/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    signalled_at = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 75, out + err
+    assert time.monotonic() - signalled_at < 20
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    done = len(list(tmp_path.glob("tiny/units/*.parquet")))
+    assert 1 <= done < 6
+    again = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("done: ") == 6 - done
+    assert again.stderr == ""

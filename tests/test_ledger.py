@@ -1,0 +1,144 @@
+"""The ledger on every kind of filesystem: whole files or none, readable by anybody, nothing good overwritten."""
+
+import os
+import socket
+from pathlib import Path
+
+import duckdb
+import fsspec
+import pandas as pd
+import polars
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from sweeps.ledger import UNIT_SCHEMA, Ledger
+from sweeps.storage import Storage, StorageError
+
+RESULTS = {
+    "unconditioned_per_pixel": 0.5,
+    "latent_loss": 1.5,
+    "collapsed": False,
+    "best_epoch": 2,
+    "history": [{"epoch": 1, "train_unconditioned": 0.7, "selection_total": 0.9}],
+    "seeds": {"fold": 1, "init": 2},
+}
+
+
+@pytest.fixture(params=["local", "memory", "subtree"])
+def storage(request, tmp_path):
+    if request.param == "local":
+        return Storage(tmp_path / "a folder's \n name" / "sweep")
+    if request.param == "memory":
+        filesystem = fsspec.filesystem("memory")
+        return Storage(f"/{tmp_path.name}/sweep", fs.PyFileSystem(fs.FSSpecHandler(filesystem)))
+    return Storage("sweep", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
+
+
+class TestContract:
+    def test_a_written_unit_is_done_and_reads_back(self, storage, plan):
+        ledger, unit = Ledger(storage), plan.units[0]
+        assert not ledger.has(unit)
+        assert ledger.units() == frozenset()
+        ledger.write(unit, RESULTS)
+        assert ledger.has(unit)
+        assert ledger.units() == {unit.id}
+        (row,), damaged = ledger.read()
+        assert damaged == []
+        assert (row["key"], row["fold"], row["family"], row["dataset"]) == (unit.key, 0, "vqvae", "digits")
+        assert row["training.epochs"] == 2
+        assert row["folds.selection"] == "0.1"
+        assert row["history"][0]["selection_total"] == 0.9
+        assert row["model.hidden"] == [32, 64]
+
+    def test_a_failure_is_forgotten_when_the_unit_is_done(self, storage, plan):
+        ledger, unit = Ledger(storage), plan.units[0]
+        ledger.write_failed(unit, "no luck")
+        assert ledger.units("failed") == {unit.id}
+        assert not ledger.has(unit)
+        (row,), _ = ledger.read("failed")
+        assert (row["reason"], row["log"]) == ("no luck", ledger.log_path(unit))
+        ledger.write(unit, RESULTS)
+        assert ledger.units("failed") == frozenset()
+
+    def test_damaged_files_are_named_set_aside_and_no_longer_done(self, storage, plan):
+        ledger = Ledger(storage)
+        good, truncated, foreign, swapped = plan.units[:4]
+        for unit in (good, truncated):
+            ledger.write(unit, RESULTS)
+        whole = storage.read(f"units/{truncated.name}.parquet")
+        storage.write(f"units/{truncated.name}.parquet", whole[:-50])
+        storage.write(f"units/{foreign.name}.parquet", b"<html>")
+        storage.write(f"units/{swapped.name}.parquet", whole)
+        storage.write("units/notes.txt", b"mine")
+        rows, damaged = ledger.read()
+        assert [row["key"] for row in rows] == [good.key]
+        assert len(damaged) == 3
+        assert len(ledger.set_aside_damaged()) == 3
+        assert ledger.units() == {good.id}
+        assert storage.read(f"units/{foreign.name}.parquet.damaged") == b"<html>"
+        assert storage.read("units/notes.txt") == b"mine"
+
+    def test_the_latest_grid_is_kept_and_earlier_ones_beside_it(self, storage, tiny, read_grid):
+        ledger = Ledger(storage)
+        assert ledger.keys() is None
+        ledger.write_grid(tiny)
+        ledger.write_grid(tiny)
+        assert len(ledger.keys()) == 3
+        ledger.write_grid(read_grid("name: tiny\ngrid: [{}]"))
+        assert len(ledger.keys()) == 1
+        assert storage.names("") == ["grid-1.yaml", "grid.yaml"]
+
+    def test_no_temporary_file_is_left(self, storage, plan):
+        Ledger(storage).write(plan.units[0], RESULTS)
+        assert storage.names("units") == [f"{plan.units[0].name}.parquet"]
+
+
+def test_other_libraries_read_it_as_is(ledger, plan):
+    """A unit with and one without a condition, so that null columns meet typed ones."""
+    for unit in (plan.units[0], plan.units[2]):
+        ledger.write(unit, RESULTS)
+    pattern = ledger.storage.path("units/*.parquet")
+    frame = pd.read_parquet(ledger.storage.path("units"))
+    assert sorted(frame["method"]) == ["none", "single_decoder"]
+    assert frame["history"].map(lambda h: h[0]["epoch"]).tolist() == [1, 1]
+    assert polars.read_parquet(pattern)["exponent"].sum() == 40
+    assert duckdb.sql(f"select count(*), sum(fold) from '{pattern}' where not collapsed").fetchall() == [(2, 0)]
+
+
+def test_the_schema_has_the_promised_columns_and_units(ledger, plan):
+    promised = """key, family, configuration, method, sampler, exponent, soft_adapt, dataset, fold, seed,
+        unconditioned_per_pixel, unconditioned_per_image, conditioned_per_pixel, conditioned_per_image, latent_loss,
+        best_epoch, collapsed, images_trained, seconds, history"""
+    assert {name.strip() for name in promised.split(",")} <= set(UNIT_SCHEMA.names)
+    ledger.write(plan.units[0], RESULTS)
+    schema = pq.read_schema(ledger.storage.path(f"units/{plan.units[0].name}.parquet"))
+    assert b"nats per image" in schema.field("latent_loss").metadata[b"unit"]
+
+
+def test_an_unknown_result_is_an_error(ledger, plan):
+    with pytest.raises(KeyError, match="loss_typo"):
+        ledger.write(plan.units[0], {"loss_typo": 1.0})
+
+
+def test_stale_temporary_files_go_only_when_their_process_is_gone(ledger, plan):
+    host, folder = socket.gethostname(), Path(ledger.storage.path("units"))
+    folder.mkdir(parents=True)
+    gone = 2**22 + 1  # above Linux's largest process number
+    names = {
+        f"a-fold0.parquet.{host}-{gone}-00ff.tmp": False,
+        f"a-fold0.parquet.{host}-{os.getpid()}-00ff.tmp": True,
+        f"a-fold0.parquet.other.host-{gone}-00ff.tmp": True,
+        "mine.tmp": True,
+    }
+    for name in names:
+        (folder / name).touch()
+    ledger.storage.sweep_temporary("units")
+    assert {name: (folder / name).exists() for name in names} == names
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path, plan):
+    (tmp_path / "file").write_text("")
+    ledger = Ledger(Storage(tmp_path / "file" / "sweep"))
+    with pytest.raises(StorageError, match=r"cannot write .*file/sweep/units"):
+        ledger.write(plan.units[0], RESULTS)

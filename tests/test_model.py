@@ -1,0 +1,180 @@
+"""One contract for every family x method, and numbers from outside: parameter counts, costs, hand-made gradients."""
+
+import copy
+from itertools import product
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.config import CONFIGURATIONS, Architecture, Conditioning, Loss, Sizes, resolve_sizes
+from mtvae.cost import cost
+from mtvae.layers import VectorQuantizer
+from mtvae.losses import fixed_weights, kl_divergence, loss_terms
+from mtvae.model import Latent, Model, build, parameter_count
+
+FAMILIES = tuple(CONFIGURATIONS)
+METHODS = ("none", "multi_decoder", "single_decoder")
+LOSS = Loss(w2=1.0, commitment_weight=0.25)
+
+
+def architecture(family, method, configuration=1, side=16, channels=1, **sizes):
+    return Architecture(
+        method=method,
+        channels=channels,
+        side=side,
+        sizes=resolve_sizes(family, configuration, Sizes(**sizes)),
+    )
+
+
+def sampler_for(method, side=16):
+    if method == "none":
+        return None
+    exponent = 2.0 if method == "single_decoder" else None
+    return ConditionSampler(Conditioning(sampler="uniform", exponent=exponent), side)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("family", "method"), list(product(FAMILIES, METHODS)))
+class TestContract:
+    def step(self, family, method, channels=1):
+        """A model after one backward pass on random images."""
+        model = build(architecture(family, method, channels=channels), seeded())
+        x = torch.rand(8, channels, 16, 16, generator=seeded(1))
+        sampler = sampler_for(method)
+        condition = None if sampler is None else sampler(x, seeded(2))
+        outputs = model(x, condition, seeded(3))
+        terms = loss_terms(outputs, x, model.architecture, LOSS)
+        weights = fixed_weights(model.architecture, LOSS)
+        sum(weights[name] * terms[name] for name in weights).backward()
+        return model, x, outputs, terms, weights
+
+    def test_outputs_have_the_images_shape_and_every_term_has_a_weight(self, family, method):
+        _, x, outputs, terms, weights = self.step(family, method, channels=3)
+        assert {tuple(image.shape) for image in outputs.reconstructions.values()} == {tuple(x.shape)}
+        assert terms.keys() == weights.keys() == {*outputs.reconstructions, "latent"}
+
+    def test_every_parameter_gets_a_gradient(self, family, method):
+        model, *_ = self.step(family, method)
+        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert without == []
+
+    def test_state_round_trips_to_equal_outputs(self, family, method, tmp_path):
+        model, x, *_ = self.step(family, method)
+        torch.save(model.state_dict(), tmp_path / "model.pt")
+        other = build(model.architecture, seeded(99))
+        other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+        sampler = sampler_for(method)
+        outputs = []
+        for m in (model.eval(), other.eval()):
+            condition = None if sampler is None else sampler(x, seeded(5))
+            outputs.append(m(x, condition, seeded(6)).reconstructions)
+        for name, image in outputs[0].items():
+            assert torch.equal(image, outputs[1][name])
+
+    def test_build_depends_on_the_generator_alone(self, family, method):
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        a = build(architecture(family, method), seeded())
+        assert torch.equal(torch.get_rng_state(), before)
+        b, c = build(architecture(family, method), seeded()), build(architecture(family, method), seeded(1))
+        pairs = list(zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+        assert all(torch.equal(p, q) for p, q in pairs)
+        assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), c.parameters(), strict=True))
+
+    @pytest.mark.parametrize("configuration", [1])
+    @pytest.mark.parametrize(("side", "channels", "batch_norm"), [(16, 1, True), (28, 1, False), (64, 3, True)])
+    def test_cost_is_what_the_model_is(self, family, method, configuration, side, channels, batch_norm):
+        a = architecture(family, method, configuration, side, channels, batch_norm=batch_norm)
+        assert cost(a).parameters == parameter_count(a)
+        with torch.device("meta"):
+            model = Model(a)
+            x, condition = torch.empty(2, channels, side, side), torch.empty(2, channels + 1, side, side)
+            counter = FlopCounterMode(display=False)
+            with counter:
+                model.eval()(x, None if method == "none" else condition, None)
+        assert 2 * cost(a).flops == pytest.approx(counter.get_total_flops(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("family", "configuration", "counts"),
+    [
+        ("gaussian_vae", 1, (1_425_921, 21_094_913, 21_730_594)),
+        ("vqvae", 1, (110_673, 1_956_993, 1_999_586)),
+    ],
+)
+def test_parameter_counts_on_mnist(family, configuration, counts):
+    """Against the counts of the published models, whose VQ convolution stacks had no batch normalisation."""
+    sizes = {"batch_norm": False} if family == "vqvae" else {}
+    for method, count in zip(("none", "single_decoder", "multi_decoder"), counts, strict=True):
+        assert parameter_count(architecture(family, method, configuration, side=28, **sizes)) == count
+
+
+def test_initial_values_are_distributed_as_torch_draws_them():
+    """Same bounds and spread, layer by layer, as torch's own constructors."""
+    model, torchs = (
+        build(architecture("gaussian_vae", "none", side=28), seeded()),
+        Model(architecture("gaussian_vae", "none", side=28)),
+    )
+    for (name, ours), theirs in zip(model.named_parameters(), torchs.parameters(), strict=True):
+        if ours.numel() > 1000:
+            assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.1), name
+            assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.05), name
+
+
+def test_kl_against_torch_distributions():
+    mean, log_variance = torch.randn(7, 5, generator=seeded()), torch.randn(7, 5, generator=seeded(1))
+    normal = torch.distributions.Normal
+    oracle = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0))
+    ours = kl_divergence(Latent(mean, mean=mean, log_variance=log_variance))
+    assert ours.item() == pytest.approx(oracle.sum(1).mean().item(), rel=1e-6)
+
+
+class TestVectorQuantizer:
+    def quantizer(self):
+        q = VectorQuantizer(2, 2)
+        q.codebook.data = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        return q
+
+    def test_nearest_by_brute_force(self):
+        q = VectorQuantizer(16, 4)
+        q.codebook.data.normal_(generator=seeded())
+        z = torch.randn(3, 4, 5, 5, generator=seeded(1))
+        flat = z.permute(0, 2, 3, 1).reshape(-1, 4)
+        brute = torch.cdist(flat, q.codebook).argmin(1).view(3, 5, 5)
+        assert torch.equal(q.nearest(z), brute)
+
+    def test_straight_through_and_losses_by_hand(self):
+        """z_e = (0.8, 0.6) is nearest to (1, 1): differences (0.2, 0.4), both losses (0.04 + 0.16) / 2."""
+        q = self.quantizer()
+        z_e = torch.tensor([0.8, 0.6]).view(1, 2, 1, 1).requires_grad_()
+        z_q, codebook_loss, commitment_loss, indices = q(z_e)
+        assert indices.item() == 1
+        assert torch.allclose(z_q.flatten(), torch.tensor([1.0, 1.0]))
+        assert codebook_loss.item() == pytest.approx(0.1)
+        assert commitment_loss.item() == pytest.approx(0.1)
+        (3 * z_q[0, 0] + 5 * z_q[0, 1]).sum().backward(retain_graph=True)
+        assert z_e.grad.flatten().tolist() == [3.0, 5.0]  # straight through
+        assert q.codebook.grad is None  # the reconstruction does not move the codebook
+        z_e.grad = None
+        codebook_loss.backward(retain_graph=True)
+        assert z_e.grad is None  # d/de mean((e - z)^2) = 2 (e - z) / 2
+        assert torch.allclose(q.codebook.grad, torch.tensor([[0.0, 0.0], [0.2, 0.4]]))
+        commitment_loss.backward()
+        assert torch.allclose(z_e.grad.flatten(), torch.tensor([-0.2, -0.4]))
+
+
+def test_multi_decoders_share_nothing_but_z():
+    model = build(architecture("vqvae", "multi_decoder"), seeded())
+    x = torch.rand(4, 1, 16, 16, generator=seeded(1))
+    z = model.encode(x, None).z
+    plain = model.decode(z)
+    other = copy.deepcopy(model)
+    for p in other.conditioned.parameters():
+        p.data.zero_()
+    assert torch.equal(other.train().decode(z), model.train().decode(z))
+    assert plain.shape == x.shape

@@ -1,0 +1,137 @@
+"""Identity of units, what is missing, and the folds and seeds beneath them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import KFold
+
+from sweeps import seeds
+from sweeps.folds import Folds, fold_sizes, split
+from sweeps.plan import UNCOUNTED, Plan, key_of, seconds_left
+from sweeps.settings import LEAVES, resolve
+
+GOLDEN = {
+    # (what is set): key. A key that changes orphans every done unit of that kind: declare the new setting in
+    # plan.NEUTRAL instead of changing a line here.
+    (): "c964136a5f99",
+    (("method", "single_decoder"), ("exponent", 20.0)): "fb6dd0caf3bb",
+    (("family", "gaussian_vae"), ("method", "multi_decoder")): "4c0f1b94664c",
+    (("data.dataset", "mnist"), ("data.limit", 1000), ("seed", 7)): "53058c491378",
+}
+
+
+def row(**values):
+    flat = {path.replace("__", "."): value for path, value in values.items()}
+    return resolve(flat, frozenset(flat))
+
+
+@pytest.mark.parametrize("given", GOLDEN, ids=str)
+def test_golden_keys(given):
+    assert key_of(resolve(dict(given), frozenset(dict(given)))) == GOLDEN[given]
+
+
+CHANGED = {
+    "seed": 5,
+    "data.dataset": "mnist",
+    "data.limit": 100,
+    "folds.n_splits": 3,
+    "folds.shuffle": False,
+    "folds.selection": "fold",
+    "family": "gaussian_vae",
+    "method": "multi_decoder",
+    "model.embeddings": 7,
+    "model.embedding_size": 7,
+    "model.residual_layers": 1,
+    "model.hidden": (8, 8),
+    "model.batch_norm": False,
+    "model.output": "linear",
+    "loss.w1": 2.0,
+    "loss.latent_weight": 2.0,
+    "loss.commitment_weight": 1.0,
+    "training.epochs": 3,
+    "training.batch_size": 3,
+    "training.lr": 0.5,
+    "training.weight_decay": 0.5,
+    "training.shuffle": False,
+}
+
+
+@pytest.mark.parametrize("path", CHANGED)
+def test_a_setting_that_counts_changes_the_key(path):
+    assert key_of(resolve({path: CHANGED[path]}, frozenset())) != key_of(row())
+
+
+def test_what_does_not_count_does_not():
+    changed = {"data.root": "/elsewhere", "resources.cpus": 2.0, "resources.gpus": 0.5}
+    assert changed.keys() == UNCOUNTED
+    assert LEAVES.keys() > UNCOUNTED
+    assert key_of(resolve(changed, frozenset())) == key_of(row())
+
+
+def test_a_default_written_out_is_the_same_unit():
+    assert key_of(row(training__lr=0.001, folds__n_splits=5, family="vqvae")) == key_of(row())
+
+
+def test_missing_is_wanted_less_done_and_failed_and_goes_fold_by_fold(tiny):
+    everything = Plan(tiny, frozenset(), frozenset())
+    first, second = everything.units[0], everything.units[1]
+    assert [unit.fold for unit in everything.missing()] == [0, 0, 0, 1, 1, 1]
+    plan = Plan(tiny, frozenset({first.id}), frozenset({first.id, second.id}))
+    assert len(plan.missing()) == 4
+    assert second in plan.missing(retry=True)
+    assert first not in plan.missing(retry=True)  # a failure never shadows a done unit
+    assert plan.still_failed == [second]
+
+
+def test_seconds_left_says_what_it_does_not_know(tiny):
+    missing = Plan(tiny, frozenset(), frozenset()).missing()
+    key = missing[0].key
+    assert seconds_left(missing, {key: [2.0, 4.0]}) == (6.0, 4)
+    assert seconds_left(missing, {}) == (0.0, 6)
+
+
+folds = st.builds(
+    Folds,
+    n_splits=st.integers(2, 7),
+    shuffle=st.booleans(),
+    selection=st.sampled_from([0.1, 0.5, 3, "fold"]),
+)
+
+
+@given(folds, st.integers(20, 200), st.integers(0, 2**63 - 1))
+@settings(max_examples=60, deadline=None)
+def test_a_split_parts_the_images(folds, n, seed):
+    tested = []
+    for fold in range(folds.n_splits):
+        parts = split(n, folds, seed, fold)
+        assert (len(parts.train), len(parts.selection), len(parts.test)) == fold_sizes(n, folds, fold)
+        groups = [parts.train, parts.test] + ([] if folds.selection == "fold" else [parts.selection])
+        assert sorted(np.concatenate(groups)) == list(range(n))
+        assert parts.hash == split(n, folds, seed, fold).hash
+        tested.extend(parts.test)
+    assert sorted(tested) == list(range(n))
+
+
+def test_contiguous_folds_are_kfolds():
+    for fold, (_, test) in enumerate(KFold(5).split(np.empty(53))):
+        assert np.array_equal(split(53, Folds(shuffle=False), 1, fold).test, test)
+
+
+def test_mnist_has_the_thesiss_sizes():
+    assert fold_sizes(60_000, Folds(), 0) == (43_200, 4_800, 12_000)
+
+
+def test_the_split_follows_the_seed_and_the_fold():
+    hashes = {split(100, Folds(), seed, fold).hash for seed in (0, 1) for fold in (0, 1)}
+    assert len(hashes) == 4
+
+
+def test_seeds_are_distinct_named_and_pinned():
+    """Pinned: a change here would silently change every result of every sweep."""
+    both = [seeds.of_fold(3, fold) for fold in (0, 1)]
+    values = [value for named in both for name, value in named.items() if name != "fold"]
+    assert len(set(values)) == len(values)
+    assert both[0]["fold"] == both[1]["fold"]
+    assert all(0 <= value < 2**63 for value in values)
+    assert both[0]["init"] == seeds.derive(3, "init", 0) == 3780758764193190541

@@ -1,0 +1,185 @@
+"""The command, as its user meets it: what it prints, its exit codes, and what it leaves on disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sweeps import run
+from sweeps.ledger import open_ledger
+
+SWEEPS = [sys.executable, "-m", "sweeps.run"]
+
+
+def command(file, results, *arguments):
+    """The command in this process, inline."""
+    options = {
+        "inline": True,
+        "dry_run": "--dry-run" in arguments,
+        "status": "--status" in arguments,
+        "retry": "--retry" in arguments,
+    }
+    overrides = [a for a in arguments if not a.startswith("--")]
+    return run.command(str(file), overrides, str(results), None, address=None, **options)
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+def test_a_sweep_runs_once_and_widening_it_trains_only_what_is_new(tiny_file, results, capsys):
+    assert command(tiny_file, results) == 0
+    first = capsys.readouterr()
+    assert first.err == ""
+    assert first.out.count("done:") == 6
+    assert "2/2" in first.out
+    assert command(tiny_file, results) == 0
+    assert "done:" not in capsys.readouterr().out
+    tiny_file.write_text(tiny_file.read_text() + "  - {family: gaussian_vae, method: none}\n")
+    assert command(tiny_file, results) == 0
+    assert capsys.readouterr().out.count("done: gaussian_vae 1 none") == 2
+    ledger = open_ledger(results, "tiny")
+    assert len(ledger.units()) == 8
+    assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml"]
+
+
+def test_dry_run_needs_no_data_writes_nothing_and_says_the_cost(tmp_path, results, capsys):
+    file = tmp_path / "mnist.yaml"
+    file.write_text("name: m\ndata: {dataset: mnist, root: /nowhere}\ngrid: [{method: [none, multi_decoder]}]")
+    assert command(file, results, "--dry-run") == 0
+    out = capsys.readouterr().out
+    for expected in (
+        "2 configurations",
+        "10 units: 0 done, 0 failed, 10 to train",
+        "43,200,000 images to train",
+        "111,249 parameters",
+        "memory: about",
+        "disk: about",
+        "hours unknown",
+        "training.lr: 0.001",
+    ):
+        assert expected in out
+    assert not results.exists()
+
+
+def test_dry_run_knows_the_hours_of_what_was_measured(tiny_file, results, capsys):
+    command(tiny_file, results)
+    capsys.readouterr()
+    tiny_file.write_text(tiny_file.read_text() + "  - {family: gaussian_vae, method: none}\n")
+    command(tiny_file, results, "--dry-run")
+    assert "hours unknown" in capsys.readouterr().out
+    unit = open_ledger(results, "tiny").storage
+    unit.remove(f"units/{unit.names('units')[0]}")
+    command(tiny_file, results, "--dry-run")
+    assert "for 1 units on 1 workers; hours unknown for 2 units" in capsys.readouterr().out
+
+
+def test_status_counts_and_has_the_exit_code_of_the_state(tiny_file, results, capsys):
+    assert command(tiny_file, results, "--status") == 75
+    assert not results.exists()
+    command(tiny_file, results)
+    assert command(tiny_file, results, "--status") == 0
+    assert "sweep tiny: 6 of 6 units done" in capsys.readouterr().out
+
+
+def test_bad_input_is_told_at_once_and_nothing_is_written(tmp_path, results, capsys):
+    file = tmp_path / "bad.yaml"
+    file.write_text("name: b\nsed: 1\ngrid: [{method: none, exponent: 3}]")
+    assert command(file, results, "training.epochs=x") == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 3
+    assert captured.out == ""
+    assert not results.exists()
+
+
+def test_missing_data_is_told_at_once_and_nothing_is_written(tmp_path, results, capsys):
+    file = tmp_path / "mnist.yaml"
+    file.write_text(f"name: m\ndata: {{dataset: mnist, root: {tmp_path}}}\ngrid: [{{}}]")
+    assert command(file, results) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert f"no train-images-idx3-ubyte, train-labels-idx1-ubyte in {tmp_path}/MNIST/raw" in err
+    assert not results.exists()
+
+
+def test_failed_units_leave_the_others_done_and_are_retried_on_request(tiny_file, results, capsys):
+    broken = ["training.lr=1e+30", "training.epochs=30"]
+    assert command(tiny_file, results, *broken) == 1
+    captured = capsys.readouterr()
+    failed = len(open_ledger(results, "tiny").units("failed"))
+    assert failed >= 4
+    assert captured.err.count("failed: ") == failed
+    assert "--retry trains them again" in captured.err
+    assert command(tiny_file, results, *broken) == 1
+    assert "failed: " not in capsys.readouterr().out  # not trained again by itself
+    assert command(tiny_file, results, *broken, "--retry") == 1
+    assert capsys.readouterr().out.count("] failed: ") == failed
+
+
+def test_a_damaged_unit_is_named_kept_aside_and_trained_again(tiny_file, results, capsys):
+    command(tiny_file, results)
+    storage = open_ledger(results, "tiny").storage
+    name = storage.names("units")[0]
+    storage.write(f"units/{name}", b"PAR1")
+    capsys.readouterr()
+    assert command(tiny_file, results) == 0
+    out = capsys.readouterr().out
+    assert f"units/{name}: damaged" in out
+    assert out.count("done:") == 1
+    assert f"{name}.damaged" in storage.names("units")
+
+
+def test_an_unwritable_results_folder_is_one_line(tiny_file, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert command(tiny_file, tmp_path / "file") == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_mnist_on_real_files(shared_data, tmp_path, results, capsys):
+    file = tmp_path / "mnist.yaml"
+    file.write_text(f"""
+        name: m
+        data: {{dataset: mnist, root: {shared_data}, limit: 300}}
+        folds: {{n_splits: 2}}
+        training: {{epochs: 1}}
+        grid: [{{method: single_decoder}}]
+    """)
+    assert command(file, results) == 0
+    rows, _ = open_ledger(results, "m").read()
+    assert {row["condition_pixels"] > 5 for row in rows} == {True}
+
+
+def test_the_command_line_itself(tmp_path):
+    """Through the interpreter: help, a wrong option, a missing grid; never a traceback."""
+    for arguments, code, expected in [
+        (["--help"], 0, "Exit codes"),
+        (["grid_quick.yaml", "--worker", "2"], 2, "No such option"),
+        (["grid_quick.yaml", "--workers", "0"], 2, "Invalid value"),
+        (["nowhere.yaml"], 2, "no such file"),
+    ]:
+        done = subprocess.run([*SWEEPS, *arguments], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == code
+        assert expected in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_an_inline_run_which_says_how_to_go_on(tiny_file, results, number):
+    arguments = [str(tiny_file), "--inline", "--results", str(results), "--set", "training.epochs=100000"]
+    process = subprocess.Popen(
+        [*SWEEPS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
+    )
+    deadline = time.monotonic() + 60
+    while not (results / "tiny" / "grid.yaml").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(3)  # into the training
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 75
+    assert "0 of 6 units done; the same command goes on: python -m sweeps.run" in err
+    assert "Traceback" not in err

@@ -1,0 +1,101 @@
+"""One unit from start to Parquet: what is recorded, what a failure leaves, and that digits do not depend on company."""
+
+import json
+
+import pytest
+import torch
+
+from sweeps import trial
+from sweeps.plan import Plan
+from sweeps.provenance import provenance
+
+VOLATILE = {"seconds", "finished_at", "peak_memory"}
+
+
+def rows_of(ledger):
+    rows, damaged = ledger.read()
+    assert damaged == []
+    return {(r["key"], r["fold"]): {k: v for k, v in r.items() if k not in VOLATILE} for r in rows}
+
+
+def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
+    seen = []
+    for unit in plan.units:
+        assert trial.run_unit(unit, digits, ledger, "cpu", provenance(), seen.append) == "done"
+    rows, _ = ledger.read()
+    assert len(rows) == 6
+    assert set(seen) == {27}  # the images of each epoch: 60 in 2 folds, less a tenth that picks the epoch
+    for row in rows:
+        assert row["images_trained"] == 2 * 27 == row["training.epochs"] * row["train_images"]
+        assert (row["train_images"], row["selection_images"], row["test_images"]) == (27, 3, 30)
+        assert row["unconditioned_per_image"] == pytest.approx(256 * row["unconditioned_per_pixel"])
+        assert (row["conditioned_per_pixel"] is None) == (row["method"] == "none")
+        assert (row["perplexity"] is None) == (row["family"] == "gaussian_vae")
+        assert [epoch["epoch"] for epoch in row["history"]] == [1, 2]
+        assert row["best_epoch"] in (1, 2)
+        assert row["collapsed"] == (row["unconditioned_per_pixel"] > row["mean_image_per_pixel"] / 2)
+        assert json.loads(row["versions"])["torch"] == torch.__version__.partition("+")[0]
+        assert "done" in ledger.storage.read(f"logs/{row['key']}-fold{row['fold']}.log").decode()
+    built = {row["method"]: row["sampler_built_with"] for row in rows}
+    assert built["none"] is None
+    assert built["single_decoder"] == "uniform, power law 40 of 16x16"
+    assert {row["condition_pixels"] for row in rows if row["method"] == "multi_decoder"} == {9.0}
+
+
+def test_digits_depend_neither_on_order_nor_on_what_ran_before(plan, ledger, digits, tmp_path):
+    other = type(ledger)(ledger.storage.folder("../other"))
+    for unit in plan.units:
+        trial.run_unit(unit, digits, ledger, "cpu", {})
+    torch.manual_seed(77)
+    for unit in reversed(plan.units):
+        trial.run_unit(unit, digits, other, "cpu", {})
+    assert rows_of(ledger) == rows_of(other)
+
+
+def test_a_done_unit_is_not_trained_again(plan, ledger, digits, monkeypatch):
+    trial.run_unit(plan.units[0], digits, ledger, "cpu", {})
+    monkeypatch.setattr(trial, "_train", lambda *_: pytest.fail("trained again"))
+    assert trial.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "done before"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory: CUDA out of memory"),
+        (MemoryError(), "out of memory: "),
+        (ZeroDivisionError("a\nb"), "ZeroDivisionError: a b"),
+    ],
+)
+def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(trial, "_train", fail)
+    unit = plan.units[0]
+    assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"] == reason
+    assert "Traceback" in ledger.storage.read(f"logs/{unit.name}.log").decode()
+    assert ledger.units() == frozenset()
+
+
+def test_a_diverging_unit_fails_and_says_so(read_grid, ledger, digits):
+    g = read_grid("name: a\ndata.limit: 60\nfolds.n_splits: 2\ntraining: {epochs: 30, lr: 1e+30}\ngrid: [{}]")
+    unit = Plan(g, frozenset(), frozenset()).units[0]
+    assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"].startswith("a loss is not finite in epoch")
+
+
+def test_a_made_case_of_collapse(plan, ledger, digits, monkeypatch):
+    """A model that answers with the mean image has collapsed; one that copies has not."""
+    scores = trial.Scores(0.05, 12.8, None, None, 0.0, None, None, None, None)
+    assert trial._score_columns(scores, 0.0999)["collapsed"]
+    assert not trial._score_columns(scores, 0.1001)["collapsed"]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_before_training():
+    assert trial.pick_device(0) == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(trial.PlacementError, match="torch sees no GPU"):
+            trial.pick_device(0.5)
