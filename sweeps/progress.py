@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.plan import Plan, Unit, long_name
 
@@ -76,14 +77,14 @@ class Progress:
             return "?"
         return duration((self.images_left - under_way) * (time.monotonic() - self.started_at) / self.images)
 
-    def render(self) -> Table:
+    def render(self) -> Group:
         """The live table: a line per configuration, a mark per fold."""
         speed = self.images / max(time.monotonic() - self.started_at, 1e-9)
         title = (
             f"{self.plan.grid.name}: {len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} "
             f"running, {len(self.failed)} failed; {speed:,.0f} images/s, about {self.time_left()} left"
         )
-        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         table.add_column("configuration", overflow="fold")
         table.add_column("folds", no_wrap=True)
         table.add_column("running")
@@ -91,7 +92,7 @@ class Progress:
         for row in self.plan.rows if len(self.plan.rows) <= MAX_ROWS else rows[:MAX_ROWS]:
             marks = "".join(self.mark(unit) for unit in row)
             table.add_row(escape(long_name(row[0].settings)), marks, ", ".join(filter(None, map(self.share, row))))
-        return table
+        return Group(Text(title), table)
 
     def mark(self, unit: Unit) -> str:
         """done, failed, running, waiting: told apart without colour too."""
