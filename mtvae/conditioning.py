@@ -28,30 +28,57 @@ def power_law_counts(n: int, pixels: int, exponent: float, generator: torch.Gene
     return ((1 - u ** (1 / exponent)) * pixels).floor().long()
 
 
+def exact_positions(side: int) -> tuple[int, ...]:
+    """Rows and columns floor((i + 0.5) H / g) of the evenly spread g x g grid (28: 2, 7, 11, 16, 21, 25)."""
+    g = math.isqrt(fixed_count(side))
+    return tuple(math.floor((i + 0.5) * side / g) for i in range(g))
+
+
 class ConditionSampler:
-    """Draws the condition of a batch as one tensor operation on the images' device."""
+    """Draws the condition of a batch as one tensor operation on the images' device.
+
+    A draw is a sequence of flat positions per image and a count; the positions up to the count are revealed.
+    """
 
     def __init__(self, config: Conditioning, side: int):
         self.sampler = config.sampler
         self.exponent = config.exponent
         self.side = side
-        self.count = fixed_count(side)  # where no exponent makes it variable
+        self.replacement = config.replacement or config.sampler == "gaussian"
+        self.grid = config.positions or exact_positions(side)  # rows and columns of `exact`
+        fixed = len(self.grid) ** 2 if config.sampler == "exact" else config.count or fixed_count(side)
+        self.count = None if config.exponent is not None else fixed
 
     def describe(self) -> str:
         """What this object will draw, from its own state (so that a setting lost on the way here is seen)."""
-        how_many = f"{self.count} pixels" if self.exponent is None else f"power law {self.exponent:g}"
-        return f"{self.sampler}, {how_many} of {self.side}x{self.side}"
+        how_many = f"power law {self.exponent:g}" if self.count is None else f"{self.count} draws"
+        where = f" at {list(self.grid)}" if self.sampler == "exact" else ""
+        repeats = " with replacement" if self.replacement else ""
+        return f"{self.sampler}, {how_many}{where}{repeats} of {self.side}x{self.side}"
 
     def counts(self, n: int, generator: torch.Generator) -> Tensor:
-        """Pixels to reveal in each of n images, (n,) int64."""
-        if self.exponent is not None:
+        """Draws that count in each of n images, (n,) int64."""
+        if self.count is None:
+            assert self.exponent is not None
             return power_law_counts(n, self.side**2, self.exponent, generator)
         return torch.full((n,), self.count, device=generator.device)
 
     def positions(self, n: int, generator: torch.Generator) -> Tensor:
-        """Flat pixel positions in the order in which they are revealed, (n, at least the largest count)."""
+        """Flat pixel positions in the order in which they are drawn, (n, at least the largest count)."""
+        device, pixels = generator.device, self.side**2
+        if self.sampler == "exact":
+            line = torch.tensor(self.grid, device=device)
+            return (line[:, None] * self.side + line).flatten().expand(n, -1)
+        draws = pixels if self.count is None else self.count
+        if self.sampler == "gaussian":
+            # Row and column are independent normals about the middle; what falls outside counts on the edge.
+            where = torch.randn(n, draws, 2, generator=generator, device=device) * (self.side / 6) + self.side / 2
+            row, col = where.clamp(0, self.side - 1).floor().long().unbind(-1)
+            return row * self.side + col
+        if self.replacement:
+            return torch.randint(pixels, (n, draws), generator=generator, device=device)
         # A uniformly random permutation: every set of the first k positions is equally likely, none repeats.
-        return torch.rand(n, self.side**2, generator=generator, device=generator.device).argsort(1)
+        return torch.rand(n, pixels, generator=generator, device=device).argsort(1)
 
     def mask(self, n: int, generator: torch.Generator) -> Tensor:
         """Masks of n images, (n, 1, H, H) float, 1 where a pixel is revealed."""

@@ -58,7 +58,8 @@ def _gaussian(a: Architecture, s: GaussianSizes) -> tuple[Cost, Cost, Cost]:
         sides.append(side)
         encoder = encoder.plus(_normed(_conv(d_in, d_out, 3, side), d_out, s.batch_norm))
     features = s.hidden[-1] * side**2
-    encoder = encoder.plus(_linear(features, s.latent), _linear(features, s.latent))
+    heads = 1 if a.family == "autoencoder" else 2  # a latent, or its mean and log-variance
+    encoder = encoder.plus(*[_linear(features, s.latent)] * heads)
     convs = Cost()
     widths = [*reversed(s.hidden), s.hidden[0]]
     for (d_in, d_out), (side_in, side_out) in zip(pairwise(widths), pairwise(reversed(sides)), strict=True):

@@ -27,7 +27,7 @@ class Scores:
     unconditioned_per_image: float
     conditioned_per_pixel: float | None
     conditioned_per_image: float | None
-    latent_loss: float  # gaussian_vae: nats per image; vqvae: per element of the grid
+    latent_loss: float | None  # gaussian_vae: nats per image; vqvae: per element of the grid
     codebook_loss: float | None
     commitment_loss: float | None
     perplexity: float | None  # exp(entropy) of the codebook's use over all scored images, 1 to K
@@ -77,11 +77,11 @@ def evaluate(
             assert isinstance(model.architecture.sizes, VQSizes)
             counts = torch.bincount(z.indices.flatten(), minlength=model.architecture.sizes.embeddings)
             used = counts if used is None else used + counts
-        else:
+        elif z.mean is not None:
             add("kl", kl_divergence(z), len(x))
     means = {name: value.item() / len(images) for name, value in sums.items()}
     if used is None:
-        latent_mean, perplexity = means["kl"], None
+        latent_mean, perplexity = means.get("kl"), None
     else:
         assert loss.commitment_weight is not None
         latent_mean = means["codebook_loss"] + loss.commitment_weight * means["commitment_loss"]

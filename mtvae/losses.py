@@ -3,10 +3,11 @@
 Terms: `unconditioned` and `conditioned` (squared error of a decoder's images) and `latent`. Never weighted here.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtvae.config import PER_IMAGE_FAMILIES, Architecture, Loss
+from mtvae.config import PER_IMAGE_FAMILIES, Architecture, Loss, SoftAdapt, terms
 from mtvae.model import Latent, Outputs
 
 
@@ -17,10 +18,12 @@ def kl_divergence(latent: Latent) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
 
 
-def latent_loss(latent: Latent, loss: Loss) -> Tensor:
-    """The latent term: KL in nats per image, or codebook + beta commitment per element of the grid (eq. 2.5)."""
-    if latent.codebook_loss is None:
+def latent_loss(latent: Latent, loss: Loss) -> Tensor | None:
+    """The latent term: KL in nats per image, codebook + beta commitment per element of the grid (eq. 2.5), or none."""
+    if latent.mean is not None:
         return kl_divergence(latent)
+    if latent.codebook_loss is None:
+        return None
     assert latent.commitment_loss is not None and loss.commitment_weight is not None
     return latent.codebook_loss + loss.commitment_weight * latent.commitment_loss
 
@@ -32,17 +35,94 @@ def reconstruction_scale(architecture: Architecture) -> int:
 
 
 def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Loss) -> dict[str, Tensor]:
-    """The unweighted terms of a training pass over x (N,C,H,H), scalars with their gradient."""
+    """The unweighted terms of a training pass over x (N,C,H,H), scalars with gradient, named as in `config.terms`."""
     scale = reconstruction_scale(architecture)
-    terms = {name: scale * F.mse_loss(image, x) for name, image in outputs.reconstructions.items()}
-    return terms | {"latent": latent_loss(outputs.latent, loss)}
+    values = {name: scale * F.mse_loss(image, x) for name, image in outputs.reconstructions.items()}
+    latent = latent_loss(outputs.latent, loss)
+    return values if latent is None else values | {"latent": latent}
 
 
 def fixed_weights(architecture: Architecture, loss: Loss) -> dict[str, float]:
     """W1 for the first or only decoder, W2 for the second (3.2.2), `latent_weight` for the latent term."""
+    names = terms(architecture.family, architecture.method)
+    weights = dict.fromkeys(names, loss.w1)
     if architecture.method == "multi_decoder":
         assert loss.w2 is not None
-        weights = {"unconditioned": loss.w1, "conditioned": loss.w2}
-    else:
-        weights = {"conditioned" if architecture.conditioned else "unconditioned": loss.w1}
-    return weights | {"latent": loss.latent_weight}
+        weights["conditioned"] = loss.w2
+    if "latent" in names:
+        assert loss.latent_weight is not None
+        weights["latent"] = loss.latent_weight
+    return weights
+
+
+class FixedWeighting:
+    """The training loss with constant weights."""
+
+    def __init__(self, weights: dict[str, float]):
+        self.constant = weights
+
+    def weights(self) -> dict[str, float]:
+        return self.constant
+
+    def __call__(self, terms: dict[str, Tensor]) -> Tensor:
+        """Named scalars -> their weighted sum."""
+        return torch.stack([weight * terms[name] for name, weight in self.constant.items()]).sum()
+
+
+FORWARD_DIFFERENCE = {
+    1: (-1.0, 1.0),
+    3: (-11 / 6, 3.0, -3 / 2, 1 / 3),
+    5: (-137 / 60, 5.0, -5.0, 10 / 3, -5 / 4, 1 / 5),
+}
+"""Coefficients of a first derivative's one-sided finite difference, by accuracy order."""
+
+
+class SoftAdaptWeighting:
+    """The training loss with weights that follow the terms (Heydari, Thompson and Mehmood 2019, 3.1).
+
+    Every weight is 1 until the first renewal; from then on they sum to 1. Renewed every `every` steps from the
+    unweighted terms since the last renewal: weight proportional to exp(beta (slope - largest slope)), the slope
+    estimated from the last `accuracy_order` + 1 steps. Variants: `original`; `normalised`, slopes divided by the sum of
+    their absolute values; `loss_weighted`, times the term's mean. Everything stays on the terms' device.
+    """
+
+    EPSILON = 1e-8
+
+    def __init__(self, config: SoftAdapt, names: tuple[str, ...], device: torch.device):
+        assert config.variant is not None and config.beta is not None
+        assert config.every is not None and config.accuracy_order is not None
+        self.variant, self.beta, self.every, self.names = config.variant, config.beta, config.every, names
+        self.stencil = torch.tensor(FORWARD_DIFFERENCE[config.accuracy_order], device=device)
+        self.current = torch.ones(len(names), device=device)
+        self.window: list[Tensor] = []  # of (terms,), the losses since the last renewal
+
+    def weights(self) -> dict[str, float]:
+        return dict(zip(self.names, self.current.tolist(), strict=True))
+
+    def __call__(self, terms: dict[str, Tensor]) -> Tensor:
+        """Named scalars -> their weighted sum. Remembers them, and renews the weights when it is time."""
+        values = torch.stack([terms[name] for name in self.names])
+        total = (self.current * values).sum()
+        self.window.append(values.detach())
+        if len(self.window) == self.every:
+            self.current = self.renewed(torch.stack(self.window))
+            self.window = []
+        return total
+
+    def renewed(self, losses: Tensor) -> Tensor:
+        """Weights (terms,) from a window of losses (steps, terms)."""
+        slopes = self.stencil @ losses[-len(self.stencil) :]
+        if self.variant == "normalised":
+            slopes = slopes / (slopes.abs().sum() + self.EPSILON)
+        weights = (self.beta * (slopes - slopes.max())).exp()
+        if self.variant == "loss_weighted":
+            weights = weights * losses.mean(0)
+        return weights / (weights.sum() + self.EPSILON)
+
+
+Weighting = FixedWeighting | SoftAdaptWeighting
+
+
+def weighting(config: SoftAdapt, fixed: dict[str, float], device: torch.device) -> Weighting:
+    """SoftAdapt where it is on, else the fixed weights."""
+    return FixedWeighting(fixed) if config.variant is None else SoftAdaptWeighting(config, tuple(fixed), device)

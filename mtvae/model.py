@@ -1,6 +1,6 @@
 """A model: family (the latent space) x method (the decoders). Every family works with every method.
 
-Shapes: N images, C channels, side H; z is (N,L) for gaussian_vae, (N,E,h,h) for vqvae; a condition is (N,C+1,H,H).
+Shapes: N images, C channels, side H; z is (N,E,h,h) for vqvae, (N,L) for the others; a condition is (N,C+1,H,H).
 """
 
 import math
@@ -37,7 +37,7 @@ class Latent:
 class Outputs:
     """A training pass: the latent, and for each decoder that the method trains its images (N,C,H,H) under a name.
 
-    `multi_decoder` gives both from one z (3.2); `single_decoder` only `conditioned` (3.3); `none` only `unconditioned`.
+    `multi_decoder` gives both from one z (3.2), `none` only `unconditioned`, the others only `conditioned` (2.3, 3.3).
     """
 
     latent: Latent
@@ -66,6 +66,21 @@ class GaussianLatentSpace(nn.Module):
         return Latent(z, mean=mean, log_variance=log_variance)
 
 
+class PlainLatentSpace(nn.Module):
+    """One linear head and no latent loss: an autoencoder (guide, 1). Deterministic: the generator is not used."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        a, s = architecture, architecture.sizes
+        assert isinstance(s, GaussianSizes)
+        f = latent_side(a.side, halving_strides(a.side, len(s.hidden)))
+        self.encoder = gaussian_encoder(a.channels, a.side, s.hidden, s.batch_norm)
+        self.z = nn.Linear(s.hidden[-1] * f * f, s.latent)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
+        return Latent(self.z(self.encoder(x)))
+
+
 class VectorQuantizedLatentSpace(nn.Module):
     """Encoder and quantizer (2.2). Deterministic: the generator is not used."""
 
@@ -84,6 +99,7 @@ class VectorQuantizedLatentSpace(nn.Module):
 LATENT_SPACES: dict[str, type[nn.Module]] = {
     "gaussian_vae": GaussianLatentSpace,
     "vqvae": VectorQuantizedLatentSpace,
+    "autoencoder": PlainLatentSpace,
 }
 
 

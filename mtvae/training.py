@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import Loss, Training
+from mtvae.config import Loss, SoftAdapt, Training
 from mtvae.evaluation import Scores, evaluate, to_pixels
-from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale
+from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
 from mtvae.model import Model
 
 
@@ -39,8 +39,8 @@ class TrainingSet:
 class Fit:
     """A training under way; `epoch` does one more. After the last, `load_best` puts the picked weights into the model.
 
-    Every epoch the total of the selection images is measured with the fixed weights and the same seeded draws; its
-    minimum picks the epoch (3.4.3).
+    Every epoch the total of the selection images is measured with the fixed weights (under SoftAdapt too) and the same
+    seeded draws; its minimum picks the epoch (3.4.3).
 
     Args:
         seeds: of `batches`, `sampler`, `latent` (training draws) and `evaluation` (the selection images' draws).
@@ -58,6 +58,7 @@ class Fit:
         sampler: ConditionSampler | None,
         seeds: Mapping[str, int],
         latent: str | None = "sample",
+        soft_adapt: SoftAdapt | None = None,
     ):
         if len(data.train) < 2 or len(data.selection) < 1:
             raise ValueError(
@@ -66,6 +67,7 @@ class Fit:
         self.model, self.data, self.loss, self.training, self.sampler = model, data, loss, training, sampler
         self.latent, self.evaluation_seed = latent, seeds["evaluation"]
         self.weights = fixed_weights(model.architecture, loss)
+        self.weighting = weighting(soft_adapt or SoftAdapt(), self.weights, data.images.device)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
         )
@@ -105,6 +107,7 @@ class Fit:
             {"epoch": number}
             | {f"train_{name}": trained.get(name) for name in ("unconditioned", "conditioned", "latent")}
             | {f"selection_{name}": selected.get(name) for name in ("unconditioned", "conditioned", "latent")}
+            | {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
             | {"selection_total": total}
         )
         if total < self.best_total:
@@ -127,9 +130,8 @@ class Fit:
             condition = None if self.sampler is None else self.sampler(x, self.sampler_generator)
             outputs = self.model(x, condition, self.latent_generator)
             terms = loss_terms(outputs, x, self.model.architecture, self.loss)
-            total = torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum()
             self.optimizer.zero_grad()
-            total.backward()
+            self.weighting(terms).backward()
             self.optimizer.step()
             for name, term in terms.items():  # sums stay on the device: no synchronisation inside an epoch
                 sums[name] = sums.get(name, 0) + term.detach().double() * len(batch)
@@ -138,7 +140,9 @@ class Fit:
     def _selection_terms(self, scores: Scores) -> dict[str, float]:
         """The selection images' scores in the training terms' units."""
         scale = reconstruction_scale(self.model.architecture)
-        terms = {"unconditioned": scores.unconditioned_per_pixel * scale, "latent": scores.latent_loss}
+        terms = {"unconditioned": scores.unconditioned_per_pixel * scale}
+        if scores.latent_loss is not None:
+            terms["latent"] = scores.latent_loss
         if scores.conditioned_per_pixel is not None:
             terms["conditioned"] = scores.conditioned_per_pixel * scale
         return terms

@@ -27,7 +27,7 @@ os.environ |= {  # read by Ray when it is imported; a user's own values win
 import ray
 from ray import tune
 
-from sweeps.data import DATASETS, Data, DataError, load
+from sweeps.data import DataError, Source, image_count, load, shape, test_half_count
 from sweeps.ledger import Ledger, Row
 from sweeps.plan import PlacementError, Unit
 from sweeps.progress import Progress
@@ -72,13 +72,13 @@ def _start(units: Sequence[Unit], workers: int, address: str | None) -> None:
     if address is not None:
         ray.init(address=address, **quiet)
     else:
-        bytes_ = sum(d.images * d.channels * d.side**2 for d in (DATASETS[n] for n in _datasets(units)))
+        images = sum(map(_bytes, {unit.settings.source for unit in units}))
         cpus = workers * max(unit.settings.resources.cpus for unit in units)
         ray.init(
             address="local",
             num_cpus=int(-(-cpus // 1)),
             include_dashboard=False,
-            object_store_memory=OBJECT_STORE_MINIMUM + 2 * bytes_,
+            object_store_memory=OBJECT_STORE_MINIMUM + 2 * images,
             **quiet,
         )
 
@@ -89,19 +89,20 @@ def _check_resources(units: Sequence[Unit]) -> None:
         raise PlacementError(f"resources.gpus is {wanted:g}, but Ray sees no such GPU here")
 
 
-def _datasets(units: Sequence[Unit]) -> set[str]:
-    return {unit.settings.data.dataset for unit in units}
+def _bytes(source: Source) -> int:
+    channels, side = shape(source.data)
+    return (image_count(source.data) + test_half_count(source)) * channels * side**2
 
 
 @ray.remote(num_cpus=0)
-def _load(data: Data) -> Any:
+def _load(source: Source) -> Any:
     """Reads a data set in a worker, so that the driver needs neither torch nor the memory."""
-    return load(data)
+    return load(source)
 
 
-def _images(units: Sequence[Unit]) -> dict[Data, Any]:
-    """Every data set once in the object store, by its settings."""
-    references = {data: _load.remote(data) for data in {unit.settings.data for unit in units}}
+def _images(units: Sequence[Unit]) -> dict[Source, Any]:
+    """The images of every source once in the object store."""
+    references = {source: _load.remote(source) for source in {unit.settings.source for unit in units}}
     for reference in references.values():
         try:
             ray.wait([reference], fetch_local=False)
@@ -141,7 +142,9 @@ def _fit(
     ).fit()
 
 
-def _trial(config: dict[str, Any], units: list[Unit], images: dict[Data, Any], ledger: Ledger, provenance: Row) -> None:
+def _trial(
+    config: dict[str, Any], units: list[Unit], images: dict[Source, Any], ledger: Ledger, provenance: Row
+) -> None:
     """One trial: one unit, in a worker."""
     from sweeps.trial import pick_device, run_unit
 
@@ -155,7 +158,7 @@ def _trial(config: dict[str, Any], units: list[Unit], images: dict[Data, Any], l
             reported_at = time.monotonic()
             tune.report({"images": trained})
 
-    pixels = ray.get(images[unit.settings.data])
+    pixels = ray.get(images[unit.settings.source])
     # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
     outcome = run_unit(unit, pixels, ledger, pick_device(unit.settings.resources.gpus), provenance, on_epoch)
     tune.report({"images": trained, "outcome": outcome})

@@ -1,119 +1,195 @@
-"""Data sets as one uint8 array (N,C,H,H), and what is declared of them so that a plan needs neither files nor torch."""
+"""Data sets as one uint8 array (N,C,H,W), and what is declared of them so that a plan needs neither files nor torch."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from mtvae.config import Section
+from sweeps import readers
+from sweeps.readers import Images, Part
 
-Images = NDArray[np.uint8]
+Positive = Annotated[int, Field(gt=0)]
 
 
 class Data(Section):
     """Which images."""
 
-    dataset: Literal["digits", "mnist"] = Field("digits", description="name of the data set")
-    root: str | None = Field(None, description="folder of the files (mnist: the one that holds MNIST/raw)")
-    limit: Annotated[int, Field(gt=0)] | None = Field(None, description="the first n images; null: all")
+    dataset: Literal["digits", "mnist", "cifar10", "celeba", "folder"] = Field("digits", description="the data set")
+    root: str | None = Field(
+        None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
+    )
+    limit: Positive | None = Field(None, description="the first n images; null: all")
+    side: Annotated[int, Field(ge=4, le=256)] | None = Field(
+        None, description="folder: images are resized to side x side (default 32)"
+    )
+    channels: Literal[1, 3] | None = Field(None, description="folder: 1 grey, 3 colour (default 3)")
 
 
 class DataError(ValueError):
     """The images cannot be had, or are not what they should be; the message says what to put where."""
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """What is known of a data set before it is read.
+class Source(NamedTuple):
+    """What a unit needs of a data set: its images, and whether half of its official test part too, behind them."""
 
-    `fingerprint` is the SHA-256 of all its images as read here; it enters every unit's key, and what is read is
-    checked against it.
+    data: Data
+    test_half: bool
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a data set without reading it.
+
+    `fingerprint` enters every unit's key. `sha256`: of all training images as read here, where we know it; what is read
+    is checked against it.
     """
 
     images: int
+    test_images: int
     channels: int
     side: int
     fingerprint: str
-    read: Callable[[str | None], Images]
-    files: Callable[[str | None], list[Path]] = lambda root: []
+    sha256: str | None = None
 
 
-def fingerprint(images: Images) -> str:
-    """SHA-256 over the pixels, in hex."""
-    return hashlib.sha256(images.tobytes()).hexdigest()
+@dataclass(frozen=True)
+class Dataset:
+    """A published data set: what is declared, how it is read, and one file of each part by which it is found."""
+
+    description: Description
+    read: Callable[[Path, Part, int], Images]
+    files: tuple[str, ...] = ()
 
 
-def read_digits(root: str | None) -> Images:
-    """scikit-learn's handwritten digits: 8x8 values 0 to 16 as bytes, each pixel doubled to 16x16. Needs no files."""
-    from sklearn.datasets import load_digits
-
-    values = load_digits().images  # (1797,8,8) float, 0 to 16
-    images: Images = np.rint(values * 255 / 16).astype(np.uint8).repeat(2, 1).repeat(2, 2)[:, None]
-    return images
-
-
-def mnist_files(root: str | None) -> list[Path]:
-    """MNIST's training images and their labels (torchvision reads both), in torchvision's layout."""
-    folder = Path(root or ".").expanduser() / "MNIST" / "raw"
-    return [folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte"]
-
-
-def read_mnist(root: str | None) -> Images:
-    """MNIST's 60,000 training images through torchvision, from `root`/MNIST/raw. Never downloads."""
-    from torchvision.datasets import MNIST
-
-    folder = str(Path(root or ".").expanduser())
-    images: Images = MNIST(folder, train=True, download=False).data.numpy()[:, None]
-    return images
-
+_DIGITS = "e46e562ce14a3b6d8311ef9d4b8e3cc077ebd4c4173aac9c9d656ec72c290280"
+_MNIST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
+_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 DATASETS = {
-    "digits": Dataset(1797, 1, 16, "e46e562ce14a3b6d8311ef9d4b8e3cc077ebd4c4173aac9c9d656ec72c290280", read_digits),
+    "digits": Dataset(Description(1797, 0, 1, 16, _DIGITS, _DIGITS), readers.digits),
     "mnist": Dataset(
-        60_000, 1, 28, "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757", read_mnist, mnist_files
+        Description(60_000, 10_000, 1, 28, _MNIST, _MNIST),
+        readers.mnist,
+        tuple(f"MNIST/raw/{name}" for name in _IDX),
+    ),
+    "cifar10": Dataset(  # the published MD5 of the archive; torchvision checks that of every file in it
+        Description(50_000, 10_000, 3, 32, "md5:c58f30108f718f92721af3d95e74349a"),
+        readers.cifar10,
+        tuple(f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "test_batch", "batches.meta")),
+    ),
+    "celeba": Dataset(  # the published MD5 of img_align_celeba.zip, resized as read here
+        Description(162_770, 19_962, 3, 64, "md5:00d2c5bc6d35e252742224ab0c1e8fcb:64x64"),
+        readers.celeba,
+        tuple(f"celeba/{name}" for name in ("list_eval_partition.txt", "identity_CelebA.txt", "img_align_celeba")),
     ),
 }
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+def root_of(data: Data) -> Path:
+    return Path(data.root or ".").expanduser()
+
+
+@lru_cache(maxsize=8)
+def folder_files(root: Path) -> tuple[Path, ...]:
+    """The image files under a folder, by their endings, sorted by path. Links to folders are not followed."""
+    found = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
+    return tuple(sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()))
+
+
+@lru_cache(maxsize=64)
+def declared(data: Data) -> Description | None:
+    """What is declared of a data set; of a folder the manifest of its first `limit` files' names and sizes. None where
+    a folder is not here: its images and so the keys of its units cannot be told."""
+    if data.dataset != "folder":
+        return DATASETS[data.dataset].description
+    root, files = root_of(data), folder_files(root_of(data))
+    if not files:
+        return None
+    manifest = hashlib.sha256()
+    for path in files[: data.limit]:
+        manifest.update(
+            f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode(errors="surrogateescape")
+        )
+    return Description(len(files), 0, data.channels or 3, data.side or 32, manifest.hexdigest())
+
+
+def shape(data: Data) -> tuple[int, int]:
+    """Channels and side of a data set's images."""
+    if data.dataset == "folder":
+        return data.channels or 3, data.side or 32
+    declared = DATASETS[data.dataset].description
+    return declared.channels, declared.side
 
 
 def image_count(data: Data) -> int:
-    """Images that a sweep uses: the first `limit`, or all."""
-    return min(DATASETS[data.dataset].images, data.limit or DATASETS[data.dataset].images)
+    """Images that the folds are made of: the first `limit`, or all; 0 where a folder is not here."""
+    description = declared(data)
+    available = description.images if description else 0
+    return min(available, data.limit or available)
+
+
+def test_half_count(source: Source) -> int:
+    """Images of the official test part that pick the epoch: half of it, and no more than `limit`."""
+    description = declared(source.data)
+    if not source.test_half or description is None:
+        return 0
+    return min(description.test_images // 2, source.data.limit or description.test_images)
 
 
 def check_files(data: Data) -> None:
     """Looks whether a data set's files are there, without reading them.
 
     Raises:
-        DataError: with the missing files and where to put them.
+        DataError: one line that says what is missing and where to put it.
     """
-    missing = [path for path in DATASETS[data.dataset].files(data.root) if not path.is_file()]
+    root = root_of(data)
+    if data.dataset == "folder":
+        if not folder_files(root):
+            raise DataError(f"folder: no images in {root.absolute()}; set data.root to a folder of image files")
+        return
+    missing = [name for name in DATASETS[data.dataset].files if not (root / name).exists()]
     if missing:
+        set_to = f"now {data.root}" if data.root else "now not set: the current folder"
         raise DataError(
-            f"{data.dataset}: no {', '.join(path.name for path in missing)} in {missing[0].parent.absolute()}; "
-            f"put the files there, or set data.root (now {data.root or 'not set: the current folder'})"
+            f"{data.dataset}: no {', '.join(missing)} in {root.absolute()}; put the published files there, "
+            f"or set data.root ({set_to})"
         )
 
 
-def load(data: Data) -> Images:
-    """Reads a data set and checks it against its declared fingerprint, then takes the first `limit` images.
+def load(source: Source) -> Images:
+    """Reads the images of a source: the first `limit` ones, then, where it is asked for, the test half.
 
     Raises:
         DataError: files missing, unreadable, or with other content than declared.
     """
+    data = source.data
     check_files(data)
-    declared = DATASETS[data.dataset]
+    n, extra, root = image_count(data), test_half_count(source), root_of(data)
     try:
-        images = declared.read(data.root)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{data.dataset}: cannot be read: {' '.join(str(error).split())[:200]}") from error
-    if fingerprint(images) != declared.fingerprint:
-        raise DataError(
-            f"{data.dataset}: the images read ({images.shape[0]:,} of {images.shape[1:]}) are not the published ones: "
-            f"their SHA-256 is {fingerprint(images)[:16]}, not {declared.fingerprint[:16]}"
-        )
-    return images[: data.limit]
+        if data.dataset == "folder":
+            return readers.read_files(folder_files(root)[:n], *reversed(shape(data)))
+        dataset = DATASETS[data.dataset]
+        expected = dataset.description.sha256
+        # Where the content is known all of it is read, so that it can be checked.
+        images = dataset.read(root, "train", dataset.description.images if expected else n)
+        if expected and fingerprint(images) != expected:
+            raise DataError(
+                f"{data.dataset}: the {len(images):,} images in {root.absolute()} are not the published ones: their "
+                f"SHA-256 is {fingerprint(images)[:16]}, not {expected[:16]}"
+            )
+        return np.concatenate([images[:n], dataset.read(root, "test", extra)]) if extra else images[:n]
+    except (OSError, RuntimeError, EOFError) as error:
+        raise DataError(f"{data.dataset}: cannot be read: {' '.join(str(error).split())[:300]}") from error
+
+
+def fingerprint(images: Images) -> str:
+    """SHA-256 over the pixels, in hex."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()

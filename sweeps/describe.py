@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from mtvae.cost import cost, training_bytes
-from sweeps.data import DATASETS, image_count
+from sweeps.data import Data, declared, image_count, shape
 from sweeps.grid import shared_and_own
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
@@ -91,12 +91,14 @@ def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:
 
 
 def _data_notes(rows: Sequence[Settings]) -> list[str]:
-    names = dict.fromkeys(row.data.dataset for row in rows)
-    shapes = [
-        f"{name} ({DATASETS[name].images:,} of {DATASETS[name].channels}x{DATASETS[name].side}x{DATASETS[name].side})"
-        for name in names
-    ]
-    return [f"data: {', '.join(shapes)}"]
+    return [_data_note(data) for data in dict.fromkeys(row.data for row in rows)]
+
+
+def _data_note(data: Data) -> str:
+    channels, side = shape(data)
+    if declared(data) is None:
+        return f"data: {data.dataset} {data.root}: not here, so its images, keys and what is done of them are unknown"
+    return f"data: {data.dataset}, {image_count(data):,} images of {channels}x{side}x{side}"
 
 
 def status(plan: Plan) -> str:

@@ -19,10 +19,14 @@ class Folds(Section):
 
     n_splits: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="folds of scikit-learn's KFold")
     shuffle: bool = Field(True, description="seeded random folds; false: contiguous ones")
-    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | Literal["fold"] = Field(
+    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | Literal["fold", "test_half"] = Field(
         0.1,
-        description="images that pick the epoch: a share or a number of the fold's training part, or `fold`: the "
-        "tabulated fold itself (the thesis's reading, optimistic)",
+        description="images that pick the epoch: a share or a number of the fold's training part, `fold`: the "
+        "tabulated fold itself (the thesis's reading, optimistic), or `test_half`: half of the official test part (the "
+        "published run)",
+    )
+    same_init: bool = Field(
+        False, description="one initialisation for all folds (the published run); false: each fold its own"
     )
 
 
@@ -51,18 +55,23 @@ class Split:
         return digest.hexdigest()[:16]
 
 
-def fold_sizes(n: int, folds: Folds, fold: int) -> FoldSizes:
+def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes:
     """The sizes of `split`'s parts, by arithmetic (for a plan: needs no scikit-learn)."""
     test = n // folds.n_splits + (fold < n % folds.n_splits)  # as KFold: the first folds take the remainder
     rest = n - test
     if folds.selection == "fold":
         return FoldSizes(rest, test, test)
+    if folds.selection == "test_half":
+        return FoldSizes(rest, test_half, test)
     selection = round(folds.selection * rest) if isinstance(folds.selection, float) else folds.selection
     return FoldSizes(rest - selection, selection, test)
 
 
-def split(n: int, folds: Folds, seed: int, fold: int) -> Split:
-    """Fold number `fold` (from 0) of `n` images. The folds depend on the sweep's seed, and on nothing else."""
+def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0) -> Split:
+    """Fold number `fold` (from 0) of `n` images. The folds depend on the sweep's seed, and on nothing else.
+
+    The `test_half` images of the official test part, where they pick the epoch, stand behind the n.
+    """
     from sklearn.model_selection import KFold
 
     named = seeds.of_fold(seed, fold)
@@ -72,6 +81,8 @@ def split(n: int, folds: Folds, seed: int, fold: int) -> Split:
     rest, test = np.sort(rest), np.sort(test)
     if folds.selection == "fold":
         return Split(rest, test, test)
+    if folds.selection == "test_half":
+        return Split(rest, np.arange(n, n + test_half), test)
     order = np.random.default_rng(named["selection"]).permutation(len(rest))
     n_selection = fold_sizes(n, folds, fold).selection
     return Split(np.sort(rest[order[n_selection:]]), np.sort(rest[order[:n_selection]]), test)

@@ -14,6 +14,9 @@ from pydantic import ValidationError
 from sweeps import yamlfile
 from sweeps.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
 
+SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
+"""Groups of settings that may be given as one value, and the setting that it is."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ROWS = 100_000
 
@@ -69,6 +72,8 @@ class Reader:
         given: dict[str, list[Given]] = {}
         for key, value in mapping.items():
             where = self.where((*path, key))
+            if key in SHORTHAND and not isinstance(value, dict):
+                key = SHORTHAND[key]
             if key in SECTIONS and isinstance(value, dict):
                 inner = {f"{key}.{leaf}": item for leaf, item in value.items()}
                 for leaf in value:
@@ -212,6 +217,7 @@ def _overrides(overrides: Sequence[str], reader: Reader, name: Any) -> tuple[dic
     for override in overrides:
         where = f"--set {override}"
         path, equals, text = override.partition("=")
+        path = SHORTHAND.get(path, path)
         try:
             value = yamlfile.parse(text).value if equals else None
         except yamlfile.Unreadable as error:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sweeps.data import Data, Images, load
+from sweeps.data import Source, load
 from sweeps.ledger import Ledger, Row
 from sweeps.plan import Unit
 from sweeps.progress import Progress
+from sweeps.readers import Images
 
 
 def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: Progress) -> None:
@@ -16,11 +17,11 @@ def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: 
     """
     from sweeps.trial import pick_device, run_unit  # imports torch, which a dry run must not
 
-    held: tuple[Data, Images] | None = None
-    for unit in sorted(units, key=lambda u: u.settings.data.model_dump_json()):  # one data set in memory at a time
-        data = unit.settings.data
-        if held is None or held[0] != data:
-            held = data, load(data)
+    held: tuple[Source, Images] | None = None
+    for unit in sorted(units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time
+        source = unit.settings.source
+        if held is None or held[0] != source:
+            held = source, load(source)
         trained = 0
 
         def on_epoch(images: int, unit: Unit = unit) -> None:

@@ -36,6 +36,7 @@ _HISTORY = pa.struct(
             for term in ("unconditioned", "conditioned", "latent")
         ],
         ("selection_total", pa.float64()),
+        *[(f"weight_{term}", pa.float64()) for term in ("unconditioned", "conditioned", "latent")],
     ]
 )
 _SEEDS = pa.struct(
@@ -66,9 +67,17 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
         "pixels revealed per image, counted in the masks of the tabulated fold",
     ),
     ("mean_image_per_pixel", pa.float64(), "squared error of the training images' mean image"),
-    ("collapsed", pa.bool_(), "unconditioned_per_pixel above half of mean_image_per_pixel"),
+    (
+        "collapsed",
+        pa.bool_(),
+        "unconditioned_per_pixel (method conditioned: the conditioned) above half of mean_image_per_pixel",
+    ),
     ("best_epoch", pa.int64(), "epoch, from 1, whose weights are tabulated"),
-    ("history", pa.list_(_HISTORY), "unweighted terms of every epoch, in the training loss's units"),
+    (
+        "history",
+        pa.list_(_HISTORY),
+        "every epoch's unweighted terms in the training loss's units, and the weights at its end",
+    ),
     ("sampler_built_with", pa.string(), "what the sampler that drew the masks says of itself"),
     ("parameters", pa.int64(), "trainable parameters"),
     ("train_images", pa.int64(), "images of the fold's training part, less those that pick the epoch"),
@@ -108,7 +117,10 @@ def column(path: str) -> str:
 
 
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
-_SETTINGS = [(column(path), _arrow_type(f.annotation), f.description or "") for path, f in LEAVES.items()]
+_SETTINGS = [
+    *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in LEAVES.items()],
+    ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is one"),
+]
 _FAILURE = [("reason", pa.string(), "one line"), ("log", pa.string(), "the log's path")]
 
 
@@ -123,7 +135,7 @@ FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE], "failed")
 
 def settings_row(unit: Unit) -> Row:
     """The identity and settings columns of a unit."""
-    row: Row = {"key": unit.key, "fold": unit.fold}
+    row: Row = {"key": unit.key, "fold": unit.fold, "soft_adapt": unit.settings.soft_adapt.variant is not None}
     for path, value in as_plain(unit.settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
@@ -196,7 +208,9 @@ class Ledger:
         if missing or file.metadata.num_rows != 1:
             raise ValueError(f"not a unit: {file.metadata.num_rows} rows, columns {file.schema_arrow.names[:5]}")
         wanted = [c for c in columns if c in file.schema_arrow.names] if columns is not None else None
-        return file.read(wanted).to_pylist()[0]  # type: ignore[no-any-return]
+        # One row needs no threads; and a thread of pyarrow's pool that still holds our bytes when the interpreter ends
+        # aborts the process (seen: exit code 134 after a finished sweep).
+        return file.read(wanted, use_threads=False).to_pylist()[0]  # type: ignore[no-any-return]
 
     def set_aside_damaged(self) -> list[tuple[str, str]]:
         """Renames unreadable unit files to `*.damaged`, so that their units are trained again, and names them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sweeps.data import DATASETS, image_count
+from sweeps.data import declared, image_count, test_half_count
 from sweeps.folds import fold_sizes
 from sweeps.grid import Grid
 from sweeps.settings import Settings, Value, flatten
@@ -41,9 +41,10 @@ def counted(settings: Settings) -> dict[str, Value]:
 
 def key_of(settings: Settings) -> str:
     """12 hex digits: the hash of the counted settings, the data set's declared fingerprint and KEY_VERSION."""
+    described = declared(settings.data)
     identity = counted(settings) | {
         "": KEY_VERSION,
-        "data.fingerprint": DATASETS[settings.data.dataset].fingerprint,
+        "data.fingerprint": described.fingerprint if described else None,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -54,6 +55,8 @@ def long_name(settings: Settings) -> str:
     parts += [part for part in (settings.sampler,) if part]
     if settings.exponent is not None:
         parts.append(f"a={settings.exponent:g}")
+    if settings.soft_adapt.variant is not None:
+        parts.append(f"SoftAdapt {settings.soft_adapt.variant}")
     return " ".join(map(str, parts))
 
 
@@ -82,8 +85,8 @@ class Unit:
     def images_to_train(self) -> int:
         """Images that pass through the training step: training part x epochs."""
         folds = self.settings.folds
-        train = fold_sizes(image_count(self.settings.data), folds, self.fold).train
-        return train * self.settings.training.epochs
+        n, half = image_count(self.settings.data), test_half_count(self.settings.source)
+        return fold_sizes(n, folds, self.fold, half).train * self.settings.training.epochs
 
     def __str__(self) -> str:
         return f"{long_name(self.settings)}, fold {self.fold} ({self.name})"

@@ -18,6 +18,7 @@ def derive(seed: int, name: str, fold: int | None = None) -> int:
     return int(SeedSequence(seed, spawn_key=spawn_key).generate_state(1, "uint64")[0] >> 1)
 
 
-def of_fold(seed: int, fold: int) -> dict[str, int]:
-    """All seeds of one fold, by name."""
-    return {"fold": derive(seed, "fold")} | {name: derive(seed, name, fold) for name in PER_FOLD}
+def of_fold(seed: int, fold: int, same_init: bool = False) -> dict[str, int]:
+    """All seeds of one fold, by name. `same_init`: the initial values are those of every other fold."""
+    named = {"fold": derive(seed, "fold")} | {name: derive(seed, name, fold) for name in PER_FOLD}
+    return named | ({"init": derive(seed, "init")} if same_init else {})

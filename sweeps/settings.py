@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mtvae.config import (
     CONFIGURATIONS,
+    SAMPLERS,
     Architecture,
     Conditioning,
+    ConditioningOptions,
     Evaluation,
     Family,
     Loss,
@@ -24,10 +26,13 @@ from mtvae.config import (
     SamplerName,
     Section,
     Sizes,
+    SoftAdapt,
+    SoftAdaptVariant,
     Training,
     resolve_sizes,
+    terms,
 )
-from sweeps.data import DATASETS, Data, image_count
+from sweeps.data import Data, Source, declared, image_count, shape, test_half_count
 from sweeps.folds import Folds, fold_sizes
 
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
@@ -49,13 +54,14 @@ class Settings(Section):
     family: Family = Field("vqvae", description="the latent space")
     configuration: int = Field(1, description="numbered sizes of 3.4.2")
     method: Method = Field("none", description="the decoders")
-    sampler: SamplerName | None = Field(None, description="which pixels condition (default uniform)")
+    sampler: SamplerName | None = Field(None, description="which pixels a conditioned decoder sees (default uniform)")
     exponent: Annotated[float, Field(gt=0)] | None = Field(
         None, description="single_decoder: power law of the number of pixels (default 40)"
     )
-    soft_adapt: Literal[False] = Field(False, description="adaptive loss weights")
     model: Sizes = Sizes()
+    conditioning: ConditioningOptions = ConditioningOptions()
     loss: Loss = Loss()
+    soft_adapt: SoftAdapt = SoftAdapt()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
@@ -63,18 +69,22 @@ class Settings(Section):
     @property
     def architecture(self) -> Architecture:
         """What shapes the networks."""
-        dataset = DATASETS[self.data.dataset]
-        return Architecture(
-            method=self.method,
-            channels=dataset.channels,
-            side=dataset.side,
-            sizes=resolve_sizes(self.family, self.configuration, self.model),
-        )
+        channels, side = shape(self.data)
+        sizes = resolve_sizes(self.family, self.configuration, self.model)
+        return Architecture(family=self.family, method=self.method, channels=channels, side=side, sizes=sizes)
 
     @property
-    def conditioning(self) -> Conditioning | None:
+    def condition_sampler(self) -> Conditioning | None:
         """What the sampler is built with, None for a method without a condition."""
-        return None if self.sampler is None else Conditioning(sampler=self.sampler, exponent=self.exponent)
+        if self.sampler is None:
+            return None
+        options = self.conditioning.model_dump(exclude_none=True)
+        return Conditioning(sampler=self.sampler, exponent=self.exponent, **options)
+
+    @property
+    def source(self) -> Source:
+        """The images that a unit needs."""
+        return Source(self.data, self.folds.selection == "test_half")
 
 
 def _leaves() -> Iterator[tuple[str, FieldInfo]]:
@@ -118,6 +128,10 @@ def flatten(settings: Settings) -> dict[str, Value]:
     return flat
 
 
+DEFAULTS = flatten(Settings())
+"""The value of every setting that a grid omits, before `resolve`."""
+
+
 def unflatten(flat: dict[str, Value]) -> Settings:
     """The inverse of `flatten`; what is missing takes its default."""
     nested: dict[str, Any] = {}
@@ -140,21 +154,62 @@ class Impossible(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """A setting that applies to some rows only: where, its default there, and why not elsewhere."""
+    """A setting that applies to some rows only: where, its default there, and why not elsewhere.
 
-    applies: Callable[[Settings], bool]
-    default: Value
+    `applies` and `default` see the row's values by path, in which earlier rules have been followed.
+    """
+
+    applies: Callable[[dict[str, Value]], bool]
+    default: Callable[[dict[str, Value]], Value]
     why_not: str
 
 
+def _is(path: str, *values: Value) -> Callable[[dict[str, Value]], bool]:
+    return lambda v: v[path] in values
+
+
+def _always(value: Value) -> Callable[[dict[str, Value]], Value]:
+    return lambda v: value
+
+
+_FIXED_COUNT = ("conditioned", "multi_decoder")
+_ON = (*get_args(SoftAdaptVariant),)
+_OFF = "SoftAdapt is off here"
+
 RULES = {
-    "sampler": Rule(lambda s: s.method != "none", "uniform", "method none takes no condition"),
-    "exponent": Rule(
-        lambda s: s.method == "single_decoder", 40.0, "only method single_decoder draws its number of pixels"
+    "data.side": Rule(_is("data.dataset", "folder"), _always(32), "only a folder's images are resized"),
+    "data.channels": Rule(_is("data.dataset", "folder"), _always(3), "only a folder's images are converted"),
+    "sampler": Rule(
+        lambda v: bool(SAMPLERS[v["method"]]),
+        lambda v: SAMPLERS[v["method"]][0],
+        "method none takes no condition",
     ),
-    "loss.w2": Rule(lambda s: s.method == "multi_decoder", 1.0, "only method multi_decoder has a second decoder"),
-    "loss.commitment_weight": Rule(lambda s: s.family == "vqvae", 0.25, "only family vqvae has a commitment loss"),
-    "evaluation.latent": Rule(lambda s: s.family == "gaussian_vae", "sample", "only family gaussian_vae draws z"),
+    "exponent": Rule(
+        _is("method", "single_decoder"), _always(40.0), "only method single_decoder draws its number of pixels"
+    ),
+    "conditioning.count": Rule(
+        lambda v: v["sampler"] == "uniform" and v["method"] in _FIXED_COUNT,
+        _always(None),
+        "only sampler uniform of a method with a fixed count takes one",
+    ),
+    "conditioning.positions": Rule(_is("sampler", "exact"), _always(None), "only sampler exact takes positions"),
+    "conditioning.replacement": Rule(_is("sampler", "uniform"), _always(False), "only sampler uniform has the choice"),
+    "loss.w2": Rule(_is("method", "multi_decoder"), _always(1.0), "only method multi_decoder has a second decoder"),
+    "loss.latent_weight": Rule(
+        _is("family", "gaussian_vae", "vqvae"), _always(1.0), "family autoencoder has no latent loss"
+    ),
+    "loss.commitment_weight": Rule(_is("family", "vqvae"), _always(0.25), "only family vqvae has a commitment loss"),
+    "evaluation.latent": Rule(_is("family", "gaussian_vae"), _always("sample"), "only family gaussian_vae draws z"),
+    "soft_adapt.variant": Rule(
+        lambda v: len(terms(v["family"], v["method"])) > 1,
+        _always(None),
+        "this family and method train on one term, which needs no weights",
+    ),
+    "soft_adapt.beta": Rule(
+        _is("soft_adapt.variant", *_ON), lambda v: 5e-3 if v["family"] == "vqvae" else 1.28e-2, _OFF
+    ),
+    "soft_adapt.every": Rule(_is("soft_adapt.variant", *_ON), _always(101), _OFF),
+    "soft_adapt.accuracy_order": Rule(_is("soft_adapt.variant", *_ON), _always(5), _OFF),
 }
 
 
@@ -169,57 +224,82 @@ def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
     Raises:
         Impossible: with every problem found.
     """
-    settings = unflatten(flat)
-    values = flatten(settings)
+    values = DEFAULTS | flat
     problems: list[tuple[str, str]] = []
     for path, rule in RULES.items():
-        if not rule.applies(settings):
+        if not rule.applies(values):
             if path in asked and values[path] is not None:
                 problems.append((path, rule.why_not))
             values[path] = None
         elif values[path] is None:
-            values[path] = rule.default
-    if settings.configuration not in CONFIGURATIONS[settings.family]:
-        known = ", ".join(map(str, CONFIGURATIONS[settings.family]))
-        problems.append(("configuration", f"{settings.family} has no {settings.configuration}, only {known}"))
-    else:
-        values |= _sizes(settings, asked, problems)
-    problems += _images(settings)
+            values[path] = rule.default(values)
+    problems += _sizes(values, asked)
+    problems += _conditioning(values)
+    problems += _images(values)
     if problems:
         raise Impossible(problems)
     return unflatten(values)
 
 
-def _sizes(settings: Settings, asked: frozenset[str], problems: list[tuple[str, str]]) -> dict[str, Value]:
-    """The resolved `model.*` values; adds what is wrong with them to `problems`."""
-    given = settings.model.model_dump()
-    known = type(CONFIGURATIONS[settings.family][settings.configuration]).model_fields
-    for name in [name for name, value in given.items() if value is not None and name not in known]:
+Problems = list[tuple[str, str]]
+
+
+def _sizes(values: dict[str, Value], asked: frozenset[str]) -> Problems:
+    """Fills in the `model.*` values; returns what is wrong with them."""
+    family, number = values["family"], values["configuration"]
+    if number not in CONFIGURATIONS[family]:
+        known = ", ".join(map(str, CONFIGURATIONS[family]))
+        return [("configuration", f"{family} has no {number}, only {known}")]
+    problems = []
+    has = type(CONFIGURATIONS[family][number]).model_fields
+    given = {name: values[f"model.{name}"] for name in Sizes.model_fields}
+    for name in [name for name, value in given.items() if value is not None and name not in has]:
         if f"model.{name}" in asked:
-            problems.append((f"model.{name}", f"family {settings.family} has none"))
+            problems.append((f"model.{name}", f"family {family} has none"))
         given[name] = None
-    sizes = resolve_sizes(settings.family, settings.configuration, Sizes(**given))
-    side = DATASETS[settings.data.dataset].side
-    if settings.family == "vqvae" and side % 2 ** len(sizes.hidden):
-        halvings = len(sizes.hidden)
+    sizes = resolve_sizes(family, number, Sizes(**given))
+    _, side = shape(_data(values))
+    halvings = len(sizes.hidden)
+    if family == "vqvae" and side % 2**halvings:
         problems.append(("model.hidden", f"{halvings} widths halve the side {halvings} times, and {side} does not"))
-    return {f"model.{name}": getattr(sizes, name, None) for name in given}
+    values |= {f"model.{name}": getattr(sizes, name, None) for name in given}
+    return problems
 
 
-def _images(settings: Settings) -> list[tuple[str, str]]:
+def _conditioning(values: dict[str, Value]) -> Problems:
+    """What is wrong with the choice of pixels."""
+    method, sampler, (_, side) = values["method"], values["sampler"], shape(_data(values))
+    problems = []
+    if sampler is not None and sampler not in SAMPLERS[method]:
+        problems.append(("sampler", f"method {method} takes {' or '.join(SAMPLERS[method])}"))
+    positions, count = values["conditioning.positions"], values["conditioning.count"]
+    if positions is not None and (max(positions) >= side or len(set(positions)) < len(positions)):
+        problems.append(("conditioning.positions", f"they must be different and below the side, {side}"))
+    if count is not None and count > side**2 and not values["conditioning.replacement"]:
+        problems.append(("conditioning.count", f"an image has {side**2} pixels"))
+    return problems
+
+
+def _data(values: dict[str, Value]) -> Data:
+    return Data(**{name: values[f"data.{name}"] for name in Data.model_fields})
+
+
+def _images(values: dict[str, Value]) -> Problems:
     """What is wrong with the number of images for the folds asked for."""
-    available, data = DATASETS[settings.data.dataset].images, settings.data
-    if data.limit is not None and data.limit > available:
-        return [("data.limit", f"{data.dataset} has {available:,} images, not {data.limit:,}")]
-    n = image_count(data)
-    if n < settings.folds.n_splits:
-        return [("folds.n_splits", f"{n:,} images cannot be split into {settings.folds.n_splits} folds")]
-    smallest = fold_sizes(n, settings.folds, 0)  # KFold puts the larger folds first: fold 0 trains on the fewest
+    data = _data(values)
+    folds = Folds(**{name: values[f"folds.{name}"] for name in Folds.model_fields})
+    description = declared(data)
+    if description is None:
+        return []  # a folder that is not here: nothing to hold the numbers against
+    if data.limit is not None and data.limit > description.images:
+        return [("data.limit", f"{data.dataset} has {description.images:,} images, not {data.limit:,}")]
+    n, half = image_count(data), test_half_count(Source(data, folds.selection == "test_half"))
+    if folds.selection == "test_half" and not half:
+        return [("folds.selection", f"{data.dataset} has no official test part")]
+    if n < folds.n_splits:
+        return [("folds.n_splits", f"{n:,} images cannot be split into {folds.n_splits} folds")]
+    smallest = fold_sizes(n, folds, 0, half)  # KFold puts the larger folds first: fold 0 trains on the fewest
     if smallest.train < 2 or smallest.selection < 1:
-        return [
-            (
-                "folds.selection",
-                f"of {n:,} images it leaves {smallest.train} to train and {smallest.selection} to pick the epoch",
-            )
-        ]
+        left = f"{smallest.train} to train and {smallest.selection} to pick the epoch"
+        return [("folds.selection", f"of {n:,} images it leaves {left}")]
     return []

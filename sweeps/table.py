@@ -12,7 +12,7 @@ from sweeps.settings import LEAVES
 from sweeps.statistics import Summary, summarise
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
-LEADING = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt")
+LEADING = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant")
 """The columns by which the thesis's table is read, in its order."""
 
 _NEEDED = (

@@ -16,10 +16,11 @@ from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
 from sweeps import seeds
-from sweeps.data import Images, fingerprint
+from sweeps.data import fingerprint, test_half_count
 from sweeps.folds import Split, split
 from sweeps.ledger import Ledger, Row
 from sweeps.plan import PlacementError, Unit
+from sweeps.readers import Images
 
 Outcome = Literal["done", "failed", "done before"]
 OnEpoch = Callable[[int], None]
@@ -37,7 +38,7 @@ def run_unit(
     """Trains, scores and records one unit. What goes wrong with it becomes a failed row, and others go on.
 
     Args:
-        images: uint8 (N,C,H,W), all images of the unit's data set, after its limit.
+        images: uint8 (N,C,H,W), as `data.load` reads the unit's source.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.provenance`.
     """
@@ -68,13 +69,14 @@ def _reason(error: Exception) -> str:
 def _train(unit: Unit, images: Images, device: str, on_epoch: OnEpoch, log: list[str]) -> Row:
     torch.set_num_threads(1)  # workers share a machine by processes; the digits must not depend on where it ran
     s, started = unit.settings, time.perf_counter()
-    named = seeds.of_fold(s.seed, unit.fold)
-    parts = split(len(images), s.folds, s.seed, unit.fold)
+    named = seeds.of_fold(s.seed, unit.fold, s.folds.same_init)
+    half = test_half_count(s.source)
+    parts = split(len(images) - half, s.folds, s.seed, unit.fold, half)
     pixels = torch.tensor(images, device=device)
     data = TrainingSet(pixels, torch.tensor(parts.train, device=device), torch.tensor(parts.selection, device=device))
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
-    sampler = None if s.conditioning is None else ConditionSampler(s.conditioning, s.architecture.side)
-    fit = Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent)
+    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
+    fit = Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt)
     while not fit.finished:
         fit.epoch()
         log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items() if v is not None))
@@ -84,7 +86,7 @@ def _train(unit: Unit, images: Images, device: str, on_epoch: OnEpoch, log: list
     scores = evaluate(model, test, s.loss, sampler, named["evaluation"], s.evaluation.latent)
     mean_image = mean_image_error(pixels[data.train], test)
     return (
-        _score_columns(scores, mean_image)
+        _score_columns(scores, mean_image, s.method)
         | _split_columns(parts)
         | {
             "best_epoch": fit.best_epoch,
@@ -102,10 +104,12 @@ def _train(unit: Unit, images: Images, device: str, on_epoch: OnEpoch, log: list
     )
 
 
-def _score_columns(scores: Scores, mean_image: float) -> Row:
+def _score_columns(scores: Scores, mean_image: float, method: str) -> Row:
     columns: dict[str, Any] = asdict(scores)
-    collapsed = scores.unconditioned_per_pixel > mean_image / 2
-    return columns | {"mean_image_per_pixel": mean_image, "collapsed": collapsed}
+    # What `conditioned` makes of the zero condition was never trained: it is judged by what was.
+    error = scores.conditioned_per_pixel if method == "conditioned" else scores.unconditioned_per_pixel
+    assert error is not None
+    return columns | {"mean_image_per_pixel": mean_image, "collapsed": error > mean_image / 2}
 
 
 def _split_columns(parts: Split) -> Row:

@@ -62,9 +62,9 @@ def plan(tiny: grid.Grid, ledger: Ledger) -> Plan:
 
 @pytest.fixture
 def digits() -> np.ndarray:
-    from sweeps.data import Data, load
+    from sweeps.data import Data, Source, load
 
-    return load(Data(limit=60))
+    return load(Source(Data(limit=60), False))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 """Samplers: counts, positions, one draw per image, drawn anew, and the power law against scipy."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtvae.conditioning import ConditionSampler, fixed_count, power_law_counts, zero_condition
+from mtvae.conditioning import ConditionSampler, exact_positions, fixed_count, power_law_counts, zero_condition
 from mtvae.config import Conditioning
 
 
@@ -14,8 +15,20 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def sampler(name="uniform", exponent=None, side=28):
-    return ConditionSampler(Conditioning(sampler=name, exponent=exponent), side)
+def sampler(name="uniform", exponent=None, side=28, **options):
+    return ConditionSampler(Conditioning(sampler=name, exponent=exponent, **options), side)
+
+
+EVERY = [  # every sampler x count that a method takes, and the published run's departures
+    ("exact", {}),
+    ("exact", {"positions": (5, 10, 12, 15)}),
+    ("uniform", {}),
+    ("uniform", {"count": 39, "replacement": True}),
+    ("uniform", {"exponent": 20.0}),
+    ("uniform", {"exponent": 2.0, "replacement": True}),
+    ("gaussian", {"exponent": 20.0}),
+    ("gaussian", {"exponent": 1.0}),
+]
 
 
 @pytest.mark.parametrize(("side", "count"), [(16, 9), (28, 36), (32, 49), (64, 196)])
@@ -23,15 +36,62 @@ def test_fixed_counts(side, count):
     assert fixed_count(side) == count
 
 
-@given(st.integers(0, 2**32), st.sampled_from([16, 28]), st.sampled_from([None, 1.0, 20.0, 60.0]))
-@settings(max_examples=25, deadline=None)
-def test_condition_is_the_masked_image_and_the_mask(seed, side, exponent):
-    images = torch.rand(5, 3, side, side, generator=seeded(seed)) + 0.01  # no pixel is zero by itself
-    condition = sampler(exponent=exponent, side=side)(images, seeded(seed))
-    assert condition.shape == (5, 4, side, side)
+@given(st.integers(0, 2**32), st.sampled_from([16, 28]), st.sampled_from([1, 3]), st.sampled_from(EVERY))
+@settings(max_examples=60, deadline=None)
+def test_condition_is_the_masked_image_and_the_mask(seed, side, channels, kind):
+    """For every sampler: all channels of a position or none, and never more pixels than were drawn."""
+    name, options = kind
+    images = torch.rand(5, channels, side, side, generator=seeded(seed)) + 0.01  # no pixel is zero by itself
+    s = sampler(name, side=side, **options)
+    condition = s(images, seeded(seed))
+    assert condition.shape == (5, channels + 1, side, side)
     mask = condition[:, -1:]
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
-    assert torch.equal(condition[:, :-1], images * mask)  # every channel of a position, or none
+    assert torch.equal(condition[:, :-1], images * mask)
+    counts = s.counts(5, seeded(seed))
+    revealed = mask.sum((1, 2, 3)).long()
+    assert torch.equal(revealed, counts) or (s.replacement and bool((revealed <= counts).all()))
+
+
+@pytest.mark.parametrize(
+    ("side", "lines"),
+    [(28, (2, 7, 11, 16, 21, 25)), (16, (2, 8, 13)), (32, exact_positions(32)), (64, exact_positions(64))],
+)
+def test_exact_reveals_the_same_even_grid_always(side, lines):
+    expected = torch.zeros(side, side)
+    for row in lines:
+        for col in lines:
+            expected[row, col] = 1
+    s, generator = sampler("exact", side=side), seeded()
+    assert exact_positions(side) == lines
+    for mask in [*s.mask(3, generator), *s.mask(2, generator)]:
+        assert torch.equal(mask[0], expected)
+    assert s.mask(1, generator).sum() == fixed_count(side)
+
+
+def test_the_published_runs_sixteen_pixels():
+    mask = sampler("exact", positions=(5, 10, 15, 20)).mask(1, seeded())[0, 0]
+    assert mask.nonzero().tolist() == [[r, c] for r in (5, 10, 15, 20) for c in (5, 10, 15, 20)]
+
+
+def test_uniform_with_replacement_repeats_as_often_as_it_should():
+    """39 draws of 784: 784 (1 - (783/784)^39) = 38.06 different pixels expected."""
+    revealed = sampler(count=39, replacement=True).mask(4000, seeded(7)).sum((1, 2, 3))
+    assert revealed.max() <= 39
+    assert revealed.mean().item() == pytest.approx(784 * (1 - (783 / 784) ** 39), abs=0.05)
+
+
+def test_gaussian_positions_are_clamped_normals_about_the_middle():
+    """Against the exact probabilities of floor(clamp(N(14, 28/6), 0, 27)) per row and column, and no correlation."""
+    s = sampler("gaussian", exponent=20.0)
+    flat = s.positions(300, seeded(4)).flatten()
+    row, col = flat // 28, flat % 28
+    edges = np.concatenate([[-np.inf], np.arange(1, 28), [np.inf]])
+    probability = np.diff(stats.norm(14, 28 / 6).cdf(edges))
+    for line in (row, col):
+        observed = np.bincount(line.numpy(), minlength=28)
+        assert stats.chisquare(observed, probability * len(flat)).pvalue > 0.01
+    assert abs(np.corrcoef(row, col)[0, 1]) < 0.01
 
 
 @given(st.integers(0, 2**32), st.sampled_from([16, 28, 32]))
@@ -78,8 +138,11 @@ def test_power_law_counts_have_the_stated_mean_and_share_of_none(pixels, exponen
 
 
 def test_the_description_comes_from_the_object():
-    assert sampler().describe() == "uniform, 36 pixels of 28x28"
+    assert sampler().describe() == "uniform, 36 draws of 28x28"
     assert sampler(exponent=40.0).describe() == "uniform, power law 40 of 28x28"
+    assert sampler("gaussian", exponent=20.0).describe() == "gaussian, power law 20 with replacement of 28x28"
+    assert sampler("exact", side=16).describe() == "exact, 9 draws at [2, 8, 13] of 16x16"
+    assert sampler(count=39, replacement=True).describe() == "uniform, 39 draws with replacement of 28x28"
 
 
 def test_zero_condition():

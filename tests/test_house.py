@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
 ORDER = [  # a module may import those before it, never those after it
-    ["yamlfile", "seeds", "provenance", "statistics"],
+    ["yamlfile", "seeds", "provenance", "statistics", "readers"],
     ["data", "folds"],
     ["settings"],
     ["grid"],

@@ -8,19 +8,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONFIGURATIONS, Architecture, Conditioning, Loss, Sizes, resolve_sizes
+from mtvae.config import CONFIGURATIONS, SAMPLERS, Architecture, Conditioning, Loss, Sizes, resolve_sizes, terms
 from mtvae.cost import cost
 from mtvae.layers import VectorQuantizer
-from mtvae.losses import fixed_weights, kl_divergence, loss_terms
+from mtvae.losses import FixedWeighting, fixed_weights, kl_divergence, loss_terms
 from mtvae.model import Latent, Model, build, parameter_count
 
 FAMILIES = tuple(CONFIGURATIONS)
-METHODS = ("none", "multi_decoder", "single_decoder")
-LOSS = Loss(w2=1.0, commitment_weight=0.25)
+METHODS = tuple(SAMPLERS)
+LOSS = Loss(w2=1.0, latent_weight=1.0, commitment_weight=0.25)
 
 
 def architecture(family, method, configuration=1, side=16, channels=1, **sizes):
     return Architecture(
+        family=family,
         method=method,
         channels=channels,
         side=side,
@@ -48,15 +49,16 @@ class TestContract:
         sampler = sampler_for(method)
         condition = None if sampler is None else sampler(x, seeded(2))
         outputs = model(x, condition, seeded(3))
-        terms = loss_terms(outputs, x, model.architecture, LOSS)
+        found = loss_terms(outputs, x, model.architecture, LOSS)
         weights = fixed_weights(model.architecture, LOSS)
-        sum(weights[name] * terms[name] for name in weights).backward()
-        return model, x, outputs, terms, weights
+        FixedWeighting(weights)(found).backward()
+        return model, x, outputs, found, weights
 
     def test_outputs_have_the_images_shape_and_every_term_has_a_weight(self, family, method):
-        _, x, outputs, terms, weights = self.step(family, method, channels=3)
+        _, x, outputs, found, weights = self.step(family, method, channels=3)
         assert {tuple(image.shape) for image in outputs.reconstructions.values()} == {tuple(x.shape)}
-        assert terms.keys() == weights.keys() == {*outputs.reconstructions, "latent"}
+        assert tuple(found) == tuple(weights) == terms(family, method)
+        assert set(outputs.reconstructions) <= set(found)
 
     def test_every_parameter_gets_a_gradient(self, family, method):
         model, *_ = self.step(family, method)
@@ -86,9 +88,15 @@ class TestContract:
         assert all(torch.equal(p, q) for p, q in pairs)
         assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), c.parameters(), strict=True))
 
-    @pytest.mark.parametrize("configuration", [1])
-    @pytest.mark.parametrize(("side", "channels", "batch_norm"), [(16, 1, True), (28, 1, False), (64, 3, True)])
-    def test_cost_is_what_the_model_is(self, family, method, configuration, side, channels, batch_norm):
+    @pytest.mark.parametrize(
+        ("side", "channels", "batch_norm"), [(16, 1, True), (28, 1, False), (32, 3, True), (64, 3, True)]
+    )
+    def test_cost_is_what_the_model_is(self, family, method, side, channels, batch_norm):
+        """Every configuration at every side, without allocating a weight."""
+        for configuration in CONFIGURATIONS[family]:
+            self.compare_cost(family, method, configuration, side, channels, batch_norm)
+
+    def compare_cost(self, family, method, configuration, side, channels, batch_norm):
         a = architecture(family, method, configuration, side, channels, batch_norm=batch_norm)
         assert cost(a).parameters == parameter_count(a)
         with torch.device("meta"):
@@ -104,7 +112,10 @@ class TestContract:
     ("family", "configuration", "counts"),
     [
         ("gaussian_vae", 1, (1_425_921, 21_094_913, 21_730_594)),
+        ("gaussian_vae", 2, (3_232_353, 22_901_345, 24_139_138)),
         ("vqvae", 1, (110_673, 1_956_993, 1_999_586)),
+        ("vqvae", 2, (4_268_321, 9_190_273, 11_101_442)),
+        ("vqvae", 3, (6_984_001, 21_745_153, 25_040_770)),
     ],
 )
 def test_parameter_counts_on_mnist(family, configuration, counts):

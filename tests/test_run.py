@@ -102,7 +102,8 @@ def test_missing_data_is_told_at_once_and_nothing_is_written(tmp_path, results, 
     assert command(file, results) == 2
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
-    assert f"no train-images-idx3-ubyte, train-labels-idx1-ubyte in {tmp_path}/MNIST/raw" in err
+    assert "mnist: no MNIST/raw/train-images-idx3-ubyte, MNIST/raw/train-labels-idx1-ubyte, " in err
+    assert f"in {tmp_path}; put the published files there, or set data.root (now {tmp_path})" in err
     assert not results.exists()
 
 

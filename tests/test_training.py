@@ -13,7 +13,7 @@ from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet, batches
 from sweeps import seeds
 
-LOSS = Loss(w2=1.0, commitment_weight=0.25)
+LOSS = Loss(w2=1.0, latent_weight=1.0, commitment_weight=0.25)
 
 
 def images(n=40, side=16):
@@ -21,7 +21,9 @@ def images(n=40, side=16):
 
 
 def fit(epochs=3, n=40, lr=1e-3, seed=0, shuffle=True, family="vqvae"):
-    architecture = Architecture(method="none", channels=1, side=16, sizes=resolve_sizes(family, 1, Sizes()))
+    architecture = Architecture(
+        family=family, method="none", channels=1, side=16, sizes=resolve_sizes(family, 1, Sizes())
+    )
     model = build(architecture, torch.Generator().manual_seed(0))
     data = TrainingSet(images(n), torch.arange(n - 8), torch.arange(n - 8, n))
     training = Training(epochs=epochs, batch_size=8, lr=lr, shuffle=shuffle)

@@ -90,8 +90,11 @@ def test_a_diverging_unit_fails_and_says_so(read_grid, ledger, digits):
 def test_a_made_case_of_collapse(plan, ledger, digits, monkeypatch):
     """A model that answers with the mean image has collapsed; one that copies has not."""
     scores = trial.Scores(0.05, 12.8, None, None, 0.0, None, None, None, None)
-    assert trial._score_columns(scores, 0.0999)["collapsed"]
-    assert not trial._score_columns(scores, 0.1001)["collapsed"]
+    assert trial._score_columns(scores, 0.0999, "none")["collapsed"]
+    assert not trial._score_columns(scores, 0.1001, "none")["collapsed"]
+    scores = trial.Scores(0.5, 128.0, 0.04, 10.24, 0.0, None, None, None, None)  # never trained without a condition
+    assert not trial._score_columns(scores, 0.0999, "conditioned")["collapsed"]
+    assert trial._score_columns(scores, 0.0999, "single_decoder")["collapsed"]
 
 
 def test_a_gpu_that_is_not_there_is_an_error_before_training():

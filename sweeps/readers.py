@@ -1,0 +1,68 @@
+"""How each data set is read: files -> uint8 (N,C,H,W). Everything heavy is imported where it is used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Part = Literal["train", "test"]
+"""A data set's official parts. The folds are made of `train`."""
+
+
+def digits(root: Path, part: Part, n: int) -> Images:
+    """scikit-learn's handwritten digits: 8x8 values 0 to 16 as bytes, each pixel doubled to 16x16. Needs no files."""
+    from sklearn.datasets import load_digits
+
+    values = load_digits().images[:n]  # (n,8,8) float, 0 to 16
+    images: Images = np.rint(values * 255 / 16).astype(np.uint8).repeat(2, 1).repeat(2, 2)[:, None]
+    return images
+
+
+def mnist(root: Path, part: Part, n: int) -> Images:
+    """MNIST, 28x28, through torchvision. Never downloads."""
+    from torchvision.datasets import MNIST
+
+    images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
+    return images
+
+
+def cifar10(root: Path, part: Part, n: int) -> Images:
+    """CIFAR-10, 32x32 in colour, through torchvision, which checks the files' published MD5. Never downloads."""
+    from torchvision.datasets import CIFAR10
+
+    rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
+    images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
+    return images
+
+
+def celeba(root: Path, part: Part, n: int) -> Images:
+    """CelebA's aligned faces, plainly resized to 64x64, no crop. torchvision checks its lists' published MD5."""
+    from torchvision.datasets import CelebA
+
+    faces = CelebA(str(root), split=part, download=False)
+    folder = root / faces.base_folder / "img_align_celeba"
+    return read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
+
+
+def read_files(paths: Sequence[Path], side: int, channels: int) -> Images:
+    """Image files, converted to grey (1 channel) or RGB (3) and resized to side x side without regard to their aspect.
+
+    Raises:
+        OSError: a file is no image that Pillow reads; the message names it.
+    """
+    from PIL import Image
+
+    images = np.empty((len(paths), channels, side, side), np.uint8)
+    for i, path in enumerate(paths):
+        try:
+            with Image.open(path) as file:
+                pixels: Any = file.convert("L" if channels == 1 else "RGB").resize(
+                    (side, side), Image.Resampling.BILINEAR
+                )
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise OSError(f"{path} is not a readable image: {error}") from error
+        images[i] = np.asarray(pixels, np.uint8).reshape(side, side, channels).transpose(2, 0, 1)
+    return images
