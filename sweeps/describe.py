@@ -8,7 +8,7 @@ from sweeps.data import Data, declared, image_count, shape
 from sweeps.grid import shared_and_own
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
-from sweeps.settings import Settings
+from sweeps.settings import RULES, Settings, Value, flatten, telling
 
 PROCESS_BYTES = 400 * 2**20  # of a worker that has imported torch (measured: 377 MiB, on CPU)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
@@ -43,13 +43,16 @@ def value_text(value: object) -> str:
 def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     """Rows, units, done, missing, images to train, memory and disk, and hours as far as they were measured."""
     rows = plan.grid.rows
-    shared, own = shared_and_own(rows)
+    shared, _ = shared_and_own(rows)
+    flats = [flatten(row) for row in rows]
+    told = telling(flats, flats[0])
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
+    lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *told}).items()]
     lines += ["", f"{len(rows)} configurations" + (f" ({plan.grid.merged} repeats merged)" if plan.grid.merged else "")]
-    for row, values, units in list(zip(rows, own, plan.rows, strict=True))[:MAX_ROWS]:
-        differs = ", ".join(f"{path} {value_text(value)}" for path, value in values.items() if _is_told(path, values))
+    for row, values, units in list(zip(rows, flats, plan.rows, strict=True))[:MAX_ROWS]:
+        differs = ", ".join(f"{path} {value_text(values[path])}" for path in told if values[path] is not None)
         done = sum(unit.id in plan.done for unit in units)
         parameters = cost(row.architecture).parameters
         lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters:>11,} parameters  {differs}")
@@ -68,9 +71,14 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     return "\n".join(lines + _data_notes(rows))
 
 
-def _is_told(path: str, values: dict[str, object]) -> bool:
-    """Whether a row's own setting is worth a word: sizes follow from family and configuration."""
-    return not path.startswith("model.") or ("configuration" not in values and "family" not in values)
+def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:
+    """The values of settings that some rows have and that the rows' own lines do not tell, and what is left null."""
+    elsewhere = {}
+    for path in flats[0]:
+        values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
+        if path not in shown and (values or (path not in RULES and not path.startswith("model."))):
+            elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
+    return elsewhere
 
 
 def _unit_bytes(unit: Unit) -> int:

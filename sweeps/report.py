@@ -55,13 +55,18 @@ def text(name: str, table: Table) -> str:
     lines = [head + (["collapsed"] if collapsed else [])]
     for row in table.rows:
         line = [setting_cell(row.settings.get(name)) for name in columns]
-        line += [folds_cell(row), *[cell(row.summary(metric)) for metric in METRICS], UNITS[row.unit]]
+        cells = {metric: cell(row.summary(metric)) for metric in METRICS}
+        if row.settings["method"] == "conditioned" and row.units:
+            cells["unconditioned"] += " *"
+        line += [folds_cell(row), *cells.values(), UNITS[row.unit]]
         lines.append(line + ([str(row.collapsed)] if collapsed else []))
     aligned = align(lines)
     notes = [
         "mean ± population variance over the folds; unconditioned, conditioned: squared error of the reconstruction;",
         "latent loss: KL in nats per image (gaussian_vae), codebook and commitment loss per element (vqvae)",
     ]
+    if any(row.settings["method"] == "conditioned" for row in table.rows):
+        notes.append("* the zero condition, on which method conditioned was never trained")
     if table.shared().get("folds.selection") == "fold":
         notes.append("the tabulated fold itself picked the epoch: optimistic")
     return "\n".join([name, *shared_lines(table), "", aligned[0], "-" * len(aligned[0]), *aligned[1:], "", *notes])

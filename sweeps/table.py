@@ -1,6 +1,5 @@
 """From the ledger to the rows of a table: one per configuration, with the folds that it rests on."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,13 +7,11 @@ from mtvae.config import PER_IMAGE_FAMILIES
 from sweeps import grid, yamlfile
 from sweeps.ledger import Ledger, Row, column, settings_row
 from sweeps.plan import UNCOUNTED, Unit, key_of
-from sweeps.settings import LEAVES
+from sweeps.settings import LEAVES, telling
 from sweeps.statistics import Summary, summarise
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
-LEADING = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant")
-"""The columns by which the thesis's table is read, in its order."""
-
+_COUNTED = [column(path) for path in LEAVES if path not in UNCOUNTED]
 _NEEDED = (
     "key",
     "fold",
@@ -61,27 +58,14 @@ class Table:
     damaged: list[tuple[str, str]]
 
     def columns(self) -> list[str]:
-        """Settings that tell the rows apart: the leading ones that differ, then any other that the shown ones do not
-        already decide (as a size follows from family and configuration)."""
-        shown = [name for name in LEADING if self._differs(name)]
-        for name in (column(path) for path in LEAVES if path not in UNCOUNTED):
-            if name not in LEADING and self._differs(name):
-                decided: dict[str, set[str]] = defaultdict(set)
-                for row in self.rows:
-                    decided[repr([row.settings.get(known) for known in shown])].add(repr(row.settings.get(name)))
-                if any(len(values) > 1 for values in decided.values()):
-                    shown.append(name)
-        return shown
+        """The settings that tell the rows apart."""
+        return telling([row.settings for row in self.rows], _COUNTED)
 
     def shared(self) -> Row:
         """Settings that all rows have in common, less what applies to none and what changes no number."""
         first = self.rows[0].settings
-        counted = [column(path) for path in LEAVES if path not in UNCOUNTED]
-        names = [name for name in counted if first.get(name) is not None and not self._differs(name)]
-        return {name: first[name] for name in names}
-
-    def _differs(self, name: str) -> bool:
-        return len({repr(row.settings.get(name)) for row in self.rows}) > 1
+        same = [name for name in _COUNTED if all(row.settings.get(name) == first.get(name) for row in self.rows)]
+        return {name: first[name] for name in same if first.get(name) is not None}
 
 
 def read_table(ledger: Ledger) -> Table:

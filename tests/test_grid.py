@@ -233,3 +233,46 @@ def test_any_text_is_yaml_or_unreadable(text):
         yamlfile.parse(text)
     except yamlfile.Unreadable as error:
         assert str(error)
+
+
+def test_soft_adapt_may_be_one_word_or_a_group(read_grid):
+    text = """
+        name: a
+        soft_adapt.every: 11
+        method: multi_decoder
+        grid:
+          - {soft_adapt: [false, true, original]}
+          - {soft_adapt: {variant: normalised, beta: 0.3}}
+    """
+    found = [(r.soft_adapt.variant, r.soft_adapt.beta, r.soft_adapt.every) for r in read_grid(text).rows]
+    assert found == [
+        (None, None, None),
+        ("loss_weighted", 5e-3, 11),
+        ("original", 5e-3, 11),
+        ("normalised", 0.3, 11),
+    ]
+    off = "name: a\nsoft_adapt: true\nmethod: multi_decoder\ngrid: [{}]"
+    assert [r.soft_adapt.variant for r in read_grid(off, ["soft_adapt=false"]).rows] == [None]
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("{soft_adapt: maybe}", "soft_adapt.variant is 'maybe'; it must be one of original, normalised, loss_weighted"),
+        ("{family: autoencoder, soft_adapt: true}", "this family and method train on one term"),
+        ("{soft_adapt.beta: 0.1}", "soft_adapt.beta 0.1: SoftAdapt is off here"),
+        ("{method: single_decoder, sampler: exact}", "sampler exact: method single_decoder takes uniform or gaussian"),
+        ("{method: multi_decoder, sampler: gaussian}", "sampler gaussian: method multi_decoder takes uniform or exact"),
+        ("{method: conditioned, exponent: 3}", "only method single_decoder draws its number"),
+        ("{method: conditioned, sampler: exact, conditioning.positions: [3, 16]}", "different and below the side, 16"),
+        ("{method: conditioned, conditioning.count: 257}", "an image has 256 pixels"),
+        ("{method: single_decoder, conditioning.count: 7}", "of a method with a fixed count takes one"),
+        ("{family: autoencoder, loss.latent_weight: 1.0}", "family autoencoder has no latent loss"),
+        ("{family: autoencoder, evaluation.latent: mean}", "only family gaussian_vae draws z"),
+        ("{family: gaussian_vae, configuration: 3}", "gaussian_vae has no 3, only 1, 2"),
+        ("{folds.selection: test_half}", "digits has no official test part"),
+        ("{data.side: 32}", "only a folder's images are resized"),
+    ],
+)
+def test_combinations_that_cannot_be(block, expected):
+    assert any(expected in problem for problem in problems(f"name: a\ngrid: [{block}]"))

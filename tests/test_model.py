@@ -29,24 +29,29 @@ def architecture(family, method, configuration=1, side=16, channels=1, **sizes):
     )
 
 
-def sampler_for(method, side=16):
+def sampler_for(method, name=None, side=16):
     if method == "none":
         return None
     exponent = 2.0 if method == "single_decoder" else None
-    return ConditionSampler(Conditioning(sampler="uniform", exponent=exponent), side)
+    return ConditionSampler(Conditioning(sampler=name or SAMPLERS[method][0], exponent=exponent), side)
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize(("family", "method"), list(product(FAMILIES, METHODS)))
+KINDS = [(f, m, s) for f in FAMILIES for m in METHODS for s in SAMPLERS[m] or (None,)]
+
+
+@pytest.mark.parametrize(("family", "method", "name"), KINDS)
 class TestContract:
-    def step(self, family, method, channels=1):
+    """Of every family x method x sampler that there is."""
+
+    def step(self, family, method, name, channels=1):
         """A model after one backward pass on random images."""
         model = build(architecture(family, method, channels=channels), seeded())
         x = torch.rand(8, channels, 16, 16, generator=seeded(1))
-        sampler = sampler_for(method)
+        sampler = sampler_for(method, name)
         condition = None if sampler is None else sampler(x, seeded(2))
         outputs = model(x, condition, seeded(3))
         found = loss_terms(outputs, x, model.architecture, LOSS)
@@ -54,30 +59,33 @@ class TestContract:
         FixedWeighting(weights)(found).backward()
         return model, x, outputs, found, weights
 
-    def test_outputs_have_the_images_shape_and_every_term_has_a_weight(self, family, method):
-        _, x, outputs, found, weights = self.step(family, method, channels=3)
+    def test_outputs_have_the_images_shape_and_every_term_has_a_weight(self, family, method, name):
+        _, x, outputs, found, weights = self.step(family, method, name, channels=3)
         assert {tuple(image.shape) for image in outputs.reconstructions.values()} == {tuple(x.shape)}
         assert tuple(found) == tuple(weights) == terms(family, method)
         assert set(outputs.reconstructions) <= set(found)
 
-    def test_every_parameter_gets_a_gradient(self, family, method):
-        model, *_ = self.step(family, method)
-        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    def test_every_parameter_gets_a_gradient(self, family, method, name):
+        model, *_ = self.step(family, method, name)
+        without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert without == []
 
-    def test_state_round_trips_to_equal_outputs(self, family, method, tmp_path):
-        model, x, *_ = self.step(family, method)
+    def test_state_round_trips_to_equal_outputs(self, family, method, name, tmp_path):
+        model, x, *_ = self.step(family, method, name)
         torch.save(model.state_dict(), tmp_path / "model.pt")
         other = build(model.architecture, seeded(99))
         other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
-        sampler = sampler_for(method)
+        sampler = sampler_for(method, name)
         outputs = []
         for m in (model.eval(), other.eval()):
             condition = None if sampler is None else sampler(x, seeded(5))
             outputs.append(m(x, condition, seeded(6)).reconstructions)
-        for name, image in outputs[0].items():
-            assert torch.equal(image, outputs[1][name])
+        for decoder, image in outputs[0].items():
+            assert torch.equal(image, outputs[1][decoder])
 
+
+@pytest.mark.parametrize(("family", "method"), list(product(FAMILIES, METHODS)))
+class TestArchitecture:
     def test_build_depends_on_the_generator_alone(self, family, method):
         torch.manual_seed(1)
         before = torch.get_rng_state()

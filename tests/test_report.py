@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sweeps import report
 from sweeps.ledger import Ledger
+from sweeps.plan import Plan
 from sweeps.statistics import summarise
 from sweeps.storage import Storage
 from sweeps.table import read_table
@@ -56,6 +57,16 @@ def test_a_row_says_how_many_folds_it_rests_on(swept):
     assert "vqvae none - - 2/2 0.0200 ± 1.0e-04 - 0.0400 ± 4.0e-04 per pixel 1" in table
     assert "vqvae single_decoder uniform 40 1/2 (1 failed) 0.0200 ± ? 0.0050 ± ? 0.0400 ± ? per pixel 0" in table
     assert "gaussian_vae multi_decoder uniform - 0/2 - - - per image 0" in table
+
+
+def test_what_was_never_trained_is_flagged(read_grid, tmp_path):
+    ledger = Ledger(Storage(tmp_path / "a"))
+    g = read_grid("name: a\ngrid: [{method: conditioned}]")
+    ledger.write_grid(g)
+    ledger.write(Plan(g, frozenset(), frozenset()).units[0], results(0.5) | {"conditioned_per_pixel": 0.1})
+    text = lines(ledger)
+    assert any("0.5000 ± ? *  0.1000 ± ?" in line for line in text)
+    assert text[-1].startswith("* the zero condition")
 
 
 def test_shared_settings_stand_once_above_and_only_there(swept):

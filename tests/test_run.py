@@ -61,6 +61,8 @@ def test_dry_run_needs_no_data_writes_nothing_and_says_the_cost(tmp_path, result
         "disk: about",
         "hours unknown",
         "training.lr: 0.001",
+        "data.limit: null",
+        "loss.w2: 1 where it applies",
     ):
         assert expected in out
     assert not results.exists()
