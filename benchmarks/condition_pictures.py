@@ -1,6 +1,6 @@
 """Pictures of what a conditioned decoder sees: original, mask and masked image, for every sampler (thesis, fig. 3.6).
 
-    python benchmarks/condition_pictures.py OUT [KEY.PATH=VALUE ...]      e.g. pictures/mnist.png data.dataset=mnist data.root=DIR
+    python benchmarks/condition_pictures.py OUT.png [KEY.PATH=VALUE ...]        e.g. data.dataset=mnist data.root=DIR
 
 Three lines of eight images each for: exact; uniform; uniform, power law 20; gaussian, power law 20. Drawn with the same
 code and seeds as a training would draw them.

@@ -27,6 +27,9 @@ _FILE = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})\.parquet")
 
 Row = dict[str, Any]
 
+REQUIRED = ("key", "fold", "family", "method", "folds.n_splits")
+"""Columns without which a file is no unit."""
+
 _HISTORY = pa.struct(
     [
         ("epoch", pa.int64()),
@@ -203,18 +206,32 @@ class Ledger:
         return rows, damaged
 
     def _read_one(self, name: str, columns: Sequence[str] | None) -> Row:
+        """One row with all the asked columns; those of a later version than the file's are None.
+
+        Raises:
+            ValueError: it holds something else than one unit of ours.
+        """
         file = pq.ParquetFile(pa.BufferReader(self.storage.read(name)))
-        missing = {"key", "fold"} - set(file.schema_arrow.names)
-        if missing or file.metadata.num_rows != 1:
-            raise ValueError(f"not a unit: {file.metadata.num_rows} rows, columns {file.schema_arrow.names[:5]}")
-        wanted = [c for c in columns if c in file.schema_arrow.names] if columns is not None else None
+        there = file.schema_arrow
+        if file.metadata.num_rows != 1 or not set(REQUIRED) <= set(there.names):
+            raise ValueError(f"not a unit: {file.metadata.num_rows} rows, columns {', '.join(there.names[:5])}")
+        schema = FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA
+        asked = [*REQUIRED, *(schema.names if columns is None else columns)]
+        wanted = list(dict.fromkeys(column for column in asked if column in there.names and column in schema.names))
+        for column in wanted:
+            if there.field(column).type != schema.field(column).type:
+                raise ValueError(f"{column} is {there.field(column).type}, not {schema.field(column).type}")
         # One row needs no threads; and a thread of pyarrow's pool that still holds our bytes when the interpreter ends
         # aborts the process (seen: exit code 134 after a finished sweep).
-        return file.read(wanted, use_threads=False).to_pylist()[0]  # type: ignore[no-any-return]
+        row = file.read(wanted, use_threads=False).to_pylist()[0]
+        if any(row[column] is None for column in REQUIRED):
+            raise ValueError("not a unit: it has no key, fold or settings")
+        result: Row = dict.fromkeys(asked) | row
+        return result
 
     def set_aside_damaged(self) -> list[tuple[str, str]]:
         """Renames unreadable unit files to `*.damaged`, so that their units are trained again, and names them."""
-        _, damaged = self.read("units", ["key", "fold"])
+        _, damaged = self.read("units", REQUIRED)
         for name, _ in damaged:
             self.storage.rename(f"units/{name}", f"units/{name}{DAMAGED}")
         return damaged

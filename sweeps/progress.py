@@ -98,9 +98,9 @@ class Progress:
         """done, failed, running, waiting: told apart without colour too."""
         if unit.id in self.done:
             return "[green]●[/]"
-        if unit.id in self.failed or unit.id in self.plan.failed:
-            return "[red]x[/]"
-        return "[yellow]◐[/]" if unit.id in self.running else "[dim]○[/]"
+        if unit.id in self.running:
+            return "[yellow]◐[/]"
+        return "[red]x[/]" if unit.id in self.failed | self.plan.failed else "[dim]○[/]"
 
     def share(self, unit: Unit) -> str:
         """How far a running unit is."""

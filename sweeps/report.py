@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sweeps.describe import value_text
+from sweeps.grid import one_line
 from sweeps.ledger import open_ledger, sweeps
 from sweeps.statistics import Summary
 from sweeps.storage import Storage
@@ -23,7 +24,8 @@ def cell(summary: Summary | None) -> str:
 
 
 def setting_cell(value: object) -> str:
-    return "-" if value is None else value_text(tuple(value) if isinstance(value, list) else value)
+    """A setting as a grid file has it. A foreign file's text cannot write to the screen through it."""
+    return "-" if value is None else one_line(value_text(tuple(value) if isinstance(value, list) else value))
 
 
 def folds_cell(row: TableRow) -> str:
@@ -75,7 +77,7 @@ def text(name: str, table: Table) -> str:
 def report(results: str, sweep: str) -> str:
     """The text table of one sweep."""
     table = read_table(open_ledger(results, sweep))
-    damaged = [f"not read: {name} ({why})" for name, why in table.damaged]
+    damaged = [one_line(f"not read: {name} ({why})") for name, why in table.damaged]
     if not table.rows:
         return "\n".join([f"{sweep}: no finished unit yet", *damaged])
     return "\n".join([text(sweep, table), *damaged])

@@ -68,6 +68,8 @@ def _reason(error: Exception) -> str:
 
 def _train(unit: Unit, images: Images, device: str, on_epoch: OnEpoch, log: list[str]) -> Row:
     torch.set_num_threads(1)  # workers share a machine by processes; the digits must not depend on where it ran
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     s, started = unit.settings, time.perf_counter()
     named = seeds.of_fold(s.seed, unit.fold, s.folds.same_init)
     half = test_half_count(s.source)

@@ -116,6 +116,38 @@ def test_the_schema_has_the_promised_columns_and_units(ledger, plan):
     assert b"nats per image" in schema.field("latent_loss").metadata[b"unit"]
 
 
+def test_a_foreign_table_under_a_units_name_is_damaged_not_a_row(ledger, plan):
+    """Right name and identity, but not our columns or types: nothing of it reaches a table."""
+    import pyarrow as pa
+
+    unit, typed = plan.units[:2]
+    rows = {"key": [unit.key], "fold": [0], "family": ["<script>"]}
+    Path(ledger.storage.path("units")).mkdir(parents=True)
+    pq.write_table(pa.table(rows), ledger.storage.path(f"units/{unit.name}.parquet"))
+    ledger.write(typed, RESULTS)
+    table = pq.read_table(ledger.storage.path(f"units/{typed.name}.parquet"))
+    at = table.schema.get_field_index("latent_loss")
+    pq.write_table(
+        table.set_column(at, "latent_loss", pa.array(["=cmd()"])), ledger.storage.path(f"units/{typed.name}.parquet")
+    )
+    found, damaged = ledger.read()
+    assert found == []
+    assert [why for _, why in sorted(damaged, key=lambda d: d[0] != f"{unit.name}.parquet")] == [
+        "not a unit: 1 rows, columns key, fold, family",
+        "latent_loss is string, not double",
+    ]
+
+
+def test_a_file_of_an_older_version_is_read_with_nothing_for_what_it_lacks(ledger, plan):
+    unit = plan.units[0]
+    ledger.write(unit, RESULTS)
+    path = ledger.storage.path(f"units/{unit.name}.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["perplexity", "soft_adapt.variant"]), path)
+    (row,), damaged = ledger.read()
+    assert damaged == []
+    assert (row["perplexity"], row["soft_adapt.variant"], row["latent_loss"]) == (None, None, 1.5)
+
+
 def test_an_unknown_result_is_an_error(ledger, plan):
     with pytest.raises(KeyError, match="loss_typo"):
         ledger.write(plan.units[0], {"loss_typo": 1.0})
