@@ -3,6 +3,8 @@
 Terms: `unconditioned` and `conditioned` (squared error of a decoder's images) and `latent`. Never weighted here.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,6 +70,12 @@ class FixedWeighting:
         """Named scalars -> their weighted sum."""
         return torch.stack([weight * terms[name] for name, weight in self.constant.items()]).sum()
 
+    def state(self) -> dict[str, Tensor | list[Tensor]]:
+        return {}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Has nothing to remember."""
+
 
 FORWARD_DIFFERENCE = {
     1: (-1.0, 1.0),
@@ -108,6 +116,13 @@ class SoftAdaptWeighting:
             self.current = self.renewed(torch.stack(self.window))
             self.window = []
         return total
+
+    def state(self) -> dict[str, Tensor | list[Tensor]]:
+        """What the next weights depend on; `resume` takes it back."""
+        return {"current": self.current, "window": self.window}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self.current, self.window = state["current"], list(state["window"])
 
     def renewed(self, losses: Tensor) -> Tensor:
         """Weights (terms,) from a window of losses (steps, terms)."""

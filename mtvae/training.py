@@ -1,15 +1,16 @@
 """Fit a model: a plain loop over epochs whose whole state is in one object."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import Loss, SoftAdapt, Training
-from mtvae.evaluation import Scores, evaluate, to_pixels
+from mtvae.evaluation import evaluate, to_pixels
 from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
 from mtvae.model import Model
 
@@ -36,11 +37,16 @@ class TrainingSet:
     selection: Tensor
 
 
+State = dict[str, Any]
+"""A training under way as plain values and tensors, so that it can be loaded without running code."""
+
+
 class Fit:
     """A training under way; `epoch` does one more. After the last, `load_best` puts the picked weights into the model.
 
     Every epoch the total of the selection images is measured with the fixed weights (under SoftAdapt too) and the same
-    seeded draws; its minimum picks the epoch (3.4.3).
+    seeded draws; its minimum picks the epoch (3.4.3). `state` between any two steps is all there is: a new Fit of the
+    same arguments that `resume`s from it goes on to the same digits on the same kind of device.
 
     Args:
         seeds: of `batches`, `sampler`, `latent` (training draws) and `evaluation` (the selection images' draws).
@@ -67,82 +73,122 @@ class Fit:
         self.model, self.data, self.loss, self.training, self.sampler = model, data, loss, training, sampler
         self.latent, self.evaluation_seed = latent, seeds["evaluation"]
         self.weights = fixed_weights(model.architecture, loss)
-        self.weighting = weighting(soft_adapt or SoftAdapt(), self.weights, data.images.device)
+        device = data.images.device
+        self.weighting = weighting(soft_adapt or SoftAdapt(), self.weights, device)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
         )
-        device = data.images.device
-        self.order_generator = torch.Generator().manual_seed(seeds["batches"])  # permutations are drawn on the CPU
-        self.sampler_generator = torch.Generator(device).manual_seed(seeds["sampler"])
-        self.latent_generator = torch.Generator(device).manual_seed(seeds["latent"])
-        self.history: list[dict[str, float | int | None]] = []
+        self.generators = {  # permutations are drawn on the CPU
+            "batches": torch.Generator().manual_seed(seeds["batches"]),
+            "sampler": torch.Generator(device).manual_seed(seeds["sampler"]),
+            "latent": torch.Generator(device).manual_seed(seeds["latent"]),
+        }
+        self.history: list[dict[str, float]] = []
         self.best_epoch, self.best_total = 0, math.inf
         self.best_state: dict[str, Tensor] = {}
+        # of the epoch under way: the order of its images, the batches done, and the sums of the terms so far
+        self.order: Tensor | None = None
+        self.position = 0
+        self.sums: dict[str, Tensor] = {}
 
     @property
     def finished(self) -> bool:
         return len(self.history) == self.training.epochs
 
-    def epoch(self) -> None:
-        """Trains one epoch, measures the selection images and keeps the weights if they are the best so far.
+    @property
+    def images_trained(self) -> int:
+        """Images that went through the training step so far."""
+        under_way = min(self.position * self.training.batch_size, len(self.data.train))
+        return len(self.history) * len(self.data.train) + under_way
+
+    def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Goes on to the end of an epoch: trains, measures the selection images, keeps the weights if the best so far.
+
+        `after_step` is called between steps; it may read `state`, and may raise to stop there.
 
         Raises:
             Diverged: a training or selection loss is not finite.
         """
+        self._train(after_step)
         number = len(self.history) + 1
-        trained = self._train()
-        scores = evaluate(
-            self.model,
-            self.data.images[self.data.selection],
-            self.loss,
-            self.sampler,
-            self.evaluation_seed,
-            self.latent,
-        )
-        selected = self._selection_terms(scores)
+        trained = {name: value.item() / len(self.data.train) for name, value in self.sums.items()}
+        selected = self._selection_terms()
         total = sum(weight * selected[name] for name, weight in self.weights.items())
         if not all(map(math.isfinite, [*trained.values(), total])):
             raise Diverged(f"a loss is not finite in epoch {number}: training {trained}, selection {selected}")
         self.history.append(
             {"epoch": number}
-            | {f"train_{name}": trained.get(name) for name in ("unconditioned", "conditioned", "latent")}
-            | {f"selection_{name}": selected.get(name) for name in ("unconditioned", "conditioned", "latent")}
+            | {f"train_{name}": value for name, value in trained.items()}
+            | {f"selection_{name}": value for name, value in selected.items()}
             | {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
             | {"selection_total": total}
         )
         if total < self.best_total:
             self.best_epoch, self.best_total = number, total
             self.best_state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.order, self.position, self.sums = None, 0, {}
 
     def load_best(self) -> None:
         """Puts the weights of the picked epoch into the model."""
         self.model.load_state_dict(self.best_state)
 
-    def _train(self) -> dict[str, float]:
-        """One pass over the training images; the mean of each unweighted term over them."""
+    def _train(self, after_step: Callable[[], None]) -> None:
+        """The rest of one pass over the training images; adds each unweighted term times its images to the sums."""
         self.model.train()
-        order = self.data.train
-        if self.training.shuffle:
-            order = order[torch.randperm(len(order), generator=self.order_generator).to(order.device)]
-        sums: dict[str, Tensor] = {}
-        for batch in batches(order, self.training.batch_size):
+        if self.order is None:
+            self.order = self.data.train
+            if self.training.shuffle:
+                drawn = torch.randperm(len(self.order), generator=self.generators["batches"])
+                self.order = self.order[drawn.to(self.order.device)]
+        for batch in batches(self.order, self.training.batch_size)[self.position :]:
             x = to_pixels(self.data.images[batch])
-            condition = None if self.sampler is None else self.sampler(x, self.sampler_generator)
-            outputs = self.model(x, condition, self.latent_generator)
+            condition = None if self.sampler is None else self.sampler(x, self.generators["sampler"])
+            outputs = self.model(x, condition, self.generators["latent"])
             terms = loss_terms(outputs, x, self.model.architecture, self.loss)
             self.optimizer.zero_grad()
             self.weighting(terms).backward()
             self.optimizer.step()
             for name, term in terms.items():  # sums stay on the device: no synchronisation inside an epoch
-                sums[name] = sums.get(name, 0) + term.detach().double() * len(batch)
-        return {name: value.item() / len(order) for name, value in sums.items()}
+                self.sums[name] = self.sums.get(name, 0) + term.detach().double() * len(batch)
+            self.position += 1
+            after_step()
 
-    def _selection_terms(self, scores: Scores) -> dict[str, float]:
+    def _selection_terms(self) -> dict[str, float]:
         """The selection images' scores in the training terms' units."""
+        selection = self.data.images[self.data.selection]
+        scores = evaluate(self.model, selection, self.loss, self.sampler, self.evaluation_seed, self.latent)
         scale = reconstruction_scale(self.model.architecture)
         terms = {"unconditioned": scores.unconditioned_per_pixel * scale}
-        if scores.latent_loss is not None:
-            terms["latent"] = scores.latent_loss
         if scores.conditioned_per_pixel is not None:
             terms["conditioned"] = scores.conditioned_per_pixel * scale
+        if scores.latent_loss is not None:
+            terms["latent"] = scores.latent_loss
         return terms
+
+    def state(self) -> State:
+        """Everything that `resume` needs. Its tensors are the live ones: save them before the next step."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "weighting": self.weighting.state(),
+            "generators": {name: generator.get_state() for name, generator in self.generators.items()},
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_total": self.best_total,
+            "best_state": self.best_state,
+            "order": self.order,
+            "position": self.position,
+            "sums": self.sums,
+        }
+
+    def resume(self, state: State) -> None:
+        """Goes back to a `state` of a Fit with the same arguments, whose tensors are on this one's device (generator
+        states on the CPU)."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.weighting.resume(state["weighting"])
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name].cpu())
+        self.history, self.best_epoch, self.best_total = state["history"], state["best_epoch"], state["best_total"]
+        self.best_state, self.order = state["best_state"], state["order"]
+        self.position, self.sums = state["position"], state["sums"]

@@ -7,10 +7,10 @@ reused costs seconds a trial; `ray.init()` without address joins whatever cluste
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 os.environ |= {  # read by Ray when it is imported; a user's own values win
@@ -21,6 +21,7 @@ os.environ |= {  # read by Ray when it is imported; a user's own values win
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
     }.items()
 }
 
@@ -29,20 +30,29 @@ from ray import tune
 
 from sweeps.data import DataError, Source, image_count, load, shape, test_half_count
 from sweeps.ledger import Ledger, Row
-from sweeps.plan import PlacementError, Unit
+from sweeps.plan import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
+from sweeps.stopping import Stop, StopFile
 
 WORKER_DEATHS = 3  # a unit whose worker died so often is failed
+GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
 
-def run_units(
-    units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: Progress, workers: int, address: str | None
-) -> None:
+@dataclass(frozen=True)
+class Job:
+    """What a driver and its workers work on."""
+
+    units: Sequence[Unit]
+    ledger: Ledger
+    provenance: Row
+
+
+def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: str | None) -> None:
     """Trains the units on `workers` workers of this machine, or of the cluster at `address`.
 
-    Returns when all units ended or when it was stopped (SIGINT, SIGTERM): the caller counts what is done.
+    Returns when all units ended or when it was stopped: the caller counts what is done.
 
     Raises:
         DataError: a data set cannot be had.
@@ -50,18 +60,17 @@ def run_units(
     """
     ours = not ray.is_initialized()  # a notebook or a test may have started one; then it stays
     if ours:
-        _start(units, workers, address)
+        _start(job.units, workers, address)
+        stop.listen()  # again: Ray's own SIGTERM handler aborts the process
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    scratch = tempfile.mkdtemp(prefix="sweeps-tune-")
+    scratch, flag = tempfile.mkdtemp(prefix="sweeps-tune-"), StopFile(job.ledger.storage)
+    stop.listeners.append(flag.raise_)
     try:
-        _check_resources(units)
-        # Ray's own SIGTERM handler aborts the process; Tune's SIGUSR1 handler stops gracefully.
-        previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGUSR1))
-        try:
-            _fit(units, ledger, provenance, progress, workers, scratch)
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+        _check_resources(job.units)
+        _fit(job, progress, stop, flag, workers, scratch)
     finally:
+        stop.listeners.remove(flag.raise_)
+        flag.clear()
         if ours:
             ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -114,19 +123,15 @@ def _images(units: Sequence[Unit]) -> dict[Source, Any]:
     return references
 
 
-def _fit(
-    units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: Progress, workers: int, scratch: str
-) -> None:
+def _fit(job: Job, progress: Progress, stop: Stop, flag: StopFile, workers: int, scratch: str) -> None:
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        asked = units[config["index"]].settings.resources
+        asked = job.units[config["index"]].settings.resources
         return tune.PlacementGroupFactory([{"CPU": asked.cpus, "GPU": asked.gpus}])
 
-    trainable = tune.with_parameters(
-        _trial, units=list(units), images=_images(units), ledger=ledger, provenance=provenance
-    )
+    trainable = tune.with_parameters(_trial, job=job, images=_images(job.units), flag=flag)
     tune.Tuner(
         tune.with_resources(trainable, resources),
-        param_space={"index": tune.grid_search(list(range(len(units))))},
+        param_space={"index": tune.grid_search(list(range(len(job.units))))},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
             max_concurrent_trials=workers,
@@ -136,42 +141,64 @@ def _fit(
             name="tune",
             storage_path=scratch,
             verbose=0,
-            callbacks=[_Callback(units, ledger, progress)],
+            stop=_Stopper(stop, progress),
+            callbacks=[_Callback(job, progress)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
         ),
     ).fit()
 
 
-def _trial(
-    config: dict[str, Any], units: list[Unit], images: dict[Source, Any], ledger: Ledger, provenance: Row
-) -> None:
+def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: StopFile) -> None:
     """One trial: one unit, in a worker."""
     from sweeps.trial import pick_device, run_unit
 
-    unit = units[config["index"]]
+    unit = job.units[config["index"]]
     trained, reported_at = 0, time.monotonic()
 
-    def on_epoch(n: int) -> None:
+    def on_progress(n: int) -> None:
         nonlocal trained, reported_at
-        trained += n
+        trained = n
         if time.monotonic() - reported_at > REPORT_SECONDS:
             reported_at = time.monotonic()
             tune.report({"images": trained})
 
     pixels = ray.get(images[unit.settings.source])
     # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
-    outcome = run_unit(unit, pixels, ledger, pick_device(unit.settings.resources.gpus), provenance, on_epoch)
+    device = pick_device(unit.settings.resources.gpus)
+    outcome = run_unit(unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised)
     tune.report({"images": trained, "outcome": outcome})
 
 
-class _Callback(tune.Callback):
-    """Tells the driver's screen what the trials do, and records units whose workers kept dying."""
-
-    def __init__(self, units: Sequence[Unit], ledger: Ledger, progress: Progress):
-        self.units, self.ledger, self.progress = units, ledger, progress
+class _OfTheDriver:
+    """Tune pickles what it is given into a file that nobody reads; what lives in this process cannot be pickled."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks into a file that nobody reads; a live screen cannot be pickled
+        return {}
+
+
+class _Stopper(_OfTheDriver, tune.Stopper):
+    """Ends the trials once those that ran when the stop was asked for have saved themselves, or did not in time."""
+
+    def __init__(self, stop: Stop, progress: Progress):
+        self.stop, self.progress = stop, progress
+        self.waiting_for: frozenset[UnitId] | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if self.stop.requested_at is None:
+            return False
+        running = frozenset(self.progress.running)
+        self.waiting_for = running if self.waiting_for is None else self.waiting_for & running
+        return not self.waiting_for or time.monotonic() - self.stop.requested_at > GRACE_SECONDS
+
+
+class _Callback(_OfTheDriver, tune.Callback):
+    """Tells the driver's screen what the trials do, and records units whose workers kept dying."""
+
+    def __init__(self, job: Job, progress: Progress):
+        self.units, self.ledger, self.progress = job.units, job.ledger, progress
 
     def unit(self, trial: Any) -> Unit:
         unit: Unit = self.units[trial.config["index"]]

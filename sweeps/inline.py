@@ -7,13 +7,15 @@ from sweeps.ledger import Ledger, Row
 from sweeps.plan import Unit
 from sweeps.progress import Progress
 from sweeps.readers import Images
+from sweeps.stopping import Stop
 
 
-def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: Progress) -> None:
-    """Trains the units. A Ctrl-C ends it between two steps; what was done stays done.
+def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: Progress, stop: Stop) -> None:
+    """Trains the units until done or asked to stop.
 
     Raises:
         DataError: a data set cannot be had.
+        PlacementError: the resources asked for are not there.
     """
     from sweeps.trial import pick_device, run_unit  # imports torch, which a dry run must not
 
@@ -22,13 +24,13 @@ def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: 
         source = unit.settings.source
         if held is None or held[0] != source:
             held = source, load(source)
-        trained = 0
-
-        def on_epoch(images: int, unit: Unit = unit) -> None:
-            nonlocal trained
-            trained += images
-            progress.trained(unit, trained)
-
-        progress.started(unit)
         device = pick_device(unit.settings.resources.gpus)
-        progress.finished(unit, run_unit(unit, held[1], ledger, device, provenance, on_epoch))
+        progress.started(unit)
+
+        def on_progress(images: int, unit: Unit = unit) -> None:
+            progress.trained(unit, images)
+
+        outcome = run_unit(unit, held[1], ledger, device, provenance, on_progress, lambda: stop.requested)
+        progress.finished(unit, outcome)
+        if outcome == "stopped":
+            return

@@ -2,6 +2,7 @@
 
 DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
+DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
 DIR/<sweep>/grid.yaml                      the resolved grid of the latest run, earlier ones beside it
 """
@@ -87,7 +88,8 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("selection_images", pa.int64(), "images that pick the epoch"),
     ("test_images", pa.int64(), "images of the tabulated fold"),
     ("images_trained", pa.int64(), "images that passed through the training step"),
-    ("seconds", pa.float64(), "s, training and evaluation"),
+    ("seconds", pa.float64(), "s, training and evaluation, those before an interruption too"),
+    ("resumed", pa.int64(), "times that the training went on from a checkpoint"),
     ("split_hash", pa.string(), "of the indices of all three parts"),
     ("data_hash", pa.string(), "SHA-256 of the images used"),
     ("seeds", _SEEDS, "derived from seed and fold"),

@@ -63,6 +63,8 @@ class Progress:
     def finished(self, unit: Unit, outcome: str) -> None:
         """`outcome`: as `trial.run_unit` says it."""
         self.running.pop(unit.id, None)
+        if outcome == "stopped":
+            return
         self.finished_units += 1
         self.images_left -= unit.images_to_train
         (self.failed if outcome == "failed" else self.done).add(unit.id)

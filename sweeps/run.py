@@ -5,7 +5,6 @@ Exit codes: 0 every unit is done, 1 some failed, 2 bad input, 75 stopped before 
 
 import os
 import shlex
-import signal
 import sys
 from typing import Annotated
 
@@ -14,8 +13,9 @@ import typer
 from sweeps import describe, grid
 from sweeps.data import DataError, check_files
 from sweeps.ledger import Ledger, open_ledger
-from sweeps.plan import PlacementError, Plan
+from sweeps.plan import PlacementError, Plan, Unit
 from sweeps.progress import Progress
+from sweeps.stopping import Stop
 from sweeps.storage import StorageError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -37,27 +37,35 @@ def train(ledger: Ledger, sweep: grid.Grid, retry: bool, workers: int, inline: b
     """Trains what is missing. Returns when it ended, for whatever reason short of bad input."""
     from sweeps.provenance import provenance
 
-    for data in {row.data for row in sweep.rows}:
-        check_files(data)
+    _check_data(look(ledger, sweep), retry)  # bad input is told before anything is touched
     for name, why in ledger.set_aside_damaged():
         print(f"{ledger.storage.path('units/' + name)}: damaged ({why}); kept as {name}.damaged, trained again")
-    for folder in ("units", "failed", "logs", ""):
+    for folder in ("units", "failed", "logs", "checkpoints", ""):
         ledger.storage.sweep_temporary(folder)
     plan = look(ledger, sweep)
-    missing = plan.missing(retry)
+    missing = _check_data(plan, retry)
     ledger.write_grid(sweep)
     if not missing:
         return
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    stop = Stop()
+    stop.listen()
     with Progress(plan, missing) as progress:
         if inline:
             from sweeps.inline import run_units
 
-            run_units(missing, ledger, provenance(), progress)
+            run_units(missing, ledger, provenance(), progress, stop)
         else:
             from sweeps import cluster
 
-            cluster.run_units(missing, ledger, provenance(), progress, workers, address)
+            cluster.run_units(cluster.Job(missing, ledger, provenance()), progress, stop, workers, address)
+
+
+def _check_data(plan: Plan, retry: bool) -> list[Unit]:
+    """The missing units, whose images are there."""
+    missing = plan.missing(retry)
+    for data in dict.fromkeys(unit.settings.data for unit in missing):
+        check_files(data)
+    return missing
 
 
 def main(

@@ -38,6 +38,14 @@ from sweeps.folds import Folds, fold_sizes
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
 
 
+class TrainingOptions(Training):
+    """How a model is trained, and how often a unit under way is saved (which changes no number)."""
+
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
+        60.0, description="seconds between two checkpoints of a unit under way; stretched to stay under 5 % of the time"
+    )
+
+
 class Resources(Section):
     """What one unit occupies while it trains. Bookkeeping of the scheduler, not part of a unit's identity."""
 
@@ -62,7 +70,7 @@ class Settings(Section):
     conditioning: ConditioningOptions = ConditioningOptions()
     loss: Loss = Loss()
     soft_adapt: SoftAdapt = SoftAdapt()
-    training: Training = Training()
+    training: TrainingOptions = TrainingOptions()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
 

@@ -3,7 +3,6 @@
 import datetime
 import resource
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,15 +15,21 @@ from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
 from sweeps import seeds
+from sweeps.checkpoint import Checkpoint
 from sweeps.data import fingerprint, test_half_count
 from sweeps.folds import Split, split
 from sweeps.ledger import Ledger, Row
 from sweeps.plan import PlacementError, Unit
 from sweeps.readers import Images
+from sweeps.storage import StorageError
 
-Outcome = Literal["done", "failed", "done before"]
-OnEpoch = Callable[[int], None]
-"""Called after every epoch with the images that went through the training step in it."""
+Outcome = Literal["done", "failed", "done before", "stopped"]
+OnProgress = Callable[[int], None]
+"""Called after every step with the images that the unit has trained so far."""
+
+
+class _Stopped(Exception):
+    """The unit was saved and is to end here."""
 
 
 def run_unit(
@@ -33,27 +38,53 @@ def run_unit(
     ledger: Ledger,
     device: str,
     provenance: Row,
-    on_epoch: OnEpoch = lambda n: None,
+    on_progress: OnProgress = lambda images: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Trains, scores and records one unit. What goes wrong with it becomes a failed row, and others go on.
+    """Trains, scores and records one unit, from its checkpoint if it has one. What goes wrong with it becomes a failed
+    row, and others go on.
 
     Args:
         images: uint8 (N,C,H,W), as `data.load` reads the unit's source.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.provenance`.
+        should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
     """
+    if should_stop():
+        return "stopped"
     if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
         return "done before"
+    checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}"]
     try:
-        results = _train(unit, images, device, on_epoch, log)
+        fit, parts, pixels = _prepare(unit, images, device)
+        restored = checkpoint.restore(fit)
+        log += [restored] if restored else []
+
+        def after_step() -> None:
+            on_progress(fit.images_trained)
+            if should_stop():
+                checkpoint.save(fit)
+                raise _Stopped
+            checkpoint.save_if_due(fit)
+
+        while not fit.finished:
+            fit.epoch(after_step)
+            log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items()))
+        results = _score(unit, fit, parts, pixels, device)
+    except _Stopped:
+        return "stopped"
+    except StorageError:  # the folder's failure, not this unit's
+        raise
     except Exception as error:
-        reason = _reason(error)
         ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
-        ledger.write_failed(unit, reason)
+        ledger.write_failed(unit, _reason(error))
+        checkpoint.remove()
         return "failed"
+    results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed, "data_hash": fingerprint(images)}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance)
+    checkpoint.remove()
     return "done"
 
 
@@ -66,39 +97,42 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def _train(unit: Unit, images: Images, device: str, on_epoch: OnEpoch, log: list[str]) -> Row:
+def _prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.Tensor]:
+    """A training before its first step, its split, and the images (N,C,H,W) on its device."""
     torch.set_num_threads(1)  # workers share a machine by processes; the digits must not depend on where it ran
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    s, started = unit.settings, time.perf_counter()
-    named = seeds.of_fold(s.seed, unit.fold, s.folds.same_init)
+    s = unit.settings
     half = test_half_count(s.source)
     parts = split(len(images) - half, s.folds, s.seed, unit.fold, half)
     pixels = torch.tensor(images, device=device)
     data = TrainingSet(pixels, torch.tensor(parts.train, device=device), torch.tensor(parts.selection, device=device))
+    named = _seeds(unit)
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
-    fit = Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt)
-    while not fit.finished:
-        fit.epoch()
-        log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items() if v is not None))
-        on_epoch(len(parts.train))
+    return Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt), parts, pixels
+
+
+def _seeds(unit: Unit) -> dict[str, int]:
+    return seeds.of_fold(unit.settings.seed, unit.fold, unit.settings.folds.same_init)
+
+
+def _score(unit: Unit, fit: Fit, parts: Split, pixels: torch.Tensor, device: str) -> Row:
+    """The result columns of a finished training: the picked weights on the tabulated fold."""
+    s, named = unit.settings, _seeds(unit)
     fit.load_best()
     test = pixels[torch.tensor(parts.test, device=device)]
-    scores = evaluate(model, test, s.loss, sampler, named["evaluation"], s.evaluation.latent)
-    mean_image = mean_image_error(pixels[data.train], test)
+    scores = evaluate(fit.model, test, s.loss, fit.sampler, named["evaluation"], s.evaluation.latent)
     return (
-        _score_columns(scores, mean_image, s.method)
+        _score_columns(scores, mean_image_error(pixels[fit.data.train], test), s.method)
         | _split_columns(parts)
         | {
             "best_epoch": fit.best_epoch,
             "history": fit.history,
-            "sampler_built_with": None if sampler is None else sampler.describe(),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "images_trained": unit.images_to_train,
-            "data_hash": fingerprint(images),
+            "sampler_built_with": None if fit.sampler is None else fit.sampler.describe(),
+            "parameters": sum(p.numel() for p in fit.model.parameters()),
+            "images_trained": fit.images_trained,
             "seeds": named,
-            "seconds": time.perf_counter() - started,
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
             "peak_memory": _peak_memory(device),
             "finished_at": datetime.datetime.now(datetime.UTC),

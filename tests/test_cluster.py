@@ -13,6 +13,7 @@ from sweeps import inline
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.progress import Progress
+from sweeps.stopping import Stop
 
 
 @pytest.fixture
@@ -25,13 +26,13 @@ def run_on_ray(plan, ledger, workers):
     from sweeps import cluster
 
     with Progress(plan, plan.missing(), terminal=False) as progress:
-        cluster.run_units(plan.missing(), ledger, {}, progress, workers, None)
+        cluster.run_units(cluster.Job(plan.missing(), ledger, {}), progress, Stop(), workers, None)
     return progress
 
 
 def test_inline_one_worker_and_two_give_the_same_digits(plan, ledgers, ray_session, capsys):
     with Progress(plan, plan.missing(), terminal=False) as progress:
-        inline.run_units(plan.missing(), ledgers("inline"), {}, progress)
+        inline.run_units(plan.missing(), ledgers("inline"), {}, progress, Stop())
     one = run_on_ray(plan, ledgers("one"), 1)
     two = run_on_ray(plan, ledgers("two"), 2)
     expected = rows_of(ledgers("inline"))
@@ -68,7 +69,7 @@ def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, 
     ledger = ledgers("dying")
     unit = plan.missing()[0]
     with Progress(plan, [unit], terminal=False) as progress:
-        cluster.run_units([unit], ledger, {}, progress, 1, None)
+        cluster.run_units(cluster.Job([unit], ledger, {}), progress, Stop(), 1, None)
     (row,), _ = ledger.read("failed")
     assert row["reason"] == "its worker died 3 times"
 

@@ -63,7 +63,12 @@ def test_a_setting_that_counts_changes_the_key(path):
 
 
 def test_what_does_not_count_does_not():
-    changed = {"data.root": "/elsewhere", "resources.cpus": 2.0, "resources.gpus": 0.5}
+    changed = {
+        "data.root": "/elsewhere",
+        "training.checkpoint_seconds": 1.0,
+        "resources.cpus": 2.0,
+        "resources.gpus": 0.5,
+    }
     assert changed.keys() == UNCOUNTED
     assert LEAVES.keys() > UNCOUNTED
     assert key_of(resolve(changed, frozenset())) == key_of(row())

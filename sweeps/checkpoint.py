@@ -1,0 +1,83 @@
+"""A unit under way: `checkpoints/<key>-fold<k>.pt`, so that a killed training goes on instead of starting again."""
+
+import io
+import pickle
+import platform
+import time
+from typing import Any
+
+import torch
+
+from mtvae.training import Fit
+from sweeps.plan import Unit
+from sweeps.storage import Storage
+
+VERSION = 1
+SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it
+
+
+def kind_of(device: str) -> str:
+    """On what a training's digits go on as they began: the kind of device and torch's version."""
+    name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {platform.machine()}"
+    return f"{name}, torch {torch.__version__}"
+
+
+class Checkpoint:
+    """Saves a unit's `Fit` every `seconds`, and brings it back.
+
+    The file holds plain values and tensors, and is loaded without running code. `resumed` counts how often the unit
+    went on from one; `earlier_seconds` is what it had taken until then.
+    """
+
+    def __init__(self, storage: Storage, unit: Unit, device: str):
+        self.storage, self.device, self.unit = storage, device, unit
+        self.name = f"checkpoints/{unit.name}.pt"
+        self.seconds = unit.settings.training.checkpoint_seconds
+        self.resumed, self.earlier_seconds = 0, 0.0
+        self.started_at = self.saved_at = time.monotonic()
+        self.cost = 0.0  # seconds that the last save took
+
+    def restore(self, fit: Fit) -> str | None:
+        """Brings `fit` to where the unit was. Returns a line that says so, or why not; None: there is no checkpoint."""
+        try:
+            data = self.storage.read(self.name)
+        except FileNotFoundError:
+            return None
+        try:
+            saved: dict[str, Any] = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
+            made_by = (saved["version"], saved["unit"], saved["kind"])
+        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            return f"starts again: {self.storage.path(self.name)} is damaged ({' '.join(str(error).split())[:200]})"
+        if made_by != (VERSION, self.unit.name, kind_of(self.device)):
+            return f"starts again: {self.storage.path(self.name)} is of {made_by}, and this is {kind_of(self.device)}"
+        fit.resume(saved["state"])
+        self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
+        return f"goes on in epoch {len(fit.history) + 1}, after {fit.images_trained:,} images"
+
+    def elapsed(self) -> float:
+        """Seconds that the unit has taken, those before its interruptions too."""
+        return self.earlier_seconds + time.monotonic() - self.started_at
+
+    def save_if_due(self, fit: Fit) -> None:
+        """Saves when `seconds` have passed, and the last save is a small enough share of the time since."""
+        if time.monotonic() - self.saved_at >= max(self.seconds, self.cost / SHARE):
+            self.save(fit)
+
+    def save(self, fit: Fit) -> None:
+        began = time.monotonic()
+        buffer = io.BytesIO()
+        saved = {
+            "version": VERSION,
+            "unit": self.unit.name,
+            "kind": kind_of(self.device),
+            "resumed": self.resumed,
+            "seconds": self.elapsed(),
+            "state": fit.state(),
+        }
+        torch.save(saved, buffer)
+        self.storage.write(self.name, buffer.getvalue())
+        self.saved_at = time.monotonic()
+        self.cost = self.saved_at - began
+
+    def remove(self) -> None:
+        self.storage.remove(self.name)

@@ -1,0 +1,60 @@
+"""A stop that was asked for: by Ctrl-C, by a batch system's SIGTERM, in this process or, through a file, in another."""
+
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from sweeps.storage import TEMPORARY, Storage
+
+POLL_SECONDS = 0.5  # how often a worker looks at the file
+
+
+class Stop:
+    """Hears SIGINT and SIGTERM. The first asks for a graceful stop, a second Ctrl-C ends the process at once."""
+
+    def __init__(self) -> None:
+        self.requested_at: float | None = None
+        self.listeners: list[Callable[[], None]] = []
+
+    @property
+    def requested(self) -> bool:
+        return self.requested_at is not None
+
+    def listen(self) -> None:
+        """Takes over both signals (again, after a library that sets its own handlers). Main thread only."""
+        signal.signal(signal.SIGINT, self._hear)
+        signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.requested_at is None:
+            self.requested_at = time.monotonic()
+            for listener in self.listeners:
+                listener()
+
+
+class StopFile:
+    """The same for workers on any machine that see the results folder: there while a stop is asked for.
+
+    Named as a temporary file of the driver, so that one left behind by a killed driver is swept like any other.
+    """
+
+    def __init__(self, storage: Storage):
+        token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.storage, self.name, self.looked_at, self.seen = storage, f"stop.{token}{TEMPORARY}", 0.0, False
+
+    def raise_(self) -> None:
+        self.storage.write(self.name, b"")
+
+    def clear(self) -> None:
+        self.storage.remove(self.name)
+
+    def is_raised(self) -> bool:
+        """Looks at the storage at most every POLL_SECONDS."""
+        if not self.seen and time.monotonic() - self.looked_at > POLL_SECONDS:
+            self.looked_at, self.seen = time.monotonic(), self.storage.exists(self.name)
+        return self.seen
