@@ -15,7 +15,7 @@ from sweeps.data import DataError, check_files
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import PlacementError, Plan, Unit
 from sweeps.progress import Progress
-from sweeps.stopping import Stop
+from sweeps.stopping import Stop, ignore_signals
 from sweeps.storage import StorageError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -90,7 +90,9 @@ def main(
     The same command again trains only what is not done. Exit codes: 0 every unit is done, 1 some failed, 2 bad input,
     75 stopped before complete.
     """
-    raise typer.Exit(command(grid_file, overrides or [], results, workers, inline, address, dry_run, status, retry))
+    code = command(grid_file, overrides or [], results, workers, inline, address, dry_run, status, retry)
+    ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
+    raise typer.Exit(code)
 
 
 def command(

@@ -266,6 +266,7 @@ def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
             values[path] = rule.default(values)
     problems += _sizes(values, asked)
     problems += _conditioning(values)
+    problems += _soft_adapt(values)
     problems += _images(values)
     if problems:
         raise Impossible(problems)
@@ -309,6 +310,14 @@ def _conditioning(values: dict[str, Value]) -> Problems:
     if count is not None and count > side**2 and not values["conditioning.replacement"]:
         problems.append(("conditioning.count", f"an image has {side**2} pixels"))
     return problems
+
+
+def _soft_adapt(values: dict[str, Value]) -> Problems:
+    """What is wrong with the window of losses that the slopes are estimated from."""
+    every, order = values["soft_adapt.every"], values["soft_adapt.accuracy_order"]
+    if every is not None and every <= order:
+        return [("soft_adapt.every", f"a slope of accuracy order {order} needs the losses of {order + 1} steps")]
+    return []
 
 
 def _data(values: dict[str, Value]) -> Data:

@@ -37,6 +37,12 @@ class Stop:
                 listener()
 
 
+def ignore_signals() -> None:
+    """From now on SIGINT and SIGTERM do nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class StopFile:
     """The same for workers on any machine that see the results folder: there while a stop is asked for.
 

@@ -260,6 +260,7 @@ def test_soft_adapt_may_be_one_word_or_a_group(read_grid):
     [
         ("{soft_adapt: maybe}", "soft_adapt.variant is 'maybe'; it must be one of original, normalised, loss_weighted"),
         ("{family: autoencoder, soft_adapt: true}", "this family and method train on one term"),
+        ("{method: multi_decoder, soft_adapt: true, soft_adapt.every: 5}", "order 5 needs the losses of 6 steps"),
         ("{soft_adapt.beta: 0.1}", "soft_adapt.beta 0.1: SoftAdapt is off here"),
         ("{method: single_decoder, sampler: exact}", "sampler exact: method single_decoder takes uniform or gaussian"),
         ("{method: multi_decoder, sampler: gaussian}", "sampler gaussian: method multi_decoder takes uniform or exact"),

@@ -1,0 +1,192 @@
+"""A training that was interrupted, anywhere and however, ends with the digits of one that was not."""
+
+import io
+import itertools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from test_trial import rows_of
+
+from sweeps import trial
+from sweeps.checkpoint import Checkpoint
+from sweeps.ledger import Ledger, open_ledger
+from sweeps.plan import Plan
+from sweeps.storage import Storage
+
+EVERY_KIND = """
+name: kinds
+data: {dataset: digits, limit: 60}
+folds: {n_splits: 2}
+training: {epochs: 3, batch_size: 9, checkpoint_seconds: 0}
+soft_adapt.every: 4
+soft_adapt.accuracy_order: 3
+grid:
+  - {family: [vqvae, gaussian_vae, autoencoder], method: [none, conditioned, multi_decoder, single_decoder]}
+  - {family: [vqvae, gaussian_vae], method: multi_decoder, soft_adapt: [true, original, normalised]}
+  - {family: autoencoder, method: multi_decoder, soft_adapt: true, training.shuffle: false}
+"""
+
+
+@pytest.fixture
+def kinds(read_grid):
+    g = read_grid(EVERY_KIND)
+    return [row[0] for row in Plan(g, frozenset(), frozenset()).rows]
+
+
+@pytest.fixture
+def ledgers(tmp_path):
+    return lambda name: Ledger(Storage(tmp_path / name))
+
+
+def run_interrupted(unit, images, ledger, every):
+    """Runs a unit that is asked to stop after every `every` steps, until it is done; returns how often it went on."""
+    attempts, outcome = 0, "stopped"
+    while outcome == "stopped":
+        steps = itertools.count()  # asked once before the first step
+        outcome = trial.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every)
+        attempts += 1
+    assert outcome == "done"
+    return attempts - 1
+
+
+def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(kinds, ledgers, digits):
+    whole, pieces = ledgers("whole"), ledgers("pieces")
+    for unit in kinds:
+        assert trial.run_unit(unit, digits, whole, "cpu", {}) == "done"
+        assert run_interrupted(unit, digits, pieces, 1) == 9  # 27 images in batches of 9, three epochs
+    assert rows_of(pieces) == rows_of(whole)
+    assert {row["resumed"] for row in pieces.read()[0]} == {9}
+    assert {row["resumed"] for row in whole.read()[0]} == {0}
+    assert pieces.storage.names("checkpoints") == whole.storage.names("checkpoints") == []
+
+
+def stopped(unit, images, ledger, steps=4):
+    """Leaves a checkpoint after so many steps."""
+    count = itertools.count()
+    assert trial.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    return f"checkpoints/{unit.name}.pt"
+
+
+def tamper_truncated(saved):
+    return saved[: len(saved) // 2]
+
+
+def tamper_empty(saved):
+    return b""
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/mtvae-sweeps-was-here",)
+
+
+def tamper_pickle(saved):
+    return pickle.dumps(Evil())
+
+
+def tamper_torch_pickle(saved):
+    buffer = io.BytesIO()
+    torch.save({"version": 1, "state": Evil()}, buffer)
+    return buffer.getvalue()
+
+
+def tamper_other_torch(saved):
+    values = torch.load(io.BytesIO(saved), weights_only=True)
+    buffer = io.BytesIO()
+    torch.save(values | {"kind": "cuda, torch 1.0"}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (tamper_truncated, "is damaged"),
+        (tamper_empty, "is damaged"),
+        (tamper_pickle, "is damaged"),
+        (tamper_torch_pickle, "is damaged"),
+        (tamper_other_torch, "is of (1, "),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kinds, ledgers, digits, tamper, said):
+    unit, whole, ledger = kinds[0], ledgers("whole"), ledgers("tampered")
+    trial.run_unit(unit, digits, whole, "cpu", {})
+    name = stopped(unit, digits, ledger)
+    ledger.storage.write(name, tamper(ledger.storage.read(name)))
+    assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    log = ledger.storage.read(f"logs/{unit.name}.log").decode()
+    assert "starts again: " in log
+    assert said in log
+    assert not os.path.exists("/tmp/mtvae-sweeps-was-here")
+    assert rows_of(ledger) == rows_of(whole)
+    assert ledger.read()[0][0]["resumed"] == 0
+
+
+def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
+    ledger = ledgers("swapped")
+    name = stopped(kinds[0], digits, ledger)
+    ledger.storage.rename(name, f"checkpoints/{kinds[1].name}.pt")
+    assert trial.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
+    assert "starts again" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
+
+
+def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sweeps.checkpoint.time.monotonic", lambda: now[0])
+    saves = []
+    checkpoint = Checkpoint(ledgers("a").storage, kinds[0], "cpu")
+    checkpoint.seconds = 10.0
+
+    def save(fit):
+        saves.append(now[0])
+        now[0] += 2.0  # a save takes two seconds
+        checkpoint.saved_at, checkpoint.cost = now[0], 2.0
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    while now[0] < 200:
+        checkpoint.save_if_due(None)
+        now[0] += 1.0
+    assert saves == [10, 52, 94, 136, 178]  # then every 40 s, of which 2 go into saving
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("placement", [["--inline"], ["--workers", "2"]], ids=str)
+def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(tiny_file, tmp_path, placement):
+    """SIGKILL of the driver, SIGTERM and SIGINT in turn, at odd moments, until the sweep is done."""
+    command = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--set", "training.epochs=120"]
+    command += ["--set", "training.checkpoint_seconds=0.2"]
+    subprocess.run([*command, "--inline", "--results", str(tmp_path / "whole")], check=True, capture_output=True)
+    signals = itertools.cycle([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+    start = 4 if placement == ["--inline"] else 11  # seconds until the first units train
+    for attempt, number in zip(range(20), signals, strict=False):
+        process = subprocess.Popen(
+            [*command, *placement, "--results", str(tmp_path / "hurt")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            process.wait(timeout=start + 1.7 * attempt)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (0, 75, -signal.SIGKILL), err
+        if process.returncode == 0:
+            break
+        time.sleep(2)  # workers that lost their driver end within a second
+    assert process.returncode == 0
+    assert attempt >= 2
+    hurt, whole = open_ledger(tmp_path / "hurt", "tiny"), open_ledger(tmp_path / "whole", "tiny")
+    assert rows_of_both(hurt) == rows_of_both(whole)
+    assert sum(row["resumed"] for row in hurt.read()[0]) >= 1
+    assert hurt.storage.names("checkpoints") == []
+    assert not [n for folder in ("units", "checkpoints", "logs", "") for n in hurt.storage.names(folder) if "tmp" in n]
+
+
+def rows_of_both(ledger):
+    """Rows without what two runs may differ in."""
+    return {
+        k: {n: v for n, v in row.items() if n != "training.checkpoint_seconds"} for k, row in rows_of(ledger).items()
+    }
