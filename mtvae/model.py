@@ -44,17 +44,22 @@ class Outputs:
     reconstructions: dict[str, Tensor]
 
 
+def flat_encoder(architecture: Architecture, sizes: GaussianSizes) -> tuple[nn.Sequential, int]:
+    """The encoder that `gaussian_vae` and `autoencoder` share, and the number of features that it gives per image."""
+    a = architecture
+    f = latent_side(a.side, halving_strides(a.side, len(sizes.hidden)))
+    return gaussian_encoder(a.channels, a.side, sizes.hidden, sizes.batch_norm), sizes.hidden[-1] * f * f
+
+
 class GaussianLatentSpace(nn.Module):
     """q(z|x) = N(mean, exp(log_variance)) by two linear heads (2.1.2)."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
-        a, s = architecture, architecture.sizes
-        assert isinstance(s, GaussianSizes)
-        f = latent_side(a.side, halving_strides(a.side, len(s.hidden)))
-        self.encoder = gaussian_encoder(a.channels, a.side, s.hidden, s.batch_norm)
-        self.mean = nn.Linear(s.hidden[-1] * f * f, s.latent)
-        self.log_variance = nn.Linear(s.hidden[-1] * f * f, s.latent)
+        sizes = architecture.sizes
+        assert isinstance(sizes, GaussianSizes)
+        self.encoder, features = flat_encoder(architecture, sizes)
+        self.mean, self.log_variance = nn.Linear(features, sizes.latent), nn.Linear(features, sizes.latent)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         features = self.encoder(x)
@@ -71,11 +76,10 @@ class PlainLatentSpace(nn.Module):
 
     def __init__(self, architecture: Architecture):
         super().__init__()
-        a, s = architecture, architecture.sizes
-        assert isinstance(s, GaussianSizes)
-        f = latent_side(a.side, halving_strides(a.side, len(s.hidden)))
-        self.encoder = gaussian_encoder(a.channels, a.side, s.hidden, s.batch_norm)
-        self.z = nn.Linear(s.hidden[-1] * f * f, s.latent)
+        sizes = architecture.sizes
+        assert isinstance(sizes, GaussianSizes)
+        self.encoder, features = flat_encoder(architecture, sizes)
+        self.z = nn.Linear(features, sizes.latent)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         return Latent(self.z(self.encoder(x)))

@@ -63,7 +63,8 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
         "",
         f"{len(plan.units)} units: {plan.count(plan.done)} done, {failed} failed"
         f"{' (--retry trains them again)' if failed and not retry else ''}, {len(missing)} to train",
-        f"{sum(unit.images_to_train for unit in missing):,} images to train (images x epochs)",
+        f"{sum(unit.images_to_train for unit in missing):,} images to train (images x epochs), "
+        f"about {sum(map(_flops, missing)):.1e} floating-point operations",
         f"memory: about {size(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
         f"disk: about {size(sum(map(_unit_bytes, missing)))} more",
         _hours(missing, ledger, workers),
@@ -79,6 +80,11 @@ def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, 
         if path not in shown and (values or (path not in RULES and not path.startswith("model."))):
             elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
     return elsewhere
+
+
+def _flops(unit: Unit) -> int:
+    """A training step is about three forward passes: one forward, two back."""
+    return 3 * cost(unit.settings.architecture).flops * unit.images_to_train
 
 
 def _unit_bytes(unit: Unit) -> int:

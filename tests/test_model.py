@@ -133,6 +133,14 @@ def test_parameter_counts_on_mnist(family, configuration, counts):
         assert parameter_count(architecture(family, method, configuration, side=28, **sizes)) == count
 
 
+@pytest.mark.parametrize(("configuration", "millions"), [(1, 84), (2, 201), (3, 537)])
+def test_the_linear_that_conditions_a_vqvae_at_64_by_64_in_colour(configuration, millions):
+    """By shape only: configuration 3 would take 2 GiB for this layer alone."""
+    with torch.device("meta"):
+        model = Model(architecture("vqvae", "single_decoder", configuration, side=64, channels=3))
+    assert round(model.conditioned[0].weight.numel() / 1e6) == millions
+
+
 def test_initial_values_are_distributed_as_torch_draws_them():
     """Same bounds and spread, layer by layer, as torch's own constructors."""
     model, torchs = (
