@@ -38,7 +38,8 @@ class Checkpoint:
         self.cost = 0.0  # seconds that the last save took
 
     def restore(self, fit: Fit) -> str | None:
-        """Brings `fit` to where the unit was. Returns a line that says so, or why not; None: there is no checkpoint."""
+        """Brings `fit` to where the unit was. Returns a line that says so, or why not (then `resumed` is 0, and `fit` may
+        be half restored: make a new one); None: there is no checkpoint."""
         try:
             data = self.storage.read(self.name)
         except FileNotFoundError:
@@ -46,12 +47,12 @@ class Checkpoint:
         try:
             saved: dict[str, Any] = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
             made_by = (saved["version"], saved["unit"], saved["kind"])
+            if made_by != (VERSION, self.unit.name, kind_of(self.device)):
+                return f"starts again: {self.storage.path(self.name)} is of {made_by}, not {kind_of(self.device)}"
+            fit.resume(saved["state"])
+            self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
             return f"starts again: {self.storage.path(self.name)} is damaged ({' '.join(str(error).split())[:200]})"
-        if made_by != (VERSION, self.unit.name, kind_of(self.device)):
-            return f"starts again: {self.storage.path(self.name)} is of {made_by}, and this is {kind_of(self.device)}"
-        fit.resume(saved["state"])
-        self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
         return f"goes on in epoch {len(fit.history) + 1}, after {fit.images_trained:,} images"
 
     def elapsed(self) -> float:

@@ -6,6 +6,8 @@ Exit codes: 0 every unit is done, 1 some failed, 2 bad input, 75 stopped before 
 import os
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -33,31 +35,50 @@ def look(ledger: Ledger, sweep: grid.Grid) -> Plan:
     return Plan(sweep, ledger.units(), ledger.units("failed"))
 
 
-def train(ledger: Ledger, sweep: grid.Grid, retry: bool, workers: int, inline: bool, address: str | None) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What the command line says besides the grid."""
+
+    results: str = "results"
+    workers: int | None = None
+    inline: bool = False
+    address: str | None = None
+    dry_run: bool = False
+    status: bool = False
+    retry: bool = False
+
+    @property
+    def at_a_time(self) -> int:
+        """Units that train at a time."""
+        return 1 if self.inline else self.workers or len(os.sched_getaffinity(0))
+
+
+def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> None:
     """Trains what is missing. Returns when it ended, for whatever reason short of bad input."""
     from sweeps.provenance import provenance
 
-    _check_data(look(ledger, sweep), retry)  # bad input is told before anything is touched
+    _check_data(look(ledger, sweep), options.retry)  # bad input is told before anything is touched
     for name, why in ledger.set_aside_damaged():
         print(f"{ledger.storage.path('units/' + name)}: damaged ({why}); kept as {name}.damaged, trained again")
     for folder in ("units", "failed", "logs", "checkpoints", ""):
         ledger.storage.sweep_temporary(folder)
     plan = look(ledger, sweep)
-    missing = _check_data(plan, retry)
+    missing = _check_data(plan, options.retry)
     ledger.write_grid(sweep)
     if not missing:
         return
     stop = Stop()
     stop.listen()
     with Progress(plan, missing) as progress:
-        if inline:
+        if options.inline:
             from sweeps.inline import run_units
 
             run_units(missing, ledger, provenance(), progress, stop)
         else:
             from sweeps import cluster
 
-            cluster.run_units(cluster.Job(missing, ledger, provenance()), progress, stop, workers, address)
+            job = cluster.Job(missing, ledger, provenance())
+            cluster.run_units(job, progress, stop, options.at_a_time, options.address)
 
 
 def _check_data(plan: Plan, retry: bool) -> list[Unit]:
@@ -90,53 +111,37 @@ def main(
     The same command again trains only what is not done. Exit codes: 0 every unit is done, 1 some failed, 2 bad input,
     75 stopped before complete.
     """
-    code = command(grid_file, overrides or [], results, workers, inline, address, dry_run, status, retry)
+    options = Options(results, workers, inline, address, dry_run, status, retry)
+    code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)
 
 
-def command(
-    grid_file: str,
-    overrides: list[str],
-    results: str,
-    workers: int | None,
-    inline: bool,
-    address: str | None,
-    dry_run: bool,
-    status: bool,
-    retry: bool,
-) -> int:
+def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
     """`main`, with the exit code as its value."""
     try:
         sweep = grid.load(grid_file, overrides)
-        ledger = open_ledger(results, sweep.name)
-        workers = 1 if inline else workers or len(os.sched_getaffinity(0))
-        if dry_run:
-            print(describe.dry_run(look(ledger, sweep), ledger, workers, retry))
+        ledger = open_ledger(options.results, sweep.name)
+        if options.dry_run:
+            print(describe.dry_run(look(ledger, sweep), ledger, options.at_a_time, options.retry))
             return DONE
-        if not status:
-            _train_until_stopped(ledger, sweep, retry, workers, inline, address)
+        if not options.status:
+            try:
+                train(ledger, sweep, options)
+            except KeyboardInterrupt:  # a second one: what was not saved by then is lost
+                print("stopped at once", file=sys.stderr)
         plan = look(ledger, sweep)
-        if status:
+        if options.status:
             print(describe.status(plan))
-        elif plan.done:
+        elif plan.count(plan.done):
             from sweeps.report import report
 
-            print(report(results, sweep.name))
+            print(report(options.results, sweep.name))
     except grid.GridError as error:
         return complain(*error.problems)
     except (DataError, PlacementError, StorageError) as error:
         return complain(str(error))
     return conclude(plan, ledger)
-
-
-def _train_until_stopped(
-    ledger: Ledger, sweep: grid.Grid, retry: bool, workers: int, inline: bool, address: str | None
-) -> None:
-    try:
-        train(ledger, sweep, retry, workers, inline, address)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
 
 
 def conclude(plan: Plan, ledger: Ledger) -> int:

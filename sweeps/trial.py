@@ -59,7 +59,10 @@ def run_unit(
     try:
         fit, parts, pixels = _prepare(unit, images, device)
         restored = checkpoint.restore(fit)
-        log += [restored] if restored else []
+        if restored:
+            log.append(restored)
+            if not checkpoint.resumed:
+                fit, parts, pixels = _prepare(unit, images, device)
 
         def after_step() -> None:
             on_progress(fit.images_trained)

@@ -96,6 +96,14 @@ def tamper_torch_pickle(saved):
     return buffer.getvalue()
 
 
+def tamper_missing_part(saved):
+    values = torch.load(io.BytesIO(saved), weights_only=True)
+    del values["state"]["sums"]  # the last part to be restored
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    return buffer.getvalue()
+
+
 def tamper_other_torch(saved):
     values = torch.load(io.BytesIO(saved), weights_only=True)
     buffer = io.BytesIO()
@@ -110,6 +118,7 @@ def tamper_other_torch(saved):
         (tamper_empty, "is damaged"),
         (tamper_pickle, "is damaged"),
         (tamper_torch_pickle, "is damaged"),
+        (tamper_missing_part, "is damaged"),
         (tamper_other_torch, "is of (1, "),
     ],
 )

@@ -15,15 +15,10 @@ SWEEPS = [sys.executable, "-m", "sweeps.run"]
 
 
 def command(file, results, *arguments):
-    """The command in this process, inline."""
-    options = {
-        "inline": True,
-        "dry_run": "--dry-run" in arguments,
-        "status": "--status" in arguments,
-        "retry": "--retry" in arguments,
-    }
+    """The command in this process, inline: flags and overrides."""
+    flags = {a[2:].replace("-", "_"): True for a in arguments if a.startswith("--")}
     overrides = [a for a in arguments if not a.startswith("--")]
-    return run.command(str(file), overrides, str(results), None, address=None, **options)
+    return run.command(str(file), overrides, run.Options(str(results), inline=True, **flags))
 
 
 @pytest.fixture
