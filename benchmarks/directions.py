@@ -29,49 +29,67 @@ CLAIMS = (  # family, method, metric, its sign against the baseline, the thesis'
 )
 
 
+Cell = tuple[str, str, int, int]  # family, method, epochs, seed
+
+
+def differences(cells: dict[Cell, list[Row]], cell: Cell, metric: str) -> list[float]:
+    """By fold, the method minus the baseline of the same family, epochs and seed."""
+    family, _, epochs, seed = cell
+    baseline = cells[family, "none", epochs, seed]
+    return [ours[metric] - theirs[metric] for ours, theirs in zip(cells[cell], baseline, strict=True)]
+
+
+def claim_line(cells: dict[Cell, list[Row]], family: str, method: str, metric: str, sign: int, words: str) -> str:
+    """The differences of every seed, how many folds agree with the thesis, and the verdict."""
+    texts, agreements = [], []
+    for cell in sorted(cell for cell in cells if cell[:2] == (family, method)):
+        found = differences(cells, cell, metric)
+        agreements += [difference * sign > 0 for difference in found]
+        agree = sum(agreements[-len(found) :])
+        texts.append(f"{sum(found) / len(found):+.4g} ({agree}/{len(found)})")
+    verdict = "holds" if all(agreements) else "not stable" if any(agreements) else "does not hold"
+    return f"| {family}: {words} | " + " | ".join(texts) + f" | {verdict} |"
+
+
+def mean_line(cell: Cell, units: list[Row]) -> str:
+    """The means over the folds of one configuration."""
+    family, method, epochs, seed = cell
+    unit = "per_pixel" if family == "vqvae" else "per_image"
+    means = []
+    for metric in (f"unconditioned_{unit}", f"conditioned_{unit}", "latent_loss"):
+        values = [row[metric] for row in units if row[metric] is not None]
+        means.append(f"{sum(values) / len(values):.4g}" if values else "-")
+    collapsed = sum(row["collapsed"] for row in units)
+    return f"| {family} | {method} | {epochs} | {seed} | " + " | ".join(means) + f" | {collapsed} |"
+
+
 def main(results: str = "results") -> None:
-    rows, damaged = open_ledger(results, "directions").read()
+    ledger = open_ledger(results, "directions")
+    rows, damaged = ledger.read()
     assert not damaged, damaged
-    cells: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
+    rows = [row for row in rows if row["key"] in (ledger.keys() or ())]  # the latest grid's
+    cells: dict[Cell, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["fold"]):
-        cells[row["family"], row["method"], row["seed"]].append(row)
-    seeds = sorted({seed for _, _, seed in cells})
+        cells[row["family"], row["method"], row["training.epochs"], row["seed"]].append(row)
+    seeds = sorted({seed for *_, seed in cells})
     one = rows[0]
+    commits = ", ".join(sorted({str(row["git_commit"])[:7] + "*" * bool(row["git_dirty"]) for row in rows}))
     print("# The thesis's directions on real MNIST\n")
     print(
         f"`benchmarks/directions.yaml`: the first {one['data.limit']:,} images, {one['folds.n_splits']} folds, "
         f"{len(seeds)} seeds, configuration 1, sampler uniform, exponent 40; {len(rows)} units. Cells: mean over the "
-        "folds of (method minus baseline), and in brackets how many folds agree with the thesis. Made by "
-        f"`benchmarks/directions.py` from a ledger of commit {str(one['git_commit'])[:7]}"
-        f"{' (with local changes)' if one['git_dirty'] else ''}, on CPU.\n"
+        "folds of (method minus the baseline of as many epochs), and in brackets how many folds agree with the thesis. "
+        f"Printed by `benchmarks/directions.py` from units of commit {commits} (*: with local changes), on CPU.\n"
     )
     print("| claim | " + " | ".join(f"seed {seed}" for seed in seeds) + " | verdict |")
     print("|---|" + "---|" * (len(seeds) + 1))
-    for family, method, metric, sign, words in CLAIMS:
-        texts, agree = [], []
-        for seed in seeds:
-            pairs = zip(cells[family, method, seed], cells[family, "none", seed], strict=True)
-            differences = [ours[metric] - baseline[metric] for ours, baseline in pairs]
-            agreeing = sum(d * sign > 0 for d in differences)
-            texts.append(f"{sum(differences) / len(differences):+.4g} ({agreeing}/{len(differences)})")
-            agree.append(agreeing / len(differences))
-        verdict = "holds" if min(agree) == 1 else "does not hold" if max(agree) == 0 else "not stable"
-        print(f"| {family}: {words} | " + " | ".join(texts) + f" | {verdict} |")
+    for claim in CLAIMS:
+        print(claim_line(cells, *claim))
     print("\nThe means over the folds behind it:\n")
     print("| family | method | epochs | seed | unconditioned | conditioned | latent loss | collapsed |")
     print("|---|---|---|---|---|---|---|---|")
-    for (family, method, seed), units in sorted(cells.items()):
-        unit = "per_pixel" if family == "vqvae" else "per_image"
-        means = []
-        for metric in (f"unconditioned_{unit}", f"conditioned_{unit}", "latent_loss"):
-            values = [u[metric] for u in units if u[metric] is not None]
-            means.append(f"{sum(values) / len(values):.4g}" if values else "-")
-        collapsed = sum(u["collapsed"] for u in units)
-        print(
-            f"| {family} | {method} | {units[0]['training.epochs']} | {seed} | "
-            + " | ".join(means)
-            + f" | {collapsed} |"
-        )
+    for cell, units in sorted(cells.items()):
+        print(mean_line(cell, units))
 
 
 if __name__ == "__main__":

@@ -38,8 +38,11 @@ class Checkpoint:
         self.cost = 0.0  # seconds that the last save took
 
     def restore(self, fit: Fit) -> str | None:
-        """Brings `fit` to where the unit was. Returns a line that says so, or why not (then `resumed` is 0, and `fit` may
-        be half restored: make a new one); None: there is no checkpoint."""
+        """Brings `fit` to where the unit was.
+
+        Returns:
+            A line that says so, or why not: then `resumed` is 0, and `fit` may be half restored. None: no checkpoint.
+        """
         try:
             data = self.storage.read(self.name)
         except FileNotFoundError:
