@@ -4,6 +4,7 @@ Facts about Ray 2.60 that shape this file: `Tuner.fit` returning means "stopped"
 reused costs seconds a trial; `ray.init()` without address joins whatever cluster is about.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 os.environ |= {  # read by Ray when it is imported; a user's own values win
@@ -90,6 +92,14 @@ def _start(units: Sequence[Unit], workers: int, address: str | None) -> None:
             object_store_memory=OBJECT_STORE_MINIMUM + 2 * images,
             **quiet,
         )
+    _protect_token()
+
+
+def _protect_token() -> None:
+    """Ray guards its ports with a token, and writes it into a file that everybody on the machine may read."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    with contextlib.suppress(OSError):
+        path.chmod(0o600)
 
 
 def _check_resources(units: Sequence[Unit]) -> None:

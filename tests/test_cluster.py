@@ -83,6 +83,20 @@ def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledge
         run_on_ray(plan, ledgers("gpu"), 1)
 
 
+def test_the_token_that_guards_rays_ports_is_ours_alone(tmp_path, monkeypatch):
+    from sweeps import cluster
+
+    token = tmp_path / "token"
+    token.write_text("secret")
+    token.chmod(0o644)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    cluster._protect_token()
+    assert token.stat().st_mode & 0o777 == 0o600
+    token.unlink()
+    cluster._protect_token()  # nothing to protect
+    assert cluster.os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_sweep_with_75_and_the_same_command_finishes_it(tiny_file, tmp_path, number):
