@@ -88,7 +88,9 @@ def _flops(unit: Unit) -> int:
 
 
 def _unit_bytes(unit: Unit) -> int:
-    return UNIT_FILE_BYTES + EPOCH_BYTES * unit.settings.training.epochs
+    kept = {"none": False, "fold0": unit.fold == 0, "all": True}[unit.settings.keep_models]
+    model_bytes = 4 * cost(unit.settings.architecture).parameters if kept else 0
+    return UNIT_FILE_BYTES + EPOCH_BYTES * unit.settings.training.epochs + model_bytes
 
 
 def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:

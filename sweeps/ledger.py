@@ -3,6 +3,7 @@
 DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
+DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
 DIR/<sweep>/grid.yaml                      the resolved grid of the latest run, earlier ones beside it
 """

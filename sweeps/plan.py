@@ -18,7 +18,7 @@ from sweeps.settings import Settings, Value, flatten
 
 KEY_VERSION = 1
 
-UNCOUNTED = frozenset({"data.root", "training.checkpoint_seconds", "resources.cpus", "resources.gpus"})
+UNCOUNTED = frozenset({"data.root", "training.checkpoint_seconds", "resources.cpus", "resources.gpus", "keep_models"})
 """Settings that do not change a unit's numbers: where things are and who computes them."""
 
 NEUTRAL: dict[str, Value] = {}

@@ -60,7 +60,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> None:
     _check_data(look(ledger, sweep), options.retry)  # bad input is told before anything is touched
     for name, why in ledger.set_aside_damaged():
         print(f"{ledger.storage.path('units/' + name)}: damaged ({why}); kept as {name}.damaged, trained again")
-    for folder in ("units", "failed", "logs", "checkpoints", ""):
+    for folder in ("units", "failed", "logs", "checkpoints", "models", ""):
         ledger.storage.sweep_temporary(folder)
     plan = look(ledger, sweep)
     missing = _check_data(plan, options.retry)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -73,6 +73,9 @@ class Settings(Section):
     training: TrainingOptions = TrainingOptions()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
+    keep_models: Literal["none", "fold0", "all"] = Field(
+        "fold0", description="whose picked weights are kept as models/<key>-fold<k>.safetensors"
+    )
 
     @property
     def architecture(self) -> Architecture:

@@ -14,7 +14,7 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
-from sweeps import seeds
+from sweeps import models, seeds
 from sweeps.checkpoint import Checkpoint
 from sweeps.data import fingerprint, test_half_count
 from sweeps.folds import Split, split
@@ -75,6 +75,8 @@ def run_unit(
             fit.epoch(after_step)
             log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items()))
         results = _score(unit, fit, parts, pixels, device)
+        if models.is_kept(unit):
+            models.save(ledger.storage, unit, fit.model)
     except _Stopped:
         return "stopped"
     except StorageError:  # the folder's failure, not this unit's

@@ -15,7 +15,7 @@ ORDER = [  # a module may import those before it, never those after it
     ["settings"],
     ["grid"],
     ["plan", "storage"],
-    ["ledger", "checkpoint", "stopping"],
+    ["ledger", "checkpoint", "stopping", "models"],
     ["trial", "table", "progress"],
     ["describe"],
     ["report", "inline", "cluster"],

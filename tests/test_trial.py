@@ -42,6 +42,29 @@ def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
     assert {row["condition_pixels"] for row in rows if row["method"] == "multi_decoder"} == {9.0}
 
 
+def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
+    """Loaded from its file alone, on the fold that it never saw."""
+    from mtvae.conditioning import ConditionSampler
+    from mtvae.evaluation import evaluate
+    from sweeps import models, seeds
+    from sweeps.folds import split
+
+    for unit in plan.units:
+        trial.run_unit(unit, digits, ledger, "cpu", {})
+    kept = [unit for unit in plan.units if unit.fold == 0]
+    assert ledger.storage.names("models") == sorted(f"{unit.name}.safetensors" for unit in kept)
+    tabulated = rows_of(ledger)
+    for unit in kept:
+        s, model = models.load(ledger.storage, unit.name)
+        assert s == unit.settings
+        test = torch.tensor(digits[split(len(digits), s.folds, s.seed, 0).test])
+        sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)
+        named = seeds.of_fold(s.seed, 0)
+        scores = evaluate(model, test, s.loss, sampler, named["evaluation"], s.evaluation.latent)
+        for name in ("unconditioned_per_pixel", "conditioned_per_pixel", "latent_loss"):
+            assert getattr(scores, name) == tabulated[unit.id][name]
+
+
 def test_digits_depend_neither_on_order_nor_on_what_ran_before(plan, ledger, digits, tmp_path):
     other = type(ledger)(ledger.storage.folder("../other"))
     for unit in plan.units:
