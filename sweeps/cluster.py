@@ -6,6 +6,7 @@ reused costs seconds a trial; `ray.init()` without address joins whatever cluste
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -163,7 +164,7 @@ def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: St
     from sweeps.trial import pick_device, run_unit
 
     unit = job.units[config["index"]]
-    trained, reported_at = 0, time.monotonic()
+    trained, reported_at = 0, -math.inf  # where the unit starts is reported at once
 
     def on_progress(n: int) -> None:
         nonlocal trained, reported_at

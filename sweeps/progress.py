@@ -34,7 +34,7 @@ class Progress:
         self.images_left = sum(unit.images_to_train for unit in missing)
         self.done = {unit.id for unit in plan.units} & plan.done
         self.failed: set[tuple[str, int]] = set()
-        self.running: dict[tuple[str, int], tuple[Unit, int]] = {}  # the images trained so far
+        self.running: dict[tuple[str, int], int | None] = {}  # images trained so far, None before the first report
         self.finished_units = self.images = 0
         self.started_at = time.monotonic()
         self.terminal = sys.stdout.isatty() if terminal is None else terminal
@@ -53,12 +53,14 @@ class Progress:
     def started(self, unit: Unit) -> None:
         if not self.images and not self.running:
             self.started_at = time.monotonic()  # Ray's own start is not a unit's time
-        self.running[unit.id] = (unit, 0)
+        self.running[unit.id] = None
 
     def trained(self, unit: Unit, images: int) -> None:
-        """`images`: that this unit has trained since it started."""
-        self.images += images - self.running.get(unit.id, (unit, 0))[1]
-        self.running[unit.id] = (unit, images)
+        """`images`: that this unit has trained in all. The first report says where it starts: what a checkpoint brought
+        was not trained now, and is not speed."""
+        before = self.running.get(unit.id)
+        self.images += 0 if before is None else images - before
+        self.running[unit.id] = images
 
     def finished(self, unit: Unit, outcome: str) -> None:
         """`outcome`: as `trial.run_unit` says it."""
@@ -74,7 +76,7 @@ class Progress:
 
     def time_left(self) -> str:
         """By the images per second since the start; "?" before the first epoch."""
-        under_way = sum(images for _, images in self.running.values())
+        under_way = sum(images or 0 for images in self.running.values())
         if not self.images:
             return "?"
         return duration((self.images_left - under_way) * (time.monotonic() - self.started_at) / self.images)
@@ -108,4 +110,4 @@ class Progress:
         """How far a running unit is."""
         if unit.id not in self.running:
             return ""
-        return f"fold {unit.fold} {self.running[unit.id][1] / unit.images_to_train:.0%}"
+        return f"fold {unit.fold} {(self.running[unit.id] or 0) / unit.images_to_train:.0%}"

@@ -25,7 +25,7 @@ from sweeps.storage import StorageError
 
 Outcome = Literal["done", "failed", "done before", "stopped"]
 OnProgress = Callable[[int], None]
-"""Called after every step with the images that the unit has trained so far."""
+"""Called before the first and after every step with the images that the unit has trained so far."""
 
 
 class _Stopped(Exception):
@@ -63,6 +63,8 @@ def run_unit(
             log.append(restored)
             if not checkpoint.resumed:
                 fit, parts, pixels = _prepare(unit, images, device)
+
+        on_progress(fit.images_trained)
 
         def after_step() -> None:
             on_progress(fit.images_trained)

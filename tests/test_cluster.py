@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -57,6 +58,44 @@ def test_a_failing_unit_leaves_the_others_done(read_grid, ledgers, ray_session, 
     plan = Plan(g, ledger.units(), ledger.units("failed"))
     assert [len(plan.done), len(plan.still_failed), len(progress.failed)] == [2, 2, 2]
     assert plan.missing() == []
+
+
+def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
+    read_grid, ledgers, digits, ray_session, monkeypatch, tmp_path, capsys
+):
+    from sweeps import cluster, trial
+
+    g = read_grid("""
+        name: a
+        data.limit: 60
+        folds.n_splits: 2
+        training: {epochs: 120, batch_size: 16, checkpoint_seconds: 0}
+        grid: [{method: single_decoder}]
+    """)
+    unit = Plan(g, frozenset(), frozenset()).units[0]
+    marker, real_trial = tmp_path / "died", cluster._trial
+
+    def die_once_it_is_saved(job):
+        while not job.ledger.storage.exists(f"checkpoints/{unit.name}.pt"):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_once(config, job, images, flag):
+        if not marker.exists():
+            marker.touch()
+            threading.Thread(target=die_once_it_is_saved, args=(job,)).start()
+        real_trial(config, job, images, flag)
+
+    monkeypatch.setattr(cluster, "_trial", die_once)
+    with Progress(Plan(g, frozenset(), frozenset()), [unit], terminal=False) as progress:
+        cluster.run_units(cluster.Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+    trial.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    assert marker.exists()
+    assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
+    (row,), _ = ledgers("hurt").read()
+    assert row["resumed"] == 1
+    assert progress.images_left == 0
+    assert 0 < progress.images <= 120 * 27  # what the checkpoint brought is not counted as trained again
 
 
 def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, monkeypatch, capsys):
