@@ -79,7 +79,7 @@ class Checkpoint:
             "state": fit.state(),
         }
         torch.save(saved, buffer)
-        self.storage.write(self.name, buffer.getvalue())
+        self.storage.write(self.name, buffer.getbuffer())  # not getvalue, which copies: it may be hundreds of megabytes
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began
 

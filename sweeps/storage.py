@@ -59,7 +59,7 @@ class Storage:
         with self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | memoryview) -> None:
         """Writes a file whole: a reader sees the old one, the new one, or none, never a part.
 
         Raises:
@@ -71,7 +71,7 @@ class Storage:
             else:
                 self._put(self.path(name), data)
 
-    def _put(self, path: str, data: bytes) -> None:
+    def _put(self, path: str, data: bytes | memoryview) -> None:
         try:
             stream = self.filesystem.open_output_stream(path)
         except FileNotFoundError:  # a filesystem with real folders; an object store has none
@@ -88,7 +88,7 @@ class Storage:
         except OSError as error:
             raise StorageError(f"cannot write {self.path(name)}: {error.strerror or error}") from error
 
-    def _write_local(self, path: Path, data: bytes) -> None:
+    def _write_local(self, path: Path, data: bytes | memoryview) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         temporary = path.with_name(f"{path.name}.{token}{TEMPORARY}")
