@@ -3,6 +3,7 @@
 Mirrors `layers.py` and `model.py` layer by layer; the tests hold it against the models themselves.
 """
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -91,6 +92,7 @@ def _vq(a: Architecture, s: VQSizes) -> tuple[Cost, Cost, Cost]:
     return encoder, decoder, decoder.plus(_merge(features + condition, features))
 
 
+@lru_cache(maxsize=1024)  # a plan asks for every unit, and has few architectures
 def cost(architecture: Architecture) -> Cost:
     """Of a forward pass of one image through everything that the method trains."""
     s = architecture.sizes
