@@ -53,8 +53,8 @@ class Options:
         return 1 if self.inline else self.workers or len(os.sched_getaffinity(0))
 
 
-def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> None:
-    """Trains what is missing. Returns when it ended, for whatever reason short of bad input."""
+def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
+    """Trains what is missing. Returns when it ended, for whatever reason short of bad input: whether it was stopped."""
     from sweeps.provenance import provenance
 
     _check_data(look(ledger, sweep), options.retry)  # bad input is told before anything is touched
@@ -66,7 +66,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> None:
     missing = _check_data(plan, options.retry)
     ledger.write_grid(sweep)
     if not missing:
-        return
+        return False
     stop = Stop()
     stop.listen()
     with Progress(plan, missing) as progress:
@@ -79,6 +79,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> None:
 
             job = cluster.Job(missing, ledger, provenance())
             cluster.run_units(job, progress, stop, options.at_a_time, options.address)
+    return stop.requested
 
 
 def _check_data(plan: Plan, retry: bool) -> list[Unit]:
@@ -125,11 +126,13 @@ def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
         if options.dry_run:
             print(describe.dry_run(look(ledger, sweep), ledger, options.at_a_time, options.retry))
             return DONE
+        stopped = False
         if not options.status:
             try:
-                train(ledger, sweep, options)
+                stopped = train(ledger, sweep, options)
             except KeyboardInterrupt:  # a second one: what was not saved by then is lost
                 print("stopped at once", file=sys.stderr)
+                stopped = True
         plan = look(ledger, sweep)
         if options.status:
             print(describe.status(plan))
@@ -141,15 +144,16 @@ def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
         return complain(*error.problems)
     except (DataError, PlacementError, StorageError) as error:
         return complain(str(error))
-    return conclude(plan, ledger)
+    return conclude(plan, ledger, stopped)
 
 
-def conclude(plan: Plan, ledger: Ledger) -> int:
-    """Counts the units, says what is not done, and picks the exit code."""
+def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
+    """Counts the units, says what is not done, and picks the exit code. After a stop, a failed unit may be one that was
+    to be tried again."""
     failed, missing = plan.still_failed, plan.missing()
     for unit in failed:
         print(f"failed: {unit}: {ledger.log_path(unit)}", file=sys.stderr)
-    if missing:
+    if missing or (stopped and failed):
         print(
             f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
             f"the same command goes on: python -m sweeps.run {shlex.join(sys.argv[1:])}",

@@ -118,6 +118,14 @@ def test_failed_units_leave_the_others_done_and_are_retried_on_request(tiny_file
     assert capsys.readouterr().out.count("] failed: ") == failed
 
 
+def test_a_stopped_retry_is_stopped_not_failed(tiny_file, results, capsys, monkeypatch):
+    broken = ["training.lr=1e+30", "training.epochs=30"]
+    assert command(tiny_file, results, *broken) == 1
+    monkeypatch.setattr(run.Stop, "requested", True)
+    assert command(tiny_file, results, *broken, "--retry") == 75
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 def test_a_damaged_unit_is_named_kept_aside_and_trained_again(tiny_file, results, capsys):
     command(tiny_file, results)
     storage = open_ledger(results, "tiny").storage
