@@ -59,7 +59,7 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
 
     Raises:
         DataError: a data set cannot be had.
-        PlacementError: the resources asked for are not there.
+        PlacementError: there is no cluster at the address, or not the resources asked for.
     """
     ours = not ray.is_initialized()  # a notebook or a test may have started one; then it stays
     if ours:
@@ -82,13 +82,16 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
 def _start(units: Sequence[Unit], workers: int, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
-        ray.init(address=address, **quiet)
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise PlacementError(f"no Ray cluster at {address}: {' '.join(str(error).split())[:200]}") from error
     else:
         images = sum(map(_bytes, {unit.settings.source for unit in units}))
         cpus = workers * max(unit.settings.resources.cpus for unit in units)
         ray.init(
             address="local",
-            num_cpus=int(-(-cpus // 1)),
+            num_cpus=math.ceil(cpus),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_MINIMUM + 2 * images,
             **quiet,

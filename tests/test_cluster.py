@@ -158,3 +158,14 @@ def test_a_signal_stops_the_sweep_with_75_and_the_same_command_finishes_it(tiny_
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("done: ") == 6 - done
     assert again.stderr == ""
+
+
+def test_an_address_without_a_cluster_is_one_line(tiny_file, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sweeps.run", str(tiny_file), "--results", str(tmp_path), "--address", "nonsense"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("no Ray cluster at nonsense: ")
+    assert len(done.stderr.splitlines()) == 1
