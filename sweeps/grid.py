@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -251,6 +252,9 @@ def _rows(
             continue
         given = reader.settings(block, ("grid", i), several=True)
         lists = {path: choices for path, choices in given.items() if path not in replaced and choices}
+        if len(rows) + math.prod(map(len, lists.values())) > MAX_ROWS:
+            reader.problem(reader.where(("grid", i)), f"more than {MAX_ROWS:,} rows")
+            return rows
         for combination in itertools.product(*lists.values()):
             own = dict(zip(lists, combination, strict=True))
             row = base | own
@@ -262,9 +266,6 @@ def _rows(
                     at = row[path].where if path in row else reader.where(("grid", i))
                     shown = f"{path} {row[path].value}" if path in row else path
                     reader.problem(at, f"{shown}: {why}")
-            if len(rows) > MAX_ROWS:
-                reader.problem(where, f"more than {MAX_ROWS:,} rows")
-                return rows
     return rows
 
 

@@ -118,6 +118,13 @@ def test_a_problem_has_its_line_and_the_nearest_word(text, expected):
     assert any(expected in problem for problem in problems(text)), problems(text)
 
 
+def test_a_product_too_large_is_told_before_it_is_formed():
+    lists = ", ".join(
+        f"{path}: [{', '.join(map(str, range(1, 100)))}]" for path in ("seed", "data.limit", "model.latent")
+    )
+    assert problems(f"name: a\ngrid: [{{{lists}}}]") == ["g.yaml, line 2: more than 100,000 rows"]
+
+
 def test_every_problem_at_once():
     text = "name: '?'\nsed: 1\ntraining: {epochs: ten}\ngrid:\n- {method: none, exponent: 3}\n- {family: x}\n- 4\n"
     lines = [p.split(":")[0] for p in problems(text)]
