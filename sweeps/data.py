@@ -90,6 +90,7 @@ DATASETS = {
         tuple(f"celeba/{name}" for name in ("list_eval_partition.txt", "identity_CelebA.txt", "img_align_celeba")),
     ),
 }
+FOLDER_CHANNELS, FOLDER_SIDE = 3, 32  # of a folder's images where the grid does not say
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
@@ -118,13 +119,13 @@ def declared(data: Data) -> Description | None:
         manifest.update(
             f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode(errors="surrogateescape")
         )
-    return Description(len(files), 0, data.channels or 3, data.side or 32, manifest.hexdigest())
+    return Description(len(files), 0, *shape(data), manifest.hexdigest())
 
 
 def shape(data: Data) -> tuple[int, int]:
     """Channels and side of a data set's images."""
     if data.dataset == "folder":
-        return data.channels or 3, data.side or 32
+        return data.channels or FOLDER_CHANNELS, data.side or FOLDER_SIDE
     declared = DATASETS[data.dataset].description
     return declared.channels, declared.side
 

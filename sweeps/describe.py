@@ -10,9 +10,7 @@ from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
 from sweeps.settings import RULES, Settings, Value, flatten, telling
 
-PROCESS_BYTES = (
-    640 * 10**6
-)  # of a process that trains on a CPU (measured: torch 2.14 507 MB, pyarrow and sklearn the rest)
+PROCESS_BYTES = 640 * 10**6  # of a process that trains on a CPU (measured: torch 2.14 is 507 MB of it)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
 MAX_ROWS = 60
 

@@ -32,7 +32,7 @@ from mtvae.config import (
     resolve_sizes,
     terms,
 )
-from sweeps.data import Data, Source, declared, image_count, shape, test_half_count
+from sweeps.data import FOLDER_CHANNELS, FOLDER_SIDE, Data, Source, declared, image_count, shape, test_half_count
 from sweeps.folds import Folds, fold_sizes
 
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
@@ -211,8 +211,10 @@ _ON = (*get_args(SoftAdaptVariant),)
 _OFF = "SoftAdapt is off here"
 
 RULES = {
-    "data.side": Rule(_is("data.dataset", "folder"), _always(32), "only a folder's images are resized"),
-    "data.channels": Rule(_is("data.dataset", "folder"), _always(3), "only a folder's images are converted"),
+    "data.side": Rule(_is("data.dataset", "folder"), _always(FOLDER_SIDE), "only a folder's images are resized"),
+    "data.channels": Rule(
+        _is("data.dataset", "folder"), _always(FOLDER_CHANNELS), "only a folder's images are converted"
+    ),
     "sampler": Rule(
         lambda v: bool(SAMPLERS[v["method"]]),
         lambda v: SAMPLERS[v["method"]][0],

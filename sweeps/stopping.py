@@ -1,14 +1,11 @@
 """A stop that was asked for: by Ctrl-C, by a batch system's SIGTERM, in this process or, through a file, in another."""
 
-import os
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable
 from types import FrameType
 
-from sweeps.storage import TEMPORARY, Storage
+from sweeps.storage import Storage, temporary_name
 
 POLL_SECONDS = 0.5  # how often a worker looks at the file
 
@@ -50,8 +47,7 @@ class StopFile:
     """
 
     def __init__(self, storage: Storage):
-        token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.storage, self.name, self.looked_at, self.seen = storage, f"stop.{token}{TEMPORARY}", 0.0, False
+        self.storage, self.name, self.looked_at, self.seen = storage, temporary_name("stop"), 0.0, False
 
     def raise_(self) -> None:
         self.storage.write(self.name, b"")

@@ -12,6 +12,11 @@ from pyarrow import fs
 TEMPORARY = ".tmp"
 
 
+def temporary_name(name: str) -> str:
+    """A name of this process's own, by which `Storage.sweep_temporary` knows when it was left behind."""
+    return f"{name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
+
+
 class StorageError(OSError):
     """A file of the results folder cannot be written; the message names it and says why."""
 
@@ -90,8 +95,7 @@ class Storage:
 
     def _write_local(self, path: Path, data: bytes | memoryview) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        token = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        temporary = path.with_name(f"{path.name}.{token}{TEMPORARY}")
+        temporary = path.with_name(temporary_name(path.name))
         try:
             with temporary.open("xb") as file:
                 file.write(data)
