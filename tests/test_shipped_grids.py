@@ -16,6 +16,8 @@ from sweeps.data import shape
 FOLDER = Path(grid.__file__).parent / "grids"
 SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_quick.yaml": (12, 60),
+    "grid_digits.yaml": (18, 90),
+    "grid_mnist10k.yaml": (18, 90),
     "grid_vqvae.yaml": (45, 225),
     "grid_gaussian.yaml": (30, 150),
     "grid_exponents.yaml": (28, 140),
