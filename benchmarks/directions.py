@@ -6,7 +6,8 @@ python benchmarks/directions.py [RESULTS] > benchmarks/directions.md
 import sys
 from collections import defaultdict
 
-from sweeps.ledger import Row, open_ledger
+from sweeps.ledger import open_ledger
+from sweeps.schema import Row
 
 CLAIMS = (  # family, method, metric, its sign against the baseline, the thesis's words and section
     (

@@ -32,9 +32,10 @@ import ray
 from ray import tune
 
 from sweeps.data import DataError, Source, image_count, load, shape, test_half_count
-from sweeps.ledger import Ledger, Row
+from sweeps.ledger import Ledger
 from sweeps.plan import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
+from sweeps.schema import Row
 from sweeps.stopping import Stop, StopFile
 
 WORKER_DEATHS = 3  # a unit whose worker died so often is failed

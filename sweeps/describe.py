@@ -9,6 +9,7 @@ from sweeps.grid import shared_and_own
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
 from sweeps.settings import RULES, Settings, Value, flatten, telling
+from sweeps.wording import value_text
 
 PROCESS_BYTES = 640 * 10**6  # of a process that trains on a CPU (measured: torch 2.14 is 507 MB of it)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
@@ -29,15 +30,6 @@ def worker_bytes(settings: Settings) -> int:
     architecture = settings.architecture
     images = image_count(settings.data) * architecture.channels * architecture.side**2
     return PROCESS_BYTES + images + training_bytes(architecture, settings.training.batch_size)
-
-
-def value_text(value: object) -> str:
-    """A setting's value as a grid file would have it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:

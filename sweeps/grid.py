@@ -1,10 +1,9 @@
 """One YAML file -> the configurations of a sweep, or every problem in it at once, each with its line."""
 
-import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -14,17 +13,13 @@ from pydantic import ValidationError
 
 from sweeps import yamlfile
 from sweeps.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
+from sweeps.wording import nearest, one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ROWS = 100_000
-
-
-def one_line(text: str) -> str:
-    """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class GridError(ValueError):
@@ -84,7 +79,7 @@ class Reader:
                 self.problem(where, f"{key} is a group of settings ({', '.join(_leaves_of(key))}), not a value")
                 continue
             elif key not in LEAVES:
-                self.problem(where, f"{key} is not a setting{_nearest(key, _words(key))}")
+                self.problem(where, f"{key} is not a setting{nearest(key, _words(key))}")
                 continue
             else:
                 entries = {key: self.choices(key, value, where, several)}
@@ -122,14 +117,6 @@ def _words(key: str) -> list[str]:
     return [leaves[key]] if key in leaves else [*LEAVES, *SECTIONS, "name", "grid"]
 
 
-def _nearest(word: str, words: Iterable[str]) -> str:
-    words = list(words)
-    if len(words) == 1:
-        return f"; did you mean {words[0]}?"
-    matches = difflib.get_close_matches(word, words, 1, 0.5)
-    return f"; did you mean {matches[0]}?" if matches else ""
-
-
 def _takes_tuple(path: str) -> bool:
     return any(get_origin(option) is tuple for option in options(LEAVES[path].annotation))
 
@@ -146,7 +133,7 @@ def _explain(path: str, value: Any, error: ValidationError) -> str:
     wanted = [_english(e["msg"]) for e in error.errors() if e["type"] not in ("literal_error", "none_required")]
     if words:
         wanted.append(("one of " if len(words) > 1 else "") + ", ".join(map(str, words)))
-    hint = _nearest(value, map(str, words)) if isinstance(value, str) and len(words) > 1 else ""
+    hint = nearest(value, map(str, words)) if isinstance(value, str) and len(words) > 1 else ""
     shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
     return f"{path} is {shown}; it must be {' or '.join(dict.fromkeys(wanted))}{hint}"
 
@@ -229,7 +216,7 @@ def _overrides(overrides: Sequence[str], reader: Reader, name: Any) -> tuple[dic
         elif path == "name":
             name = value
         elif path not in LEAVES:
-            reader.problem(where, f"{path} is not a setting{_nearest(path, _words(path))}")
+            reader.problem(where, f"{path} is not a setting{nearest(path, _words(path))}")
         elif choices := reader.choices(path, value, where, several=False):
             replaced[path] = choices[0]
     return replaced, name

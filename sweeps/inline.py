@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from sweeps.data import Source, load
-from sweeps.ledger import Ledger, Row
+from sweeps.ledger import Ledger
 from sweeps.plan import Unit
 from sweeps.progress import Progress
 from sweeps.readers import Images
+from sweeps.schema import Row
 from sweeps.stopping import Stop
 
 

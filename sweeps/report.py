@@ -1,101 +1,134 @@
-"""`python -m sweeps.report [SWEEP]`: the table of a sweep, from its Parquet files alone."""
+"""`python -m sweeps.report [SWEEP]`: the tables of a sweep, from its Parquet files alone."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import typer
 
-from sweeps.describe import value_text
-from sweeps.grid import one_line
-from sweeps.ledger import open_ledger, sweeps
-from sweeps.statistics import Summary
-from sweeps.storage import Storage
-from sweeps.table import METRICS, Table, TableRow, read_table
-
-UNITS = {"per_image": "per image", "per_pixel": "per pixel"}
-
-
-def cell(summary: Summary | None) -> str:
-    """Mean ± variance, as the thesis prints it; one fold has no variance."""
-    if summary is None:
-        return "-"
-    return f"{summary.mean:.4f} ± " + (f"{summary.variance:.1e}" if summary.n > 1 else "?")
+from sweeps import views
+from sweeps.cells import Look, Spread, Unit
+from sweeps.formats import Format, render
+from sweeps.ledger import COMPACTED, Damage, Ledger, open_ledger, sweeps
+from sweeps.sheet import ReportError
+from sweeps.sheets import KINDS, Asked, sheets
+from sweeps.storage import Storage, StorageError
+from sweeps.table import read_table
+from sweeps.wording import one_line
 
 
-def setting_cell(value: object) -> str:
-    """A setting as a grid file has it. A foreign file's text cannot write to the screen through it."""
-    return "-" if value is None else one_line(value_text(tuple(value) if isinstance(value, list) else value))
-
-
-def folds_cell(row: TableRow) -> str:
-    """Done folds of those wanted, and how many failed."""
-    failed = f" ({row.failed} failed)" if row.failed else ""
-    return f"{len(row.units)}/{row.folds}{failed}"
-
-
-def align(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Pads the cells of each column to one width."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-
-
-def shared_lines(table: Table) -> list[str]:
-    """The settings that all rows share, a line per group."""
-    groups: dict[str, list[str]] = {}
-    for name, value in table.shared().items():
-        section, dot, leaf = name.rpartition(".")
-        groups.setdefault(section, []).append(f"{leaf if dot else name} {setting_cell(value)}")
-    return [(f"{section}: " if section else "") + ", ".join(items) for section, items in groups.items()]
-
-
-def text(name: str, table: Table) -> str:
-    """The table as plain text."""
-    columns = table.columns()
-    collapsed = any(row.collapsed for row in table.rows)
-    head = [*columns, "folds", *[metric.replace("_", " ") for metric in METRICS], "error"]
-    lines = [head + (["collapsed"] if collapsed else [])]
-    for row in table.rows:
-        line = [setting_cell(row.settings.get(name)) for name in columns]
-        cells = {metric: cell(row.summary(metric)) for metric in METRICS}
-        if row.settings["method"] == "conditioned" and row.units:
-            cells["unconditioned"] += " *"
-        line += [folds_cell(row), *cells.values(), UNITS[row.unit]]
-        lines.append(line + ([str(row.collapsed)] if collapsed else []))
-    aligned = align(lines)
-    notes = [
-        "mean ± population variance over the folds; unconditioned, conditioned: squared error of the reconstruction;",
-        "latent loss: KL in nats per image (gaussian_vae), codebook and commitment loss per element (vqvae)",
-    ]
-    if any(row.settings["method"] == "conditioned" for row in table.rows):
-        notes.append("* the zero condition, on which method conditioned was never trained")
-    if table.shared().get("folds.selection") == "fold":
-        notes.append("the tabulated fold itself picked the epoch: optimistic")
-    return "\n".join([name, *shared_lines(table), "", aligned[0], "-" * len(aligned[0]), *aligned[1:], "", *notes])
-
-
-def report(results: str, sweep: str) -> str:
-    """The text table of one sweep."""
-    table = read_table(open_ledger(results, sweep))
-    damaged = [one_line(f"not read: {name} ({why})") for name, why in table.damaged]
+def report(results: str, sweep: str, asked: Asked) -> str:
+    """The report of one sweep. In text, files that could not be read are named below it."""
+    table = read_table(open_ledger(results, sweep), asked.all_rows, views.more_columns(asked.columns))
+    damaged = _named(table.damaged)
     if not table.rows:
-        return "\n".join([f"{sweep}: no finished unit yet", *damaged])
-    return "\n".join([text(sweep, table), *damaged])
+        return "\n".join([f"{one_line(sweep)}: no finished unit yet", *damaged])
+    shown = render(sheets(sweep, table, asked), asked.format)
+    if asked.format != "text":
+        for line in damaged:
+            print(line, file=sys.stderr)
+        return shown
+    return "\n".join([shown, *damaged])
+
+
+def find(results: str, sweep: str | None) -> list[str]:
+    """The sweeps of a folder, or the one asked for. Raises ReportError where there is none."""
+    known = sweeps(Storage(results))
+    if sweep is not None and sweep not in known:
+        raise ReportError(f"{results}: no sweep {one_line(sweep)}" + (f", only {', '.join(known)}" if known else ""))
+    if not known:
+        raise ReportError(f"{results}: no sweep here")
+    return [sweep] if sweep else known
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What a report shall do instead of printing."""
+
+    compact: bool = False
+    write: bool = False
+    export: str | None = None
+    curves: str | None = None
+    tensorboard: str | None = None
+
+    def run(self, ledger: Ledger, name: str, asked: Asked) -> list[str]:
+        """Does it, and says what was done. Nothing heavy is imported for what was not asked."""
+        said = []
+        if self.compact:
+            from sweeps.compaction import compact
+
+            units, damaged = compact(ledger)
+            said += [f"{units:,} units in {ledger.storage.path(COMPACTED)}", *_named(damaged)]
+        if self.write:
+            from sweeps.writing import write
+
+            said += write(ledger, name, asked)
+        wanted: list[tuple[str | None, Literal["units", "curves"]]] = [(self.export, "units"), (self.curves, "curves")]
+        for file, what in wanted:
+            if file:
+                from sweeps.export import export
+
+                rows, damaged = export(ledger, file, what)
+                said += [f"{rows:,} rows in {file}", *_named(damaged)]
+        if self.tensorboard:
+            from sweeps.tensorboard import from_ledger
+
+            units, damaged = from_ledger(ledger, self.tensorboard)
+            said += [f"the epochs of {units:,} units in {self.tensorboard}", *_named(damaged)]
+        return said
+
+
+def _named(damaged: Damage) -> list[str]:
+    return [one_line(f"not read: {file} ({why})") for file, why in damaged]
 
 
 def main(
     sweep: Annotated[str | None, typer.Argument(help="name of a sweep; default: every sweep of the folder")] = None,
     results: Annotated[str, typer.Option(metavar="DIR", help="folder of all results")] = "results",
+    show: Annotated[
+        str | None, typer.Option(metavar="WHAT,...", help=f"any of {', '.join(KINDS)} [default: table]")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="beside the thesis's table and its claims: --show published,claims")
+    ] = False,
+    format: Annotated[Format, typer.Option(help="of what is printed")] = "text",
+    spread: Annotated[Spread, typer.Option(help="what stands behind ±")] = "variance",
+    unit: Annotated[
+        Unit | None, typer.Option(help="of reconstruction errors [default: the thesis's of each family]")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="of the table: settings, results, folds, error, collapsed")
+    ] = None,
+    all_rows: Annotated[bool, typer.Option("--all", help="rows of earlier grids too")] = False,
+    write: Annotated[bool, typer.Option("--write", help="tables, figures and page, into DIR/<sweep>/report/")] = False,
+    export: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write all units, flat, as .parquet or .csv")
+    ] = None,
+    curves: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write all epochs of all units as .parquet or .csv")
+    ] = None,
+    tensorboard: Annotated[
+        str | None, typer.Option(metavar="DIR", help="write the epochs as TensorBoard event files")
+    ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="fold the units' files into one, DIR/<sweep>/units.parquet")
+    ] = False,
 ) -> None:
-    """Prints the table of a sweep: mean ± variance over the folds, per configuration."""
-    known = sweeps(Storage(results))
-    if sweep is not None and sweep not in known:
-        print(f"{results}: no sweep {sweep}" + (f", only {', '.join(known)}" if known else ""), file=sys.stderr)
-        raise typer.Exit(2)
-    if not known:
-        print(f"{results}: no sweep here", file=sys.stderr)
-        raise typer.Exit(2)
-    print("\n\n".join(report(results, name) for name in ([sweep] if sweep else known)))
+    """Prints the tables of a sweep: mean ± variance over the folds, per configuration."""
+    try:
+        kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
+        chosen = tuple(columns.split(",")) if columns else None
+        asked = Asked(tuple(dict.fromkeys(kinds)), format, Look(spread, unit), chosen, all_rows)
+        actions = Actions(compact, write, export, curves, tensorboard)
+        names = find(results, sweep)
+        if len(names) > 1 and (export or curves):
+            raise ReportError(f"one file holds one sweep; say which: {', '.join(names)}")
+        for i, name in enumerate(names):
+            done = actions.run(open_ledger(results, name), name, asked)
+            print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, asked)))
+    except (ReportError, StorageError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":

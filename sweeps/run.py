@@ -59,7 +59,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
 
     _check_data(look(ledger, sweep), options.retry)  # bad input is told before anything is touched
     for name, why in ledger.set_aside_damaged():
-        print(f"{ledger.storage.path('units/' + name)}: damaged ({why}); kept as {name}.damaged, trained again")
+        print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     for folder in ("units", "failed", "logs", "checkpoints", "models", ""):
         ledger.storage.sweep_temporary(folder)
     plan = look(ledger, sweep)
@@ -138,8 +138,9 @@ def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
             print(describe.status(plan))
         elif plan.count(plan.done):
             from sweeps.report import report
+            from sweeps.sheets import Asked
 
-            print(report(options.results, sweep.name))
+            print(report(options.results, sweep.name, Asked()))
     except grid.GridError as error:
         return complain(*error.problems)
     except (DataError, PlacementError, StorageError) as error:

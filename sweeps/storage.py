@@ -2,12 +2,15 @@
 
 import os
 import secrets
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from pyarrow import fs
+from pyarrow import NativeFile, fs
 
 TEMPORARY = ".tmp"
 
@@ -64,6 +67,29 @@ class Storage:
         with self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
+    def open(self, name: str) -> NativeFile:
+        """A file to read parts of. Raises FileNotFoundError where there is none."""
+        return self.filesystem.open_input_file(self.path(name))
+
+    def stamp(self, name: str) -> tuple[int, object] | None:
+        """What changes when a file does; None where there is none."""
+        info = self.filesystem.get_file_info(self.path(name))
+        return (info.size, info.mtime_ns) if info.is_file else None
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to write piece by piece, which others see whole or not at all. Raises StorageError as `write`."""
+        with self._named(name):
+            if self.local:
+                with self._written_local(Path(self.path(name))) as file:
+                    yield file
+            else:  # an object's stream that ends early would leave a part of it, so the whole waits on this machine
+                with tempfile.TemporaryFile() as file:
+                    yield file
+                    file.seek(0)
+                    with self._put(self.path(name)) as stream:
+                        shutil.copyfileobj(file, stream)
+
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Writes a file whole: a reader sees the old one, the new one, or none, never a part.
 
@@ -72,18 +98,18 @@ class Storage:
         """
         with self._named(name):
             if self.local:
-                self._write_local(Path(self.path(name)), data)
+                with self._written_local(Path(self.path(name))) as file:
+                    file.write(data)
             else:
-                self._put(self.path(name), data)
+                with self._put(self.path(name)) as stream:
+                    stream.write(data)
 
-    def _put(self, path: str, data: bytes | memoryview) -> None:
+    def _put(self, path: str) -> NativeFile:
         try:
-            stream = self.filesystem.open_output_stream(path)
+            return self.filesystem.open_output_stream(path)
         except FileNotFoundError:  # a filesystem with real folders; an object store has none
             self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-            stream = self.filesystem.open_output_stream(path)
-        with stream:
-            stream.write(data)
+            return self.filesystem.open_output_stream(path)
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:
@@ -93,12 +119,13 @@ class Storage:
         except OSError as error:
             raise StorageError(f"cannot write {self.path(name)}: {error.strerror or error}") from error
 
-    def _write_local(self, path: Path, data: bytes | memoryview) -> None:
+    @contextmanager
+    def _written_local(self, path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(temporary_name(path.name))
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

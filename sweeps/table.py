@@ -1,38 +1,50 @@
 """From the ledger to the rows of a table: one per configuration, with the folds that it rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 from mtvae.config import PER_IMAGE_FAMILIES
-from sweeps import grid, yamlfile
-from sweeps.ledger import Ledger, Row, column, settings_row
+from sweeps import grid, unitfile, yamlfile
+from sweeps.ledger import Damage, Ledger
 from sweeps.plan import UNCOUNTED, Unit, key_of
+from sweeps.schema import Row, column, settings_row
 from sweeps.settings import LEAVES, telling
-from sweeps.statistics import Summary, summarise
+from sweeps.statistics import Sample, Summary, summarise
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
-_COUNTED = [column(path) for path in LEAVES if path not in UNCOUNTED]
-_NEEDED = (
-    "key",
-    "fold",
-    *map(column, LEAVES),
-    *[f"{name}_{unit}" for name in ("unconditioned", "conditioned") for unit in ("per_pixel", "per_image")],
-    "latent_loss",
-    "collapsed",
-)
+"""The three of the thesis's table; lower is better in each."""
+
+SETTINGS = [column(path) for path in LEAVES]
+COUNTED = [column(path) for path in LEAVES if path not in UNCOUNTED]
+
+OF_METHOD = {"method", "sampler", "exponent", "loss.w2"} | {
+    name for name in COUNTED if name.startswith(("conditioning.", "soft_adapt"))
+}
+"""Settings that belong to a method: two rows that agree in all others differ by method alone."""
+
+_SCORES = [f"{name}_{unit}" for name in ("unconditioned", "conditioned") for unit in ("per_pixel", "per_image")]
+BASE_COLUMNS = ("parameters", "split_hash", *_SCORES, "latent_loss", "collapsed")
 
 
 @dataclass
 class TableRow:
-    """One configuration: its settings, how many folds it should have, and what its done units say."""
+    """One configuration: its settings, and what its done units say, by fold."""
 
+    key: str
     settings: Row
-    units: list[Row] = field(default_factory=list)
+    folds: dict[int, Row] = field(default_factory=dict)
     failed: int = 0
 
     @property
-    def folds(self) -> int:
+    def wanted(self) -> int:
+        """How many folds it should have."""
         return int(self.settings["folds.n_splits"])
+
+    @property
+    def complete(self) -> bool:
+        return len(self.folds) == self.wanted
 
     @property
     def unit(self) -> str:
@@ -42,47 +54,127 @@ class TableRow:
     @property
     def collapsed(self) -> int:
         """Folds whose reconstruction is hardly better than the mean image."""
-        return sum(bool(unit["collapsed"]) for unit in self.units)
+        return sum(bool(result["collapsed"]) for result in self.folds.values())
 
-    def summary(self, metric: str) -> Summary | None:
+    def sample(self, metric: str, unit: str | None = None) -> Sample | None:
+        """A metric, or any numeric column of the ledger, by fold; None where it does not exist for this row.
+
+        Args:
+            unit: of reconstruction errors, "per_image" or "per_pixel"; None: the thesis's for the family.
+        """
+        name = f"{metric}_{unit or self.unit}" if metric in ("unconditioned", "conditioned") else metric
+        values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
+        splits = {fold: row.get("split_hash") for fold, row in self.folds.items()}
+        return Sample.of_folds(values, splits, self.wanted) if values else None
+
+    def summary(self, metric: str, unit: str | None = None) -> Summary | None:
         """Over the done folds; None where the metric does not exist for this row."""
-        name = metric if metric == "latent_loss" else f"{metric}_{self.unit}"
-        return summarise([unit[name] for unit in self.units if unit[name] is not None])
+        sample = self.sample(metric, unit)
+        return None if sample is None else summarise(list(sample.by_fold.values()))
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of the latest grid in its order (all rows where no grid is kept), and files that could not be read."""
+    """The rows of the latest grid (all rows where no grid is kept), grouped, and files that could not be read."""
 
     rows: list[TableRow]
-    damaged: list[tuple[str, str]]
+    damaged: Damage
 
+    @cached_property
     def columns(self) -> list[str]:
         """The settings that tell the rows apart."""
-        return telling([row.settings for row in self.rows], _COUNTED)
+        return telling([row.settings for row in self.rows], COUNTED)
 
+    @cached_property
     def shared(self) -> Row:
         """Settings that all rows have in common, less what applies to none and what changes no number."""
         first = self.rows[0].settings
-        same = [name for name in _COUNTED if all(row.settings.get(name) == first.get(name) for row in self.rows)]
+        same = [name for name in COUNTED if all(row.settings.get(name) == first.get(name) for row in self.rows)]
         return {name: first[name] for name in same if first.get(name) is not None}
 
+    @cached_property
+    def groups(self) -> list[list[TableRow]]:
+        """The rows of each model of the thesis's table: of one family, configuration and data set."""
+        groups: dict[Hashable, list[TableRow]] = {}
+        for row in self.rows:
+            groups.setdefault(_model(row), []).append(row)
+        return list(groups.values())
 
-def read_table(ledger: Ledger) -> Table:
-    """The table of a sweep. Changes nothing on disk."""
-    units, damaged = ledger.read("units", _NEEDED)
-    failed, damaged_failed = ledger.read("failed")
-    rows: dict[str, TableRow] = {}
-    for unit in sorted(units, key=lambda unit: unit["fold"]):
-        rows.setdefault(unit["key"], TableRow(unit)).units.append(unit)
-    done = {(unit["key"], unit["fold"]) for unit in units}
-    for unit in failed:
-        row = rows.setdefault(unit["key"], TableRow(unit))
-        row.failed += (unit["key"], unit["fold"]) not in done
-    keys = ledger.keys()
-    if keys is not None:
-        rows = _in_order(rows, keys, ledger)
-    return Table(list(rows.values()), damaged + damaged_failed)
+    @cached_property
+    def _baselines(self) -> Callable[[Row], list[TableRow]]:
+        return partners([row for row in self.rows if row.settings["method"] == "none"], OF_METHOD)
+
+    def baseline(self, row: TableRow) -> TableRow | None:
+        """The row of method none that agrees in everything else; where there are several, the one with the same
+        SoftAdapt, and None where that does not decide."""
+        if row.settings["method"] == "none":
+            return None
+        found = self._baselines(row.settings)
+        same = [b for b in found if b.settings.get("soft_adapt.variant") == row.settings.get("soft_adapt.variant")]
+        plain = [b for b in found if b.settings.get("soft_adapt.variant") is None]
+        return next((some[0] for some in (same, plain, found) if len(some) == 1), None)
+
+
+class HasSettings(Protocol):
+    """A row of ours, or of a published table."""
+
+    @property
+    def settings(self) -> Row: ...
+
+
+R = TypeVar("R", bound=HasSettings)
+
+
+def partners(rows: Iterable[R], vary: set[str]) -> Callable[[Row], list[R]]:
+    """A look-up of the rows that agree with given settings in everything but `vary`."""
+    names = [name for name in COUNTED if name not in vary]
+    index: dict[str, list[R]] = {}
+    for row in rows:
+        index.setdefault(repr([row.settings.get(name) for name in names]), []).append(row)
+    return lambda given: index.get(repr([given.get(name) for name in names]), [])
+
+
+def _model(row: TableRow) -> tuple[Any, ...]:
+    return tuple(row.settings[name] for name in ("dataset", "family", "configuration"))
+
+
+METHOD_ORDER = ("none", "conditioned", "multi_decoder", "single_decoder")
+
+
+def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ()) -> Table:
+    """The table of a sweep. Changes nothing on disk.
+
+    Args:
+        all_rows: those of earlier grids too.
+        more: further columns of the ledger that the rows shall hold.
+    """
+    results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
+    units, damaged = ledger.table("units", [*SETTINGS, *results])
+    failed, damaged_failed = ledger.table("failed", SETTINGS)
+    rows = _first_of_each_key(units)
+    columns = units.select(["key", "fold", *results]).to_pydict()
+    keys, folds = columns.pop("key"), columns.pop("fold")
+    for key, fold, *values in zip(keys, folds, *columns.values(), strict=True):
+        rows[key].folds[fold] = dict(zip(results, values, strict=True))
+    for key, row in _first_of_each_key(failed).items():
+        rows.setdefault(key, row)
+    for key, fold in zip(failed["key"].to_pylist(), failed["fold"].to_pylist(), strict=True):
+        rows[key].failed += fold not in rows[key].folds
+    for row in rows.values():
+        row.folds = dict(sorted(row.folds.items()))
+    wanted = None if all_rows else ledger.keys()
+    if wanted is not None:
+        rows = _in_order(rows, wanted, ledger)
+    return Table(_grouped(rows.values()), damaged + damaged_failed)
+
+
+def _first_of_each_key(units: Any) -> dict[str, TableRow]:
+    """A row without results for each key, in order of appearance. Settings are read once per key, not per unit."""
+    first: dict[str, int] = {}
+    for i, key in enumerate(units["key"].to_pylist()):
+        first.setdefault(key, i)
+    settings = unitfile.take(units.select(SETTINGS), list(first.values())).to_pylist()
+    return {key: TableRow(key, row) for key, row in zip(first, settings, strict=True)}
 
 
 def _in_order(rows: dict[str, TableRow], keys: Sequence[str], ledger: Ledger) -> dict[str, TableRow]:
@@ -91,5 +183,15 @@ def _in_order(rows: dict[str, TableRow], keys: Sequence[str], ledger: Ledger) ->
         latest = grid.read(yamlfile.parse(ledger.storage.read("grid.yaml")), "grid.yaml")
         for settings in latest.rows:
             key = key_of(settings)
-            rows.setdefault(key, TableRow(settings_row(Unit(key, 0, settings))))
+            rows.setdefault(key, TableRow(key, settings_row(Unit(key, 0, settings))))
     return {key: rows[key] for key in keys if key in rows}
+
+
+def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:
+    """By model and method, as the thesis prints them: models in the order of their first rows, the baseline first."""
+    order: dict[tuple[Any, ...], int] = {}
+    rows = list(rows)
+    for row in rows:
+        order.setdefault(_model(row), len(order))
+    place = {method: i for i, method in enumerate(METHOD_ORDER)}
+    return sorted(rows, key=lambda row: (order[_model(row)], place.get(row.settings["method"], len(place))))

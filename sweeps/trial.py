@@ -18,9 +18,10 @@ from sweeps import models, seeds
 from sweeps.checkpoint import Checkpoint
 from sweeps.data import fingerprint, test_half_count
 from sweeps.folds import Split, split
-from sweeps.ledger import Ledger, Row
+from sweeps.ledger import Ledger
 from sweeps.plan import PlacementError, Unit
 from sweeps.readers import Images
+from sweeps.schema import Row
 from sweeps.storage import StorageError
 
 Outcome = Literal["done", "failed", "done before", "stopped"]

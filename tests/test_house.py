@@ -10,16 +10,24 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
 ORDER = [  # a module may import those before it, never those after it
-    ["yamlfile", "seeds", "provenance", "statistics", "readers"],
-    ["data", "folds"],
+    ["yamlfile", "seeds", "provenance", "statistics", "readers", "wording", "sheet"],
+    ["data", "folds", "formats"],
     ["settings"],
     ["grid"],
     ["plan", "storage"],
+    ["schema"],
+    ["unitfile"],
     ["ledger", "checkpoint", "stopping", "models"],
-    ["trial", "table", "progress"],
-    ["describe"],
+    ["compaction", "trial", "table", "progress"],
+    ["describe", "comparison", "cells", "claims"],
+    ["views", "published"],
+    ["verdicts"],
+    ["drawing", "export", "sheets", "page"],
+    ["figures"],
+    ["pictures", "tensorboard"],
+    ["writing"],
     ["report", "inline", "cluster"],
-    ["run"],
+    ["run", "frames"],
 ]
 
 

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from sweeps.ledger import UNIT_SCHEMA, Ledger
+from sweeps.compaction import compact
+from sweeps.ledger import Ledger
+from sweeps.schema import UNIT_SCHEMA
 from sweeps.storage import Storage, StorageError
 
 RESULTS = {
@@ -89,6 +91,49 @@ class TestContract:
         assert len(ledger.keys()) == 1
         assert storage.names("") == ["grid-1.yaml", "grid.yaml"]
 
+    def test_compacted_units_are_the_same_rows_and_still_done(self, storage, plan):
+        ledger = Ledger(storage)
+        for unit in plan.units[:3]:
+            ledger.write(unit, RESULTS)
+        before = sorted(ledger.read()[0], key=repr)
+        assert compact(ledger) == (3, [])
+        assert storage.names("units") == []
+        assert sorted(ledger.read()[0], key=repr) == before
+        assert Ledger(storage).units() == {unit.id for unit in plan.units[:3]}
+        assert all(ledger.has(unit) for unit in plan.units[:3])
+        assert not ledger.has(plan.units[3])
+
+    def test_a_units_own_file_comes_before_its_compacted_row(self, storage, plan):
+        ledger = Ledger(storage)
+        for unit in plan.units[:2]:
+            ledger.write(unit, RESULTS)
+        compact(ledger)
+        ledger.write(plan.units[1], RESULTS | {"latent_loss": 9.0})
+        ledger.write(plan.units[2], RESULTS)
+        losses = {(row["key"], row["fold"]): row["latent_loss"] for row in ledger.read()[0]}
+        assert losses == {plan.units[0].id: 1.5, plan.units[1].id: 9.0, plan.units[2].id: 1.5}
+        assert compact(ledger) == (3, [])
+        assert {(row["key"], row["fold"]): row["latent_loss"] for row in ledger.read()[0]} == losses
+
+    def test_compaction_leaves_what_it_cannot_read(self, storage, plan):
+        ledger = Ledger(storage)
+        ledger.write(plan.units[0], RESULTS)
+        storage.write(f"units/{plan.units[1].name}.parquet", b"<html>")
+        held, damaged = compact(ledger)
+        assert (held, [name for name, _ in damaged]) == (1, [f"{plan.units[1].name}.parquet"])
+        assert storage.read(f"units/{plan.units[1].name}.parquet") == b"<html>"
+
+    def test_a_damaged_compacted_file_stops_compaction_and_is_set_aside_by_a_run(self, storage, plan):
+        ledger = Ledger(storage)
+        storage.write("units.parquet", b"<html>")
+        ledger.write(plan.units[0], RESULTS)
+        with pytest.raises(StorageError, match=r"units\.parquet"):
+            compact(ledger)
+        assert storage.read("units.parquet") == b"<html>"
+        assert ledger.has(plan.units[0])
+        assert [name for name, _ in ledger.set_aside_damaged()] == ["units.parquet"]
+        assert storage.read("units.parquet.damaged") == b"<html>"
+
     def test_no_temporary_file_is_left(self, storage, plan):
         Ledger(storage).write(plan.units[0], RESULTS)
         assert storage.names("units") == [f"{plan.units[0].name}.parquet"]
@@ -133,7 +178,7 @@ def test_a_foreign_table_under_a_units_name_is_damaged_not_a_row(ledger, plan):
     found, damaged = ledger.read()
     assert found == []
     assert [why for _, why in sorted(damaged, key=lambda d: d[0] != f"{unit.name}.parquet")] == [
-        "not a unit: 1 rows, columns key, fold, family",
+        "not a unit: its columns are key, fold, family",
         "latent_loss is string, not double",
     ]
 

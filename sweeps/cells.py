@@ -1,0 +1,123 @@
+"""What stands in the cells of a sheet: settings, folds and numbers as text."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sweeps.table import Table, TableRow
+from sweeps.wording import one_line, value_text
+
+Spread = Literal["variance", "sd", "ci95"]
+Unit = Literal["per_image", "per_pixel"]
+SPREADS, UNITS = get_args(Spread), get_args(Unit)
+
+SPREAD_NOTES = {
+    "variance": "population variance over the folds",
+    "sd": "sample standard deviation over the folds",
+    "ci95": "half of the mean's 95 % interval (Student's t; variance corrected by Nadeau and Bengio for k folds)",
+}
+KEYS = ("dataset", "family", "configuration", "method")
+"""Settings that have a column of their own; the others share one, as the thesis's "Parameters"."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How numbers are shown. `unit`: of reconstruction errors, None for the thesis's of each family."""
+
+    spread: Spread = "variance"
+    unit: Unit | None = None
+
+
+THESIS = Look()
+"""Mean ± variance, per image or per pixel by family, as the thesis prints its table."""
+
+
+def setting_text(value: object) -> str:
+    """A setting as a grid file has it. A foreign file's text cannot write to the screen through it."""
+    return "-" if value is None else one_line(value_text(tuple(value) if isinstance(value, list) else value))
+
+
+def settings_text(row: TableRow, names: Sequence[str]) -> str:
+    """The settings of a row in a reader's words; "-" where none applies."""
+    parts = []
+    for name in names:
+        value = row.settings.get(name)
+        if value is None:
+            continue
+        text = setting_text(value)
+        if name == "soft_adapt.variant":
+            parts.append("SoftAdapt" if value == "loss_weighted" else f"SoftAdapt {text}")
+        elif name == "sampler":
+            parts.append(text)
+        else:
+            parts.append(f"a = {text}" if name == "exponent" else f"{name} {text}")
+    return ", ".join(parts) or "-"
+
+
+def decimals(row: TableRow, metric: str, unit: str | None) -> int:
+    """Digits behind the point: sums over an image and nats are of order 10, per pixel and per element of 0.001."""
+    if metric in ("unconditioned", "conditioned"):
+        return 4 if (unit or row.unit) == "per_image" else 6
+    per_element = row.settings["family"] == "vqvae" and metric.endswith("_loss")
+    return 6 if per_element else 4
+
+
+def number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def metric_text(row: TableRow, metric: str, look: Look) -> str:
+    """Mean ± spread; one fold has no spread."""
+    summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
+    if summary is None or sample is None:
+        return "-"
+    digits = decimals(row, metric, look.unit)
+    if summary.n < 2:
+        return f"{summary.mean:.{digits}f} ± ?"
+    if look.spread == "variance":
+        return f"{summary.mean:.{digits}f} ± {summary.variance:.1e}"
+    return f"{summary.mean:.{digits}f} ± " + number(summary.sd if look.spread == "sd" else sample.half_width(), digits)
+
+
+def folds_text(row: TableRow) -> str:
+    """Done folds of those wanted, and how many failed."""
+    failed = f" ({row.failed} failed)" if row.failed else ""
+    return f"{len(row.folds)}/{row.wanted}{failed}"
+
+
+def shared_lines(table: Table) -> list[str]:
+    """The settings that all rows share, a line per group."""
+    groups: dict[str, list[str]] = {}
+    for name, value in table.shared.items():
+        section, dot, leaf = name.rpartition(".")
+        groups.setdefault(section, []).append(f"{leaf if dot else name} {setting_text(value)}")
+    return [(f"{section}: " if section else "") + ", ".join(items) for section, items in groups.items()]
+
+
+def identity(table: Table) -> tuple[list[str], list[str]]:
+    """The settings that tell the rows apart: those with a column of their own, and those that share one."""
+    keys = [name for name in KEYS if name in table.columns]
+    return keys, [name for name in table.columns if name not in KEYS]
+
+
+def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[str]]]:
+    """The head and the cells that say which row it is."""
+    keys, rest = identity(table)
+    head = [*keys, *(["settings"] if rest else [])]
+
+    def cells(row: TableRow) -> list[str]:
+        own = [setting_text(row.settings.get(name)) for name in keys]
+        return own + ([settings_text(row, rest)] if rest else [])
+
+    return head, cells
+
+
+def breaks(table: Table) -> frozenset[int]:
+    """The places of rows at which a new model or method begins."""
+    found, seen = set(), None
+    for i, row in enumerate(table.rows):
+        this = [row.settings.get(name) for name in KEYS]
+        if seen is not None and this != seen:
+            found.add(i)
+        seen = this
+    return frozenset(found)

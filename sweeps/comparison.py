@@ -1,0 +1,86 @@
+"""What of a table's differences stands: every row against its baseline, and which row of a model is the best."""
+
+from dataclasses import dataclass
+
+from sweeps.statistics import LEVEL, Difference, Sample, difference, holm
+from sweeps.table import METRICS, Table, TableRow
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row less its baseline in one metric; where `difference` is None, `why_not` says why."""
+
+    row: TableRow
+    baseline: TableRow | None
+    metric: str
+    difference: Difference | None
+    p_holm: float | None = None
+    why_not: str = ""
+
+
+def baseline_sample(baseline: TableRow, metric: str, unit: str | None = None) -> Sample | None:
+    """What a row's metric is held against. A baseline has no condition: its one output stands for both."""
+    return baseline.sample("unconditioned" if metric == "conditioned" else metric, unit)
+
+
+def differences(table: Table, unit: str | None = None) -> list[Comparison]:
+    """Every row that is no baseline, metric by metric; p is corrected over all rows of a metric (Holm).
+
+    Args:
+        unit: of reconstruction errors, as `TableRow.sample`.
+    """
+    found = []
+    for metric in METRICS:
+        compared = [
+            _compare(row, table.baseline(row), metric, unit) for row in table.rows if row.settings["method"] != "none"
+        ]
+        found += _corrected([c for c in compared if c is not None])
+    return found
+
+
+def _compare(row: TableRow, baseline: TableRow | None, metric: str, unit: str | None) -> Comparison | None:
+    """None where the row has no such metric."""
+    ours = row.sample(metric, unit)
+    if ours is None:
+        return Comparison(row, baseline, metric, None, why_not="no fold done") if not row.folds else None
+    if baseline is None:
+        return Comparison(row, None, metric, None, why_not="no row of method none agrees in all other settings")
+    theirs = baseline_sample(baseline, metric, unit)
+    if theirs is None:
+        return Comparison(row, baseline, metric, None, why_not="no fold of the baseline done")
+    found = difference(theirs, ours)
+    why_not = "no fold in common" if found is None else "" if found.p is not None else "one fold in common"
+    return Comparison(row, baseline, metric, found, why_not=why_not)
+
+
+def _corrected(compared: list[Comparison]) -> list[Comparison]:
+    """With Holm's correction over those that have a p."""
+    raw = [None if c.difference is None else c.difference.p for c in compared]
+    adjusted = iter(holm([p for p in raw if p is not None]))
+    return [
+        Comparison(c.row, c.baseline, c.metric, c.difference, None if p is None else next(adjusted), c.why_not)
+        for c, p in zip(compared, raw, strict=True)
+    ]
+
+
+def best(table: Table, metric: str, unit: str | None = None) -> set[str]:
+    """The keys of the rows that are the best of their model beyond doubt: complete, of the lowest mean, and lower than
+    every other row of the model after Holm's correction. A model with a row that cannot be compared yet has none."""
+    found = (_best_of(group, metric, unit) for group in table.groups)
+    return {key for key in found if key is not None}
+
+
+def _best_of(group: list[TableRow], metric: str, unit: str | None) -> str | None:
+    if len(group) < 2 or not all(row.folds for row in group):
+        return None
+    samples = [(row, sample) for row in group if (sample := row.sample(metric, unit)) is not None]
+    if len(samples) < 2:
+        return None
+    (row, lowest), *others = sorted(samples, key=lambda pair: pair[1].mean)
+    ps = []
+    for _, other in others:
+        found = difference(lowest, other)
+        if not row.complete or found is None or found.p is None or found.mean <= 0 or found.p >= LEVEL:
+            return None  # the nearest comes first: most models end here
+        ps.append(found.p)
+    return row.key if max(holm(ps)) < LEVEL else None

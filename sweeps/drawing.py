@@ -1,0 +1,174 @@
+"""How figures look: names and labels, styles, and a canvas with a legend and notes.
+
+Rows differ by colour, line style and marker, so that a grey print tells them apart too. Text of Parquet files is shown
+as it is, never as markup.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from textwrap import fill
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from sweeps.settings import telling
+from sweeps.table import COUNTED, Table, TableRow
+from sweeps.wording import one_line, value_text
+
+Style = dict[str, Any]
+
+DPI = 150
+HEIGHT = 3.8  # inches
+WIDE = 20  # highest over lowest value, from which an axis is logarithmic
+PALETTE = ("#E69F00", "#44AA99", "#D55E00", "#0072B2", "#882255", "#332288")  # lightness L* 71, 64, 54, 46, 32, 22
+DASHES = ((0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 1)))
+MARKERS = "os^vDP<>p*h"  # 11 markers and 6 colours have no common divisor: a pair of them comes back after 66 rows
+LOOK: Any = {
+    "text.parse_math": False,
+    "font.size": 8.5,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+}
+LOOK |= {"axes.spines.right": False, "lines.markersize": 4, "lines.linewidth": 1.3, "pdf.fonttype": 42}
+LOOK |= {"legend.frameon": False, "legend.handlelength": 3.5}
+
+
+@contextmanager
+def house_look() -> Iterator[None]:
+    """Our look, whatever the user's matplotlibrc says, and no mathematics in texts."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(LOOK)
+        yield
+
+
+def save(figure: Figure) -> dict[str, bytes]:
+    """A figure as {"png": bytes, "pdf": bytes}: the same bytes for the same data and matplotlib."""
+    saved = {}
+    with house_look():
+        for kind, volatile in (("png", ["Software"]), ("pdf", ["CreationDate", "Creator", "Producer"])):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=DPI, metadata=dict.fromkeys(volatile))
+            saved[kind] = buffer.getvalue()
+    return saved
+
+
+def labels(table: Table, *without: str) -> dict[str, str]:
+    """A short text for each row, by key, of the settings that tell it from the other rows of its model.
+
+    Args:
+        without: settings to leave out, where a title says them.
+    """
+    found: dict[str, str] = {}
+    for rows in table.groups:
+        told = telling([row.settings for row in rows], COUNTED)
+        found |= {row.key: _label(row, [name for name in told if name not in without]) for row in rows}
+    return found
+
+
+def label(row: TableRow, table: Table) -> str:
+    """The text of one row, with its method; see `labels`."""
+    return labels(table)[row.key]
+
+
+def _label(row: TableRow, names: Sequence[str]) -> str:
+    """A baseline is called that; another method's name stands first where it is among `names`, or alone."""
+    baseline = row.settings["method"] == "none"
+    method = "baseline" if baseline else plain(row.settings["method"]).replace("_", " ")
+    parts = []
+    for name in names:
+        text = plain(row.settings.get(name))
+        known = {"sampler": text, "exponent": f"a = {text}", "soft_adapt.variant": f"SoftAdapt {text}"}
+        if name != "method" and row.settings.get(name) is not None:
+            parts.append(known.get(name, f"{name} {text}").replace("SoftAdapt loss_weighted", "SoftAdapt"))
+    return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)
+
+
+def plain(value: object) -> str:
+    """A setting as a grid file has it, on one line, and no longer than a label may be."""
+    return one_line(value_text(tuple(value) if isinstance(value, list) else value))[:40]
+
+
+def model_text(row: TableRow) -> str:
+    """A row's data set and model, for titles."""
+    s = row.settings
+    return f"{plain(s['dataset'])}, {plain(s['family'])} configuration {plain(s['configuration'])}"
+
+
+def file_name(*parts: object) -> str:
+    """Parts of a name, without anything that a file system or a page would read as more than letters."""
+    return "-".join(re.sub(r"[^\w-]+", "_", str(part), flags=re.ASCII)[:40] for part in parts if part != "")
+
+
+def unused(name: str, used: Mapping[str, object]) -> str:
+    """The name, with a number behind it where it is taken."""
+    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(used) + 3))) if n not in used)
+
+
+def style(i: int, baseline: bool = False) -> Style:
+    """Of the i-th row, or of the i-th baseline."""
+    if baseline:
+        return {"color": "black", "linestyle": "-", "marker": MARKERS[i % 11] if i else "", "zorder": 3}
+    return {"color": PALETTE[i % 6], "linestyle": DASHES[i % 6], "marker": MARKERS[i % 11]}
+
+
+class Canvas:
+    """A figure under way: panels side by side, a legend beside them, notes below them."""
+
+    def __init__(self, title: str, *panels: tuple[str, str, str]):
+        """`panels`: title, text of the x axis, text of the y axis."""
+        self.figure = Figure(figsize=(max(8.0, 3.3 * len(panels) + 2.2), HEIGHT), layout="constrained")
+        self.axes: list[Axes] = list(self.figure.subplots(1, len(panels), squeeze=False)[0])
+        self.figure.suptitle(title, fontsize=10)
+        for axes, (head, x, y) in zip(self.axes, panels, strict=True):
+            axes.set_title(head, fontsize=9)
+            axes.set_xlabel(x)
+            axes.set_ylabel(y)
+        self.shown: list[tuple[str, Any]] = []
+        self.left_out: list[str] = []
+
+    def show(self, text: str, row: TableRow, folds: int, handle: Any) -> None:
+        """Adds to the legend, with the folds where there are fewer than wanted."""
+        text += "" if folds == row.wanted else f" ({folds}/{row.wanted}\N{NO-BREAK SPACE}folds)"
+        self.shown.append((text, handle))
+
+    def finish(self, losses: str, *notes: str) -> Figure:
+        """Adds legend and notes. `losses`: the axes that show a loss, "y" or "xy"."""
+        for axes in self.axes:
+            for name in losses:
+                _logarithmic_if_wide(axes, name)
+        width = 32 if len(self.axes) > 1 else 46
+        texts = [fill(text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), width) for text, _ in self.shown]
+        handles = [handle for _, handle in self.shown]
+        legend = self.figure.legend(handles, ["-"] * len(texts), loc="outside right center")
+        for entry, text in zip(legend.get_texts(), texts, strict=True):
+            entry.set_text(text)  # given to the legend at once, one that begins with "_" would be left out
+        self.figure.set_figheight(max(HEIGHT, 0.8 + 0.18 * sum(1 + text.count("\n") for text in texts)))
+        notes = (*notes, listed("left out, without results", self.left_out))
+        self.figure.supxlabel(
+            fill(" ".join(note[0].upper() + note[1:] + "." for note in notes if note), 55 * len(self.axes) + 35),
+            fontsize=7.5,
+        )
+        return self.figure
+
+
+def _logarithmic_if_wide(axes: Axes, name: str) -> None:
+    low, high = getattr(axes.dataLim, f"interval{name}")
+    if 0 < low * WIDE < high:
+        axis = getattr(axes, f"{name}axis")
+        axes.set(**{f"{name}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def listed(head: str, items: Sequence[str], most: int = 8) -> str:
+    """A note that names items, at most `most` of them; empty where there are none."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return f"{head}: {'; '.join(items[:most])}{more}" if items else ""

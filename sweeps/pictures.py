@@ -1,0 +1,201 @@
+"""Pictures of a sweep that need its images: what each sampler reveals, and what the kept models make of a few images.
+
+Shapes: n images, C channels, side H; pixels in [0,1]. What is not revealed is shown in one colour of its own, because
+black is a pixel's value too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.config import Conditioning
+from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
+from mtvae.model import Model
+from sweeps import models, seeds
+from sweeps.data import Data, DataError, Source, load, test_half_count
+from sweeps.drawing import file_name, house_look, labels, model_text, plain, unused
+from sweeps.figures import ZERO
+from sweeps.folds import split
+from sweeps.ledger import Ledger
+from sweeps.plan import key_of
+from sweeps.readers import Images
+from sweeps.schema import column
+from sweeps.settings import Settings
+from sweeps.table import Table, TableRow
+from sweeps.wording import one_line
+
+COLUMNS = 8  # images of a fold, the first ones
+EXAMPLES = 3  # images of the sampling table
+EXPONENT = 20.0  # of the sampling table: it reveals most of those that the thesis tries
+HIDDEN = (0.62, 0.72, 0.88)  # the colour of what a sampler does not reveal
+GAP = 2  # pixels of white between two images
+SAMPLERS = {
+    "exact": Conditioning(sampler="exact"),
+    "uniform": Conditioning(sampler="uniform"),
+    f"uniform,\na = {EXPONENT:g}": Conditioning(sampler="uniform", exponent=EXPONENT),
+    f"gaussian,\na = {EXPONENT:g}": Conditioning(sampler="gaussian", exponent=EXPONENT),
+}
+
+Load = Callable[[Source], Images]
+
+
+def pictures(
+    ledger: Ledger, table: Table, roots: Mapping[str, str] | None = None
+) -> tuple[dict[str, Figure], list[str]]:
+    """The pictures of a sweep by names that are fit for files, and a line for each that cannot be made.
+
+    sampling-*: what the samplers reveal, for each data set. images-*: a kept model on the first images of its fold.
+
+    Args:
+        roots: folders of data sets on this machine, by data set, where they are not those of the training.
+    """
+    found: dict[str, Figure] = {}
+    reasons: list[str] = []
+    held = lru_cache(maxsize=1)(load)  # one data set in memory at a time
+
+    def add(what: str, name: str, make: Callable[[], Figure]) -> None:
+        try:
+            with house_look():
+                found[unused(name, found)] = make()
+        except Exception as error:  # a foreign or damaged file may raise anything; the other pictures go on
+            reasons.append(f"no picture of {what}: {_words(error)}")
+
+    for dataset, row in {row.settings["dataset"]: row for row in reversed(table.rows)}.items():
+        name = file_name("sampling", dataset)
+        add(f"the samplers on {plain(dataset)}", name, partial(_of_samplers, row, held, roots or {}))
+    names = labels(table)
+    for row in table.rows:
+        what = f"{model_text(row)}, {names[row.key]}"
+        name = file_name("images", *[row.settings[n] for n in ("family", "configuration", "method")], row.key)
+        if row.settings["keep_models"] == "none":
+            reasons.append("no pictures of models that were not kept (keep_models: none)")
+        for fold in _folds_to_show(row):
+            make = partial(_of_model, ledger, row, fold, f"{what}, fold {fold}", held, roots or {})
+            add(f"{what}, fold {fold}", f"{name}-fold{fold}", make)
+    return found, list(dict.fromkeys(reasons))
+
+
+def _folds_to_show(row: TableRow) -> list[int]:
+    """Folds whose models should be here."""
+    return {"fold0": [0], "all": sorted(row.folds)}.get(row.settings["keep_models"], [])
+
+
+def _words(error: Exception) -> str:
+    known = isinstance(error, DataError | _Unusable)
+    return one_line(str(error) if known else f"{type(error).__name__}: {str(error)[:200]}")
+
+
+class _Unusable(ValueError):
+    """Why a kept model is not drawn."""
+
+
+def _here(data: Data, roots: Mapping[str, str]) -> Data:
+    return data.model_copy(update={"root": roots[data.dataset]}) if data.dataset in roots else data
+
+
+def _of_samplers(row: TableRow, held: Load, roots: Mapping[str, str]) -> Figure:
+    """On the first images of a row's data set."""
+    data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
+    images = held(Source(_here(data, roots), False))[:EXAMPLES]
+    return sampling(images, row.settings["seed"], f"{plain(data.dataset)}: what the samplers reveal")
+
+
+def sampling(images: Images, seed: int, title: str = "") -> Figure:
+    """What each sampler reveals of images, uint8 (n,C,H,H): original, mask and result (thesis, fig. 3.6). Drawn with
+    the code and the seeds of a training's first fold."""
+    x = to_pixels(torch.tensor(images))
+    rows = []
+    for kind in SAMPLERS.values():
+        generator = torch.Generator().manual_seed(seeds.of_fold(seed, 0)["sampler"])
+        condition = ConditionSampler(kind, x.shape[-1])(x, generator)
+        triples = zip(_colour(x), _colour(condition[:, -1:]), show_condition(condition), strict=True)
+        rows.append(torch.stack([picture for triple in triples for picture in triple]))
+    figure = _grid(rows, list(SAMPLERS), title)
+    _name_columns(figure, ["original", "mask", "result"] * len(x), x.shape[-1])
+    return figure
+
+
+def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, roots: Mapping[str, str]) -> Figure:
+    """What a kept model makes of the first images of its tabulated fold (thesis, figs. 4.1 and 4.3).
+
+    Raises:
+        _Unusable: there is no such model, or it does not belong to this row or to these images.
+    """
+    if fold not in row.folds:
+        raise _Unusable("the fold is not done")
+    try:
+        settings, model = models.load(ledger.storage, f"{row.key}-fold{fold}")
+    except FileNotFoundError:
+        raise _Unusable(f"no models/{row.key}-fold{fold}.safetensors") from None
+    settings = settings.model_copy(update={"data": _here(settings.data, roots)})
+    images, half = held(settings.source), test_half_count(settings.source)
+    parts = split(len(images) - half, settings.folds, settings.seed, fold, half)
+    if key_of(settings) != row.key or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
+        raise _Unusable("the kept model belongs to another row or to other images")
+    shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)
+    if settings.method == "conditioned":
+        title += f"\n({ZERO})"
+    return _grid([_colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
+
+
+@torch.no_grad()
+def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict[str, Tensor]:
+    """What a model makes of images, uint8 (n,C,H,H): n pictures each under original, condition (as shown, in colour),
+    unconditioned and conditioned, as far as the method has them.
+
+    Of the first BATCH_SIZE images of the tabulated fold, with the very draws of their evaluation on a CPU.
+    """
+    x = to_pixels(images)
+    generator = torch.Generator().manual_seed(seeds.of_fold(settings.seed, fold)["evaluation"])
+    z = model.encode(x, generator if settings.evaluation.latent != "mean" else None).z
+    if settings.condition_sampler is None:
+        return {"original": x, "unconditioned": unconditioned(model, z, x)}
+    condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, generator)
+    return {
+        "original": x,
+        "condition": show_condition(condition),
+        "unconditioned": unconditioned(model, z, x),
+        "conditioned": model.decode_conditioned(z, condition),
+    }
+
+
+def show_condition(condition: Tensor) -> Tensor:
+    """A condition (n,C+1,H,H) as pictures (n,3,H,H): the revealed pixels, and the others in one colour."""
+    return torch.where(condition[:, -1:] > 0, _colour(condition[:, :-1]), torch.tensor(HIDDEN).view(1, 3, 1, 1))
+
+
+def _colour(images: Tensor) -> Tensor:
+    """(n,C,H,H) -> (n,3,H,H) within [0,1], which an output may leave."""
+    return images.clamp(0, 1).expand(-1, 3, -1, -1)
+
+
+def _grid(rows: Sequence[Tensor], names: Sequence[str], title: str) -> Figure:
+    """One image of rows of n pictures (n,3,H,H) each, with the rows' names beside it."""
+    n, side = len(rows[0]), rows[0].shape[-1]
+    image = make_grid(torch.cat(list(rows)), nrow=n, padding=GAP, pad_value=1.0).permute(1, 2, 0).numpy()
+    figure = Figure(figsize=(0.85 * n + 1.4, 0.85 * len(rows) + 0.5), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(image, interpolation="nearest")
+    axes.set_yticks(_centres(len(rows), side), names)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _name_columns(figure: Figure, names: Sequence[str], side: int) -> None:
+    axes = figure.axes[0]
+    axes.set_xticks(_centres(len(names), side), names)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+
+
+def _centres(n: int, side: int) -> list[float]:
+    """Of the pictures along one edge of a grid, in pixels."""
+    return [GAP + side / 2 + i * (side + GAP) for i in range(n)]

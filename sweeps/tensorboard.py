@@ -1,0 +1,198 @@
+"""Curves for TensorBoard: a folder per unit, and in it an event per epoch with every column of the unit's history.
+
+The files are written by tensorboardX's record writer, and not by its SummaryWriter, which starts a thread and a queue
+per run, and names its files by the second: a unit that is resumed within one would overwrite its own beginning.
+tensorboardX is imported where it is used, since it imports torch.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sweeps.ledger import Damage, Ledger
+from sweeps.plan import UNCOUNTED, Unit
+from sweeps.schema import Row, column, settings_row
+from sweeps.settings import LEAVES
+from sweeps.storage import StorageError, temporary_name
+
+EVENTS = "events.out.tfevents."
+NAMED = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant", "key")
+"""What the name of a unit's folder is made of. The key belongs to it: rows may differ in other settings alone."""
+
+PARAMETERS = ["fold", *[column(path) for path in LEAVES if path not in UNCOUNTED]]
+"""What TensorBoard's table of hyperparameters shows: nothing of where files are."""
+
+
+def prepared(folder: str | Path) -> str:
+    """`folder` as an absolute path, made, and tried by writing to it: for a run to ask before it trains anything.
+
+    Raises:
+        StorageError: it cannot be written, or is a URI.
+    """
+    path = _local(folder)
+    with _named(path):
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / temporary_name("probe")
+        probe.touch()
+        probe.unlink()
+    return str(path)
+
+
+def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
+    """Writes the curves of all done units, every event at the time at which the unit was done. Event files of such a
+    unit that `folder` already has are replaced.
+
+    Args:
+        folder: a path on this machine.
+
+    Returns: how many units were written, and the unit files that could not be read.
+
+    Raises:
+        StorageError: `folder` cannot be written, or is a URI.
+    """
+    root = _local(folder)
+    units, damaged = ledger.table("units", ["key", *PARAMETERS, "history", "finished_at"])
+    for i in range(len(units)):
+        (row,) = units.slice(i, 1).to_pylist()
+        run = root / run_name(row)
+        with _named(run):
+            run.mkdir(parents=True, exist_ok=True)
+            _replace(run, row)
+    return len(units), damaged
+
+
+def _replace(run: Path, row: Row) -> None:
+    """A whole run in one file, which takes the place of the others."""
+    at = row["finished_at"].timestamp() if row["finished_at"] else 0.0
+    new = run / f"{EVENTS}{int(at):010}.ledger"
+    temporary = run / temporary_name("ledger")
+    try:
+        log = EventLog(temporary)
+        log.begin(row, 1, at)
+        for epoch in row["history"] or []:
+            log.epoch(epoch, at)
+        log.close()
+        temporary.replace(new)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for file in run.glob(f"{EVENTS}*"):
+        if file != new:
+            file.unlink()
+
+
+class Live:
+    """The curves of a unit under way, on disk after every epoch.
+
+    A unit that goes on from a checkpoint gets a further file. It begins with TensorBoard's word for "forget what you
+    have from this step on": the killed run may have written epochs beyond its checkpoint.
+    """
+
+    def __init__(self, folder: str | Path, unit: Unit):
+        """Args:
+            folder: of all runs, a path on this machine.
+
+        Raises:
+            StorageError: it cannot be written, or is a URI.
+        """
+        self.row = settings_row(unit)
+        self.run = _local(folder) / run_name(self.row)
+        with _named(self.run):
+            self.run.mkdir(parents=True, exist_ok=True)
+            self.log = EventLog(self.run / _next_name(self.run))
+        self.begun = False
+
+    def epoch(self, history_row: Row) -> None:
+        """Adds an epoch as `Fit.history` has it. Raises StorageError as the start does."""
+        with _named(self.run):
+            if not self.begun:
+                self.log.begin(self.row, int(history_row["epoch"]), time.time())
+                self.begun = True
+            self.log.epoch(history_row, time.time())
+            self.log.flush()
+
+    def close(self) -> None:
+        with _named(self.run):
+            self.log.close()
+
+
+class EventLog:
+    """An event file being written, in this thread. Times are seconds since 1970; scalars become float32."""
+
+    def __init__(self, path: Path):
+        from tensorboardX.record_writer import RecordWriter
+
+        self.file = RecordWriter(str(path))
+
+    def begin(self, row: Row, first_epoch: int, at: float) -> None:
+        """The head: what is known of the unit, and that no epoch from `first_epoch` on counts that was there before."""
+        from tensorboardX.proto.event_pb2 import SessionLog
+        from tensorboardX.summary import hparams
+
+        # Without the summary of the whole experiment TensorBoard makes one from every run's settings. With it, the
+        # first run's would decide which settings there are.
+        _, settings, _ = hparams({name: _plain(row.get(name)) for name in PARAMETERS}, {})
+        self._write(at, 0, file_version="brain.Event:2")
+        self._write(at, first_epoch, session_log=SessionLog(status=SessionLog.START))
+        self._write(at, 0, summary=settings)
+
+    def epoch(self, history_row: Row, at: float) -> None:
+        """One epoch's scalars; columns that are null are left out."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        named = {name: value for name, value in history_row.items() if name != "epoch" and value is not None}
+        values = [Summary.Value(tag=tag(name), simple_value=value) for name, value in named.items()]
+        self._write(at, int(history_row["epoch"]), summary=Summary(value=values))
+
+    def flush(self) -> None:
+        """To the disk."""
+        self.file.flush()
+
+    def _write(self, at: float, step: int, **what: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self.file.write(Event(wall_time=at, step=step, **what).SerializeToString())
+
+    def close(self) -> None:
+        self.flush()
+        self.file.close()
+
+
+def tag(column: str) -> str:
+    """Of a column of the history: train_latent is train/latent, and so on, so that TensorBoard groups them."""
+    return column.replace("_", "/", 1)
+
+
+def run_name(row: Row) -> str:
+    """Of a unit's folder. Whatever the ledger says, it is a plain name without spaces or slashes."""
+    parts = [f"{row[name]:g}" if name == "exponent" else str(row[name]) for name in NAMED if row.get(name) is not None]
+    return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join([*parts, f"fold{row['fold']}"])).lstrip(".")
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, list) else value
+
+
+def _local(folder: str | Path) -> Path:
+    """Raises StorageError for a URI: tensorboardX would make a folder of that name here, or upload every flush."""
+    if "://" in str(folder):
+        raise StorageError(f"cannot write {folder}: event files need a folder on this machine")
+    return Path(folder).expanduser().absolute()
+
+
+def _next_name(run: Path) -> str:
+    """A file after all others, whatever the clock says: TensorBoard reads them in the order of their names."""
+    stamps = [int(m[1]) for file in run.glob(f"{EVENTS}*") if (m := re.match(r".*tfevents\.(\d{10})\b", file.name))]
+    return f"{EVENTS}{max([int(time.time()), *[stamp + 1 for stamp in stamps]])}.{os.getpid()}.live"
+
+
+@contextmanager
+def _named(run: Path) -> Iterator[None]:
+    """Turns what the system says into one line that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {run}: {error.strerror or error}") from error

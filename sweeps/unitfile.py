@@ -1,0 +1,84 @@
+"""A Parquet file of units: written, read, and told from a file that is none of ours."""
+
+from array import array
+from collections.abc import Collection, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweeps.plan import UnitId
+from sweeps.schema import REQUIRED, Row
+
+
+def encode(row: Row, schema: pa.Schema) -> bytes:
+    """A file of one row; columns that `row` lacks are null. Raises KeyError for one that the schema lacks."""
+    unknown = row.keys() - set(schema.names)
+    if unknown:
+        raise KeyError(f"no such columns: {sorted(unknown)}")
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([row], schema), sink)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def ids(table: pa.Table) -> list[UnitId]:
+    """Whose rows these are."""
+    return list(zip(table["key"].to_pylist(), table["fold"].to_pylist(), strict=True))
+
+
+def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Some rows. (pyarrow would import pandas, which costs half a second, to make an index of a list.)"""
+    buffer = pa.py_buffer(array("q", rows))
+    return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer]))
+
+
+def without(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:
+    """The rows of all other units."""
+    return take(table, [i for i, id_ in enumerate(ids(table)) if id_ not in unwanted]) if unwanted else table
+
+
+def read(file: pa.NativeFile, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """The asked columns of a file of units, in their order; those of a later version than the file's are null.
+
+    Raises:
+        ValueError, pyarrow.ArrowException: it holds something else than units of ours.
+    """
+    parquet = pq.ParquetFile(file)
+    names = _check(parquet.schema_arrow, columns, schema)
+    # No threads: one of pyarrow's pool that still holds our bytes when the interpreter ends aborts the process (seen:
+    # exit code 134 after a finished sweep).
+    return _fill(parquet.read(names, use_threads=False), columns, schema)
+
+
+def batches(file: pa.NativeFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """All columns of a file of units, `size` rows at a time. Raises as `read`."""
+    parquet = pq.ParquetFile(file)
+    names = _check(parquet.schema_arrow, schema.names, schema)
+    for batch in parquet.iter_batches(size, columns=names, use_threads=False):
+        yield _fill(pa.Table.from_batches([batch]), schema.names, schema)
+
+
+def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> list[str]:
+    """The asked columns that a file has.
+
+    Raises:
+        ValueError: it holds something else than units of ours.
+    """
+    if not set(REQUIRED) <= set(there.names):
+        raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
+    names = [name for name in dict.fromkeys([*REQUIRED, *columns]) if name in there.names]
+    for name in names:
+        if there.field(name).type != schema.field(name).type:
+            raise ValueError(f"{name} is {there.field(name).type}, not {schema.field(name).type}")
+    return names
+
+
+def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """The asked columns in their order, null where the file has none.
+
+    Raises:
+        ValueError: a row has no key, fold or settings.
+    """
+    if not len(table) or any(table[name].null_count for name in REQUIRED):
+        raise ValueError("not a unit: it has no row, or one without key, fold or settings")
+    arrays = [table[n] if n in table.column_names else pa.nulls(len(table), schema.field(n).type) for n in columns]
+    return pa.table(arrays, pa.schema([schema.field(name) for name in columns]))

@@ -1,0 +1,243 @@
+"""The sheets of a table: its rows, their statistics, and their differences to the baseline."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sweeps.cells import (
+    KEYS,
+    SPREAD_NOTES,
+    THESIS,
+    Look,
+    breaks,
+    decimals,
+    folds_text,
+    identity,
+    identity_cells,
+    metric_text,
+    number,
+    setting_text,
+    settings_text,
+    shared_lines,
+)
+from sweeps.comparison import Comparison, best, differences
+from sweeps.sheet import Cell, ReportError, Sheet
+from sweeps.statistics import LEVEL, Summary
+from sweeps.table import METRICS, SETTINGS, Table, TableRow
+from sweeps.wording import nearest, one_line
+
+RESULTS = (
+    *METRICS, "codebook_loss", "commitment_loss", "perplexity", "condition_pixels", "mean_image_per_pixel",
+    "best_epoch", "parameters", "images_trained", "seconds", "resumed", "peak_memory",
+)  # fmt: skip
+"""Numbers of the ledger that can be a column: mean ± spread over the folds."""
+
+
+def default_columns(table: Table) -> list[str]:
+    """What tells the rows apart, folds, the metrics that any row has, their unit where it differs, collapsed folds."""
+    head, _ = identity_cells(table)
+    metrics = [m for m in METRICS if m != "conditioned" or any(r.settings["method"] != "none" for r in table.rows)]
+    mixed = len({row.unit for row in table.rows}) > 1
+    collapsed = any(row.collapsed for row in table.rows)
+    return [*head, "folds", *metrics, *(["error"] if mixed else []), *(["collapsed"] if collapsed else [])]
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Raises ReportError for one that is none."""
+    known = ["settings", "folds", "error", "collapsed", *RESULTS, *SETTINGS]
+    for name in columns:
+        if name not in known:
+            raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
+
+
+def more_columns(columns: Sequence[str] | None) -> list[str]:
+    """The columns of the ledger that a table must be read with to show these."""
+    return [name for name in columns or () if name in RESULTS and name not in ("unconditioned", "conditioned")]
+
+
+def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[str] | None = None) -> Sheet:
+    """The table of the thesis: a line per configuration, mean ± spread over its folds.
+
+    Raises:
+        ReportError: one of `columns` is none.
+    """
+    check_columns(columns or ())
+    shown = list(columns or default_columns(table))
+    marked = {metric: best(table, metric, look.unit) for metric in METRICS if metric in shown}
+    rows = [[_cell(table, row, column, look, marked) for column in shown] for row in table.rows]
+    return Sheet(
+        "table",
+        name,
+        [column.replace("_", " ") for column in shown],
+        rows,
+        [column in RESULTS for column in shown],
+        shared_lines(table),
+        breaks(table),
+        next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
+        _notes(table, look, shown, any(marked.values())),
+        [record(table, row, look) for row in table.rows],
+    )
+
+
+def _cell(table: Table, row: TableRow, column: str, look: Look, marked: dict[str, set[str]]) -> Cell:
+    if column == "settings":
+        return Cell(settings_text(row, identity(table)[1]))
+    if column == "folds":
+        return Cell(folds_text(row))
+    if column == "error":
+        return Cell((look.unit or row.unit).replace("_", " "))
+    if column == "collapsed":
+        return Cell(str(row.collapsed))
+    if column not in RESULTS:
+        return Cell(setting_text(row.settings.get(column)))
+    text = metric_text(row, column, look)
+    if column == "unconditioned" and row.settings["method"] == "conditioned" and row.folds:
+        text += " †"
+    return Cell(text, row.key in marked.get(column, ()))
+
+
+def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> list[str]:
+    units = {(look.unit or row.unit).replace("_", " ") for row in table.rows}
+    each = f", {units.pop()}" if len(units) == 1 else ""
+    notes = [
+        f"mean ± {SPREAD_NOTES[look.spread]}",
+        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{each}",
+        "latent loss: KL in nats per image (gaussian_vae), codebook and commitment loss per element (vqvae)",
+    ]
+    if any_best:
+        notes.append(f"*: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction")
+    if any(row.settings["method"] == "conditioned" for row in table.rows) and "unconditioned" in shown:
+        notes.append("†: the zero condition, on which method conditioned was never trained")
+    if any(row.collapsed for row in table.rows):
+        notes.append(
+            "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)"
+        )
+    if table.shared.get("folds.selection") == "fold":
+        notes.append("the tabulated fold itself picked the epoch: optimistic")
+    return notes
+
+
+def record(table: Table, row: TableRow, look: Look) -> dict[str, Any]:
+    """A row for machines: every counted setting that tells rows apart, and all statistics at full precision."""
+    shown: dict[str, Any] = {"key": row.key}
+    shown |= {name: row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
+    shown |= {"folds": len(row.folds), "folds_wanted": row.wanted, "failed": row.failed, "collapsed": row.collapsed}
+    shown["error_unit"] = look.unit or row.unit
+    for metric in METRICS:
+        summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
+        half = None if sample is None else sample.half_width()
+        values = _summary_record(summary, half)
+        shown |= {f"{metric}_{name}": value for name, value in values.items()}
+    return shown
+
+
+def _summary_record(summary: Summary | None, half: float | None) -> dict[str, float | None]:
+    if summary is None:
+        return dict.fromkeys(("mean", "variance", "sd", "ci95_low", "ci95_high", "median", "min", "max"))
+    return {
+        "mean": summary.mean,
+        "variance": summary.variance if summary.n > 1 else None,
+        "sd": summary.sd,
+        "ci95_low": None if half is None else summary.mean - half,
+        "ci95_high": None if half is None else summary.mean + half,
+        "median": summary.median,
+        "min": summary.minimum,
+        "max": summary.maximum,
+    }
+
+
+def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
+    """A line per configuration and metric: folds, mean, its 95 % interval, deviation, median, least and greatest."""
+    head, cells = identity_cells(table)
+    rows: list[list[Cell]] = []
+    starts = set()
+    for row in table.rows:
+        starts.add(len(rows))
+        for metric in METRICS:
+            summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
+            if summary is None or sample is None:
+                continue
+            digits, half = decimals(row, metric, look.unit), sample.half_width()
+            interval = (None, None) if half is None else (summary.mean - half, summary.mean + half)
+            values = [summary.mean, *interval, summary.sd, summary.median, summary.minimum, summary.maximum]
+            texts = [*cells(row), metric.replace("_", " "), folds_text(row), *[number(v, digits) for v in values]]
+            rows.append([Cell(text) for text in [*texts, str(row.collapsed)]])
+    names = ["metric", "folds", "mean", "low", "high", "sd", "median", "min", "max", "collapsed"]
+    numeric = [False] * (len(head) + 2) + [True] * (len(names) - 2)
+    notes = [f"low, high: {SPREAD_NOTES['ci95'].replace('half of the', 'the')}", f"sd: {SPREAD_NOTES['sd']}"]
+    return Sheet(
+        "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
+        keys=len(head),
+        notes=notes, records=[record(table, row, look) for row in table.rows],
+    )  # fmt: skip
+
+
+def differences_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
+    """A line per metric and configuration that is no baseline: what it changes, and whether that stands."""
+    head, cells = identity_cells(table)
+    compared = differences(table, look.unit)
+    rows = [[Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_compared(c, look)]] for c in compared]
+    names = ["baseline", "row", "difference", "low", "high", "p (Holm)", "%", "d", "folds"]
+    starts = {i for i in range(1, len(compared)) if compared[i].metric != compared[i - 1].metric}
+    return Sheet(
+        "differences",
+        f"{name}: differences to the baseline",
+        ["metric", *head, *names],
+        rows,
+        [False] * (len(head) + 1) + [True] * len(names),
+        breaks=frozenset(starts),
+        keys=1 + len(identity(table)[0]),
+        notes=[
+            "row less baseline, paired by fold; the baseline is the row of method none that agrees in all other "
+            "settings, and its one output stands against conditioned too",
+            "low, high, p: t-test with the variance of Nadeau and Bengio for k folds; p after Holm's correction over "
+            f"all rows of a metric, * below {LEVEL:g}",
+            "%: of the baseline; d: difference in standard deviations of the differences (Cohen's d of paired samples)",
+        ],
+        records=[comparison_record(table, c) for c in compared],
+    )
+
+
+def _compared(c: Comparison, look: Look) -> list[str]:
+    found = c.difference
+    if c.baseline is None or found is None:
+        return ["-", "-", c.why_not or "-", "-", "-", "-", "-", "-", "0"]
+    digits = decimals(c.row, c.metric, look.unit)
+    return [
+        number(found.base, digits),
+        number(found.base + found.mean, digits),
+        f"{found.mean:+.{digits}f}",
+        number(found.low, digits),
+        number(found.high, digits),
+        p_text(c.p_holm),
+        "-" if found.relative is None else f"{100 * found.relative:+.1f}",
+        number(found.effect, 1),
+        str(found.n),
+    ]
+
+
+def p_text(p: float | None) -> str:
+    """A p-value, with a star where it is significant; "-" where there is none."""
+    if p is None:
+        return "-"
+    return ("< 0.0001" if p < 1e-4 else f"{p:.4f}") + (" *" if p < LEVEL else "")
+
+
+def comparison_record(table: Table, c: Comparison) -> dict[str, Any]:
+    """A comparison for machines."""
+    shown: dict[str, Any] = {"metric": c.metric, "key": c.row.key}
+    shown |= {name: c.row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
+    shown["baseline_key"] = c.baseline.key if c.baseline else None
+    found = c.difference
+    shown |= {
+        "folds": found.n if found else 0,
+        "baseline": found.base if found else None,
+        "difference": found.mean if found else None,
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "p": found.p if found else None,
+        "p_holm": c.p_holm,
+        "relative": found.relative if found else None,
+        "effect": found.effect if found else None,
+        "why_not": c.why_not or None,
+    }
+    return shown

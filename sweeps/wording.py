@@ -1,0 +1,27 @@
+"""How names and values are put into words."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def one_line(text: str) -> str:
+    """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The end of a sentence that says what may have been meant; empty where nothing is near."""
+    words = list(words)
+    if len(words) == 1:
+        return f"; did you mean {words[0]}?"
+    matches = difflib.get_close_matches(word, words, 1, 0.5)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def value_text(value: object) -> str:
+    """A setting's value as a grid file would have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,101 @@
+"""`--write`: every table in every format, the figures, and the page, into `<sweep>/report/`."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from sweeps.cells import setting_text
+from sweeps.formats import ENDINGS, render
+from sweeps.ledger import Ledger
+from sweeps.page import page
+from sweeps.schema import Row
+from sweeps.sheet import Sheet
+from sweeps.sheets import KINDS, Asked, sheets
+from sweeps.table import Table, read_table
+from sweeps.wording import one_line
+
+FOLDER = "report"
+MOST_CURVES = 2_000
+"""Units whose histories are read for the figures: a hundred epochs of one take 0.2 MB of memory."""
+
+ORIGINS = ("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at")
+
+
+def write(ledger: Ledger, name: str, asked: Asked) -> list[str]:
+    """Writes all of it and says what was written, and what could not be made and why.
+
+    Raises:
+        StorageError: the folder is not writable.
+    """
+    with_curves = len(ledger.units()) <= MOST_CURVES
+    table = read_table(ledger, asked.all_rows, [*ORIGINS, *(["history"] if with_curves else [])])
+    if not table.rows:
+        return [f"{one_line(name)}: no finished unit yet; nothing written"]
+    shown = [sheet for sheet in sheets(name, table, Asked(KINDS, look=asked.look, columns=asked.columns)) if sheet.rows]
+    missing = [one_line(f"not read: {file} ({why})") for file, why in table.damaged]
+    missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]
+    images, reasons = _figures(ledger, table)
+    missing += reasons
+    files = _tables(shown) | {f"figures/{file}": data for file, data in images.items()}
+    pngs = {file.removesuffix(".png"): data for file, data in images.items() if file.endswith(".png")}
+    files["index.html"] = page(one_line(name), shown, pngs, origins(table), missing).encode()
+    for file, data in files.items():
+        ledger.storage.write(f"{FOLDER}/{file}", data)
+    where = ledger.storage.path(FOLDER)
+    return [f"{len(files)} files in {where}; the page: {where}/index.html", *missing]
+
+
+def _tables(shown: list[Sheet]) -> dict[str, bytes]:
+    files = {}
+    for sheet in shown:
+        for format, ending in ENDINGS.items():
+            if format != "html":  # the page holds them
+                files[f"{sheet.name}.{ending}"] = render([sheet], format)
+    return {file: f"{text}\n".encode() for file, text in files.items()}
+
+
+def _figures(ledger: Ledger, table: Table) -> tuple[dict[str, bytes], list[str]]:
+    """PNG and PDF files by name, and why some are not there."""
+    from sweeps.drawing import save
+    from sweeps.figures import figures
+
+    made = dict(figures(table))
+    reasons: list[str] = []
+    if ledger.storage.names("models"):
+        from sweeps.pictures import pictures
+
+        more, reasons = pictures(ledger, table)
+        made |= more
+    else:
+        reasons.append("no pictures: no model was kept")
+    files: dict[str, bytes] = {}
+    for name, figure in made.items():
+        files |= {f"{name}.{ending}": data for ending, data in save(figure).items()}
+    return files, reasons
+
+
+def origins(table: Table) -> list[str]:
+    """What made the numbers: commits, versions, devices, hours and dates of the units of a table that was read with
+    `ORIGINS`."""
+    units: list[Row] = [unit for row in table.rows for unit in row.folds.values()]
+    commits = Counter((unit["git_commit"] or "no checkout")[:10] + "*" * bool(unit["git_dirty"]) for unit in units)
+    lines = [f"{len(units)} units", f"code: {_counted(commits)} (*: with uncommitted changes)"]
+    lines.append(f"device: {_counted(Counter(str(unit['device']) for unit in units))}")
+    lines.append(f"versions: {_counted(Counter(_versions(unit['versions']) for unit in units))}")
+    hours = sum(unit["seconds"] or 0 for unit in units) / 3600
+    dates = sorted(unit["finished_at"] for unit in units if unit["finished_at"])
+    lines.append(f"{hours:.2f} hours of training" + (f", {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}" if dates else ""))
+    return [one_line(line) for line in lines]
+
+
+def _counted(found: Mapping[str, int]) -> str:
+    return ", ".join(found) if len(found) == 1 else ", ".join(f"{name} ({n})" for name, n in found.items())
+
+
+def _versions(text: str | None) -> str:
+    """The ledger's JSON in words."""
+    try:
+        versions = json.loads(text or "{}")
+    except ValueError:
+        return setting_text(text)
+    return " ".join(f"{name} {version}" for name, version in versions.items()) if versions else "unknown"

@@ -1,0 +1,110 @@
+"""A sheet in every format: the same cells, hostile ones too, and LaTeX that compiles."""
+
+import csv
+import html.parser
+import io
+import json
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeps.formats import FORMATS, as_csv, as_html, as_latex, as_markdown, as_text, render
+from sweeps.sheet import Cell, Sheet
+
+HOSTILE = r"""<script>alert(1)</script> =cmd()|' -x \input{/etc/passwd} $\alpha$ a_b #1 100% ^~ "q" `x` ± † 中 é"""
+
+
+def sheet(text="plain", value="0.0028 ± 8.8e-09"):
+    rows = [[Cell("vqvae"), Cell(text), Cell(value, best=True)], [Cell("vqvae"), Cell(text), Cell("-")]]
+    return Sheet(
+        "table", text, ["family", "settings", "loss"], rows, [False, False, True], ["shared"], frozenset({1}), 1,
+        [text], [{"settings": text, "loss": 0.1}],
+    )  # fmt: skip
+
+
+def test_repeats_of_leading_columns_are_left_out():
+    assert [row[0].text for row in sheet().texts()] == ["vqvae", ""]
+    assert "vqvae   plain     0.0028 ± 8.8e-09 *" in as_text(sheet())
+
+
+class Texts(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.texts = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+@given(st.text(min_size=1))
+def test_html_shows_any_text_as_it_is(text):
+    plain, reader = Texts(), Texts()
+    plain.feed(as_html(sheet()))
+    reader.feed(as_html(sheet(text)))
+    assert reader.tags == plain.tags
+    assert "".join(reader.texts).count(text.replace("\r\n", "\n").replace("\r", "\n")) >= 1 or "\r" in text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_csv_brings_any_text_back_and_no_formula(text):
+    (row,) = csv.DictReader(io.StringIO(as_csv([{"settings": text, "loss": -0.5}]), newline=""))
+    dangerous = text[0] in "=+-@\t\r"
+    assert row["settings"] == ("'" + text if dangerous else text)
+    assert row["loss"] == "-0.5"
+
+
+def test_json_is_full_precision_and_standard():
+    (shown,) = json.loads(render([sheet(HOSTILE)], "json"))
+    assert shown["rows"] == [{"settings": HOSTILE, "loss": 0.1}]
+    with pytest.raises(ValueError, match="JSON compliant"):
+        render([Sheet("x", "x", [], [], [], records=[{"loss": float("nan")}])], "json")
+
+
+def test_csv_has_room_for_one():
+    with pytest.raises(ValueError, match="one table"):
+        render([sheet(), sheet()], "csv")
+
+
+def test_markdown_keeps_its_columns():
+    lines = [line for line in as_markdown(sheet("a | b <b> *x* a_b")).splitlines() if line.startswith("| ")]
+    assert lines[0] == "| family | settings | loss |"
+    assert lines[2] == r"| vqvae | a \| b \<b\> \*x\* a_b | **0.0028 ± 8.8e-09** |"
+
+
+def test_latex_writes_numbers_as_numbers():
+    text = as_latex(sheet())
+    assert r"\textbf{$0.0028 \pm 8.8 \times 10^{-9}$}" in text
+    assert as_latex(sheet(value="-1.5")).count("$-1.5$") == 1
+    assert r"\input" not in as_latex(sheet(HOSTILE))
+
+
+@pytest.fixture
+def pdflatex(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex on this machine")
+
+    def compile(body):
+        preamble = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
+        (tmp_path / "t.tex").write_text(f"{preamble}\n{body}\n\\end{{document}}")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+
+    return compile
+
+
+def test_latex_compiles_whatever_the_cells_say(pdflatex):
+    done = pdflatex(as_latex(sheet(HOSTILE)))
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=30))
+def test_every_format_takes_any_text(text):
+    for name in FORMATS:
+        assert isinstance(render([sheet(text)], name), str)
