@@ -2,7 +2,7 @@
 
 python benchmarks/ledger_scale.py [--units 100000] [--files 2000] > ledger_scale.md
 
-About 10 minutes and 1 GB of disk. Every measurement is repeated, in turns with the others, and shown as median and
+About 4 minutes and 1 GB of disk. Every measurement is repeated, in turns with the others, and shown as median and
 range. The report's bar at 100,000 units: 5 s, 1 GB.
 """
 
@@ -216,7 +216,7 @@ def page(root: Path, units: int, files: int) -> str:
     """The page as Markdown."""
     began_at = os.getloadavg()[0]
     rows = "\n".join(
-        f"| {name} | {median(values):.3g} | {min(values):.3g} to {max(values):.3g} |"
+        f"| {name} | {median(values):.4g} | {min(values):.4g} to {max(values):.4g} |"
         for name, values in measure(root, files).items()
     )
     return "\n".join(

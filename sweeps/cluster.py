@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +31,15 @@ import ray
 from ray import tune
 
 from sweeps.data import DataError, Source, image_count, load, shape, test_half_count
-from sweeps.ledger import Ledger
+from sweeps.job import Job
 from sweeps.plan import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
-from sweeps.schema import Row
 from sweeps.stopping import Stop, StopFile
 
 WORKER_DEATHS = 3  # a unit whose worker died so often is failed
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a driver and its workers work on."""
-
-    units: Sequence[Unit]
-    ledger: Ledger
-    provenance: Row
 
 
 def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: str | None) -> None:
@@ -180,7 +169,7 @@ def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: St
     pixels = ray.get(images[unit.settings.source])
     # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
     device = pick_device(unit.settings.resources.gpus)
-    outcome = run_unit(unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised)
+    outcome = run_unit(unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised, job.tensorboard)
     tune.report({"images": trained, "outcome": outcome})
 
 

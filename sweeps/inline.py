@@ -1,17 +1,14 @@
 """The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
 
-from collections.abc import Sequence
-
 from sweeps.data import Source, load
-from sweeps.ledger import Ledger
+from sweeps.job import Job
 from sweeps.plan import Unit
 from sweeps.progress import Progress
 from sweeps.readers import Images
-from sweeps.schema import Row
 from sweeps.stopping import Stop
 
 
-def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: Progress, stop: Stop) -> None:
+def run_units(job: Job, progress: Progress, stop: Stop) -> None:
     """Trains the units until done or asked to stop.
 
     Raises:
@@ -21,7 +18,7 @@ def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: 
     from sweeps.trial import pick_device, run_unit  # imports torch, which a dry run must not
 
     held: tuple[Source, Images] | None = None
-    for unit in sorted(units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time
+    for unit in sorted(job.units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time
         source = unit.settings.source
         if held is None or held[0] != source:
             held = source, load(source)
@@ -31,7 +28,9 @@ def run_units(units: Sequence[Unit], ledger: Ledger, provenance: Row, progress: 
         def on_progress(images: int, unit: Unit = unit) -> None:
             progress.trained(unit, images)
 
-        outcome = run_unit(unit, held[1], ledger, device, provenance, on_progress, lambda: stop.requested)
+        outcome = run_unit(
+            unit, held[1], job.ledger, device, job.provenance, on_progress, lambda: stop.requested, job.tensorboard
+        )
         progress.finished(unit, outcome)
         if outcome == "stopped":
             return

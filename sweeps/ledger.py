@@ -10,7 +10,7 @@ DIR/<sweep>/grid.yaml                      the resolved grid of the latest run, 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,9 @@ from sweeps.storage import Storage
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
+_BLOCK = re.compile(r"^- .*  # (?P<key>[0-9a-f]{12})$", re.MULTILINE)
+"""A row of a grid that `dump` wrote."""
+_ROWS = 1000  # of a grid read at a time: about 50 values each, of yamlfile's 100,000
 _FILE = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})\.parquet")
 
 Damage = list[tuple[str, str]]
@@ -147,7 +150,18 @@ class Ledger:
             text = self.storage.read("grid.yaml").decode(errors="replace")
         except FileNotFoundError:
             return None
-        return re.findall(r"^- .*  # ([0-9a-f]{12})$", text, re.MULTILINE)
+        return [m["key"] for m in _BLOCK.finditer(text)]
+
+    def grid_of(self, keys: Collection[str]) -> Iterator[str]:
+        """The latest grid cut down to the rows of these keys, as grid files of a few rows each: a large grid as a whole
+        is more than `yamlfile` reads."""
+        if not keys:
+            return
+        text = self.storage.read("grid.yaml").decode()
+        found = [m for m in _BLOCK.finditer(text) if m["key"] in keys]
+        head = text[: next(_BLOCK.finditer(text)).start()]
+        for start in range(0, len(found), _ROWS):
+            yield head + "".join(m[0] + "\n" for m in found[start : start + _ROWS])
 
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:

@@ -14,6 +14,7 @@ import typer
 
 from sweeps import describe, grid
 from sweeps.data import DataError, check_files
+from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import PlacementError, Plan, Unit
 from sweeps.progress import Progress
@@ -46,6 +47,7 @@ class Options:
     dry_run: bool = False
     status: bool = False
     retry: bool = False
+    tensorboard: str | None = None
 
     @property
     def at_a_time(self) -> int:
@@ -56,8 +58,10 @@ class Options:
 def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     """Trains what is missing. Returns when it ended, for whatever reason short of bad input: whether it was stopped."""
     from sweeps.provenance import provenance
+    from sweeps.tensorboard import prepared
 
     _check_data(look(ledger, sweep), options.retry)  # bad input is told before anything is touched
+    tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
     for name, why in ledger.set_aside_damaged():
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     for folder in ("units", "failed", "logs", "checkpoints", "models", ""):
@@ -67,17 +71,17 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     ledger.write_grid(sweep)
     if not missing:
         return False
+    job = Job(missing, ledger, provenance(), tensorboard)
     stop = Stop()
     stop.listen()
     with Progress(plan, missing) as progress:
         if options.inline:
             from sweeps.inline import run_units
 
-            run_units(missing, ledger, provenance(), progress, stop)
+            run_units(job, progress, stop)
         else:
             from sweeps import cluster
 
-            job = cluster.Job(missing, ledger, provenance())
             cluster.run_units(job, progress, stop, options.at_a_time, options.address)
     return stop.requested
 
@@ -106,13 +110,16 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and what it costs")] = False,
     status: Annotated[bool, typer.Option("--status", help="say how far each row is")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="train failed units again")] = False,
+    tensorboard: Annotated[
+        str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
+    ] = None,
 ) -> None:
     """Trains every configuration of a grid on every fold, and prints the table.
 
     The same command again trains only what is not done. Exit codes: 0 every unit is done, 1 some failed, 2 bad input,
     75 stopped before complete.
     """
-    options = Options(results, workers, inline, address, dry_run, status, retry)
+    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard)
     code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)

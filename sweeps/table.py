@@ -179,11 +179,10 @@ def _first_of_each_key(units: Any) -> dict[str, TableRow]:
 
 def _in_order(rows: dict[str, TableRow], keys: Sequence[str], ledger: Ledger) -> dict[str, TableRow]:
     """The rows of the latest grid, those without any finished unit too."""
-    if any(key not in rows for key in keys):
-        latest = grid.read(yamlfile.parse(ledger.storage.read("grid.yaml")), "grid.yaml")
-        for settings in latest.rows:
+    for part in ledger.grid_of(set(keys) - rows.keys()):
+        for settings in grid.read(yamlfile.parse(part), "grid.yaml").rows:
             key = key_of(settings)
-            rows.setdefault(key, TableRow(key, settings_row(Unit(key, 0, settings))))
+            rows[key] = TableRow(key, settings_row(Unit(key, 0, settings)))
     return {key: rows[key] for key in keys if key in rows}
 
 

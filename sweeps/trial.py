@@ -23,6 +23,7 @@ from sweeps.plan import PlacementError, Unit
 from sweeps.readers import Images
 from sweeps.schema import Row
 from sweeps.storage import StorageError
+from sweeps.tensorboard import Live
 
 Outcome = Literal["done", "failed", "done before", "stopped"]
 OnProgress = Callable[[int], None]
@@ -41,6 +42,7 @@ def run_unit(
     provenance: Row,
     on_progress: OnProgress = lambda images: None,
     should_stop: Callable[[], bool] = lambda: False,
+    tensorboard: str | None = None,
 ) -> Outcome:
     """Trains, scores and records one unit, from its checkpoint if it has one. What goes wrong with it becomes a failed
     row, and others go on.
@@ -50,6 +52,10 @@ def run_unit(
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
+        tensorboard: a folder of this machine for event files, None for none.
+
+    Raises:
+        StorageError: the results, or the event files, cannot be written.
     """
     if should_stop():
         return "stopped"
@@ -57,6 +63,7 @@ def run_unit(
         return "done before"
     checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}"]
+    live: Live | None = None
     try:
         fit, parts, pixels = _prepare(unit, images, device)
         restored = checkpoint.restore(fit)
@@ -74,9 +81,15 @@ def run_unit(
                 raise _Stopped
             checkpoint.save_if_due(fit)
 
+        if tensorboard is not None:
+            live = Live(tensorboard, unit)
+            for row in fit.history:  # of a unit that goes on: its newest file holds the whole of it
+                live.epoch(row)
         while not fit.finished:
             fit.epoch(after_step)
             log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items()))
+            if live is not None:
+                live.epoch(fit.history[-1])
         results = _score(unit, fit, parts, pixels, device)
         if models.is_kept(unit):
             models.save(ledger.storage, unit, fit.model)
@@ -89,6 +102,9 @@ def run_unit(
         ledger.write_failed(unit, _reason(error))
         checkpoint.remove()
         return "failed"
+    finally:
+        if live is not None:
+            live.close()
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed, "data_hash": fingerprint(images)}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance)

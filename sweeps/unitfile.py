@@ -66,6 +66,8 @@ def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> list[
     if not set(REQUIRED) <= set(there.names):
         raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
     names = [name for name in dict.fromkeys([*REQUIRED, *columns]) if name in there.names]
+    if there.equals(schema):  # as any file of this version; the loop takes half as long as reading the file
+        return names
     for name in names:
         if there.field(name).type != schema.field(name).type:
             raise ValueError(f"{name} is {there.field(name).type}, not {schema.field(name).type}")
@@ -80,5 +82,7 @@ def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     """
     if not len(table) or any(table[name].null_count for name in REQUIRED):
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
+    if table.column_names == list(columns):
+        return table
     arrays = [table[n] if n in table.column_names else pa.nulls(len(table), schema.field(n).type) for n in columns]
     return pa.table(arrays, pa.schema([schema.field(name) for name in columns]))

@@ -11,6 +11,7 @@ import pytest
 from test_trial import rows_of
 
 from sweeps import inline
+from sweeps.job import Job
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.progress import Progress
@@ -27,13 +28,13 @@ def run_on_ray(plan, ledger, workers):
     from sweeps import cluster
 
     with Progress(plan, plan.missing(), terminal=False) as progress:
-        cluster.run_units(cluster.Job(plan.missing(), ledger, {}), progress, Stop(), workers, None)
+        cluster.run_units(Job(plan.missing(), ledger, {}), progress, Stop(), workers, None)
     return progress
 
 
 def test_inline_one_worker_and_two_give_the_same_digits(plan, ledgers, ray_session, capsys):
     with Progress(plan, plan.missing(), terminal=False) as progress:
-        inline.run_units(plan.missing(), ledgers("inline"), {}, progress, Stop())
+        inline.run_units(Job(plan.missing(), ledgers("inline"), {}), progress, Stop())
     one = run_on_ray(plan, ledgers("one"), 1)
     two = run_on_ray(plan, ledgers("two"), 2)
     expected = rows_of(ledgers("inline"))
@@ -88,7 +89,7 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
 
     monkeypatch.setattr(cluster, "_trial", die_once)
     with Progress(Plan(g, frozenset(), frozenset()), [unit], terminal=False) as progress:
-        cluster.run_units(cluster.Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+        cluster.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
     trial.run_unit(unit, digits, ledgers("whole"), "cpu", {})
     assert marker.exists()
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
@@ -108,7 +109,7 @@ def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, 
     ledger = ledgers("dying")
     unit = plan.missing()[0]
     with Progress(plan, [unit], terminal=False) as progress:
-        cluster.run_units(cluster.Job([unit], ledger, {}), progress, Stop(), 1, None)
+        cluster.run_units(Job([unit], ledger, {}), progress, Stop(), 1, None)
     (row,), _ = ledger.read("failed")
     assert row["reason"] == "its worker died 3 times"
 
