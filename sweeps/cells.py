@@ -81,7 +81,7 @@ def metric_text(row: TableRow, metric: str, look: Look) -> str:
 
 def folds_text(row: TableRow) -> str:
     """Done folds of those wanted, and how many failed."""
-    failed = f" ({row.failed} failed)" if row.failed else ""
+    failed = f" ({len(row.failed)} failed)" if row.failed else ""
     return f"{len(row.folds)}/{row.wanted}{failed}"
 
 

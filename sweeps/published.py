@@ -162,7 +162,7 @@ def published_sheet(name: str, table: Table) -> Sheet:
         breaks=frozenset(starts),
         keys=5,
         notes=[*_notes(table, shown), EVERYWHERE, *[f"{letter}: {reason}" for reason, letter in letters.items()]],
-        records=shown,
+        make_records=lambda: shown,
     )
 
 

@@ -1,5 +1,6 @@
 """A sheet: what a table shows, in whatever format it will be written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +19,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with its title, what all rows share, and notes. `records` are its rows for machines: full precision, no
-    text made of numbers. `breaks` are the rows before which a new group begins; of the first `keys` columns, what
-    repeats from row to row may be left out."""
+    """A table with its title, what all rows share, and notes.
+
+    `breaks` are the rows before which a new group begins; of the first `keys` columns, what repeats from row to row may
+    be left out.
+    """
 
     name: str
     title: str
@@ -31,7 +34,12 @@ class Sheet:
     breaks: frozenset[int] = frozenset()
     keys: int = 0
     notes: list[str] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    make_records: Callable[[], list[dict[str, Any]]] = list
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The rows for machines: full precision, no text made of numbers."""
+        return self.make_records()
 
     def texts(self) -> list[list[Cell]]:
         """The rows with the repeats of their leading columns left out."""

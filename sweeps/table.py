@@ -30,12 +30,12 @@ BASE_COLUMNS = ("parameters", "split_hash", *_SCORES, "latent_loss", "collapsed"
 
 @dataclass
 class TableRow:
-    """One configuration: its settings, and what its done units say, by fold."""
+    """One configuration: its settings, and what its done units say, by fold; why others failed, by fold."""
 
     key: str
     settings: Row
     folds: dict[int, Row] = field(default_factory=dict)
-    failed: int = 0
+    failed: dict[int, str | None] = field(default_factory=dict)
 
     @property
     def wanted(self) -> int:
@@ -150,7 +150,7 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
     """
     results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
     units, damaged = ledger.table("units", [*SETTINGS, *results])
-    failed, damaged_failed = ledger.table("failed", SETTINGS)
+    failed, damaged_failed = ledger.table("failed", [*SETTINGS, "reason"])
     rows = _first_of_each_key(units)
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
@@ -158,8 +158,9 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
         rows[key].folds[fold] = dict(zip(results, values, strict=True))
     for key, row in _first_of_each_key(failed).items():
         rows.setdefault(key, row)
-    for key, fold in zip(failed["key"].to_pylist(), failed["fold"].to_pylist(), strict=True):
-        rows[key].failed += fold not in rows[key].folds
+    for unit in failed.select(["key", "fold", "reason"]).to_pylist():
+        if unit["fold"] not in rows[unit["key"]].folds:
+            rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
     wanted = None if all_rows else ledger.keys()

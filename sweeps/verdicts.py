@@ -129,7 +129,7 @@ def claims_sheet(name: str, table: Table) -> Sheet:
             f"little: the 95 % interval within {100 * LITTLE:g} % of the first value; steadier: an F-test, which takes "
             "the folds as independent",
         ],
-        records=records,
+        make_records=lambda: records,
     )
 
 

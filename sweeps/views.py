@@ -49,6 +49,10 @@ def check_columns(columns: Sequence[str]) -> None:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
 
 
+MOST_FAILURES = 20
+"""Failed units that are listed below a table."""
+
+
 def more_columns(columns: Sequence[str] | None) -> list[str]:
     """The columns of the ledger that a table must be read with to show these."""
     return [name for name in columns or () if name in RESULTS and name not in ("unconditioned", "conditioned")]
@@ -74,7 +78,7 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
         _notes(table, look, shown, any(marked.values())),
-        [record(table, row, look) for row in table.rows],
+        lambda: [record(table, row, look) for row in table.rows],
     )
 
 
@@ -104,9 +108,10 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
         "latent loss: KL in nats per image (gaussian_vae), codebook and commitment loss per element (vqvae)",
     ]
     if any_best:
-        notes.append(f"*: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction")
+        notes.append(f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction")
     if any(row.settings["method"] == "conditioned" for row in table.rows) and "unconditioned" in shown:
         notes.append("†: the zero condition, on which method conditioned was never trained")
+    notes += failures(table)
     if any(row.collapsed for row in table.rows):
         notes.append(
             "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)"
@@ -116,11 +121,29 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
     return notes
 
 
+def failures(table: Table) -> list[str]:
+    """A line for each failed unit that is not done since, with its reason."""
+    lines = [
+        f"failed: {setting_text(row.settings.get('family'))} {setting_text(row.settings.get('configuration'))} "
+        f"{setting_text(row.settings.get('method'))}, {settings_text(row, identity(table)[1])}, fold {fold}: "
+        f"{setting_text(reason)}"
+        for row in table.rows
+        for fold, reason in row.failed.items()
+    ]
+    more = [f"and {len(lines) - MOST_FAILURES} more failed"] if len(lines) > MOST_FAILURES else []
+    return lines[:MOST_FAILURES] + more
+
+
 def record(table: Table, row: TableRow, look: Look) -> dict[str, Any]:
-    """A row for machines: every counted setting that tells rows apart, and all statistics at full precision."""
+    """A row for machines: the settings that tell rows apart, and all statistics at full precision."""
     shown: dict[str, Any] = {"key": row.key}
     shown |= {name: row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
-    shown |= {"folds": len(row.folds), "folds_wanted": row.wanted, "failed": row.failed, "collapsed": row.collapsed}
+    shown |= {
+        "folds": len(row.folds),
+        "folds_wanted": row.wanted,
+        "failed": len(row.failed),
+        "collapsed": row.collapsed,
+    }
     shown["error_unit"] = look.unit or row.unit
     for metric in METRICS:
         summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
@@ -167,7 +190,7 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, records=[record(table, row, look) for row in table.rows],
+        notes=notes, make_records=lambda: [record(table, row, look) for row in table.rows],
     )  # fmt: skip
 
 
@@ -193,7 +216,7 @@ def differences_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
             f"all rows of a metric, * below {LEVEL:g}",
             "%: of the baseline; d: difference in standard deviations of the differences (Cohen's d of paired samples)",
         ],
-        records=[comparison_record(table, c) for c in compared],
+        make_records=lambda: [comparison_record(table, c) for c in compared],
     )
 
 

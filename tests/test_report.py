@@ -1,6 +1,7 @@
 """The report: what its tables rest on, what they show, and what they mark."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +52,7 @@ def test_a_row_says_how_many_folds_it_rests_on(swept):
     single = "single_decoder uniform, a = 40 1/2 (1 failed) 0.020000 ± ? 0.005000 ± ? 0.040000 ± ? per pixel 0"
     assert single in table
     assert "gaussian_vae multi_decoder uniform 0/2 - - - per image 0" in table
+    assert "failed: vqvae 1 single_decoder, uniform, a = 40, fold 0: no luck" in table
 
 
 def test_what_was_never_trained_is_flagged(read_grid, tmp_path):
@@ -216,8 +218,8 @@ def test_rows_of_earlier_grids_on_request(swept, read_grid):
     assert len(read_table(swept, all_rows=True).rows) == 2
 
 
-def test_a_foreign_rows_text_is_shown_as_text(swept, tmp_path):
-    """A unit file of ours whose texts were tampered with."""
+def test_a_foreign_rows_text_is_shown_as_text(swept, plan):
+    """Unit files of ours whose texts were tampered with, and the reason of a failure."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -229,7 +231,17 @@ def test_a_foreign_rows_text_is_shown_as_text(swept, tmp_path):
             table = table.set_column(at, table.schema.field(at), pa.array(["<script>=cmd()\x1b[2J\\input{x}"]))
         pq.write_table(table, path)
     swept.storage.remove("grid.yaml")
+    swept.write_failed(plan.rows[1][0], "<script>=cmd()\x1b[2J\\input{x}")
     text = "\n".join(lines(swept))
     assert "\x1b" not in text
     assert "<script>" not in "\n".join(lines(swept, format="html"))
     assert "\\input{" not in "\n".join(lines(swept, format="latex"))
+
+
+def test_the_readme_shows_what_the_committed_ledger_says():
+    """No table is typed by hand, the README's own included."""
+    root = Path(__file__).parents[1]
+    shown = report.report(str(root / "results"), "digits", Asked(format="markdown"))
+    table = shown[shown.index("| family") :]
+    assert table in (root / "README.md").read_text()
+    assert table in (root / "results" / "digits" / "report" / "table.md").read_text()
