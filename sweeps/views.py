@@ -108,7 +108,9 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
         "latent loss: KL in nats per image (gaussian_vae), codebook and commitment loss per element (vqvae)",
     ]
     if any_best:
-        notes.append(f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction")
+        notes.append(
+            f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
+        )
     if any(row.settings["method"] == "conditioned" for row in table.rows) and "unconditioned" in shown:
         notes.append("†: the zero condition, on which method conditioned was never trained")
     notes += failures(table)
