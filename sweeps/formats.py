@@ -54,7 +54,8 @@ def as_markdown(sheet: Sheet) -> str:
 
 
 def as_latex(sheet: Sheet) -> str:
-    """A booktabs table; the best is bold. Needs \\usepackage{booktabs} and compiles with pdflatex."""
+    """A booktabs table; the best is bold. Needs booktabs and adjustbox, compiles with pdflatex, and shrinks
+    where it is larger than a page."""
     rows = []
     for i, row in enumerate(sheet.texts()):
         rows += [r"\addlinespace"] if i in sheet.breaks else []
@@ -62,10 +63,11 @@ def as_latex(sheet: Sheet) -> str:
     small = [rf"\par\smallskip\footnotesize {' '.join(f'{_escape_latex(note)}.' for note in sheet.notes)}"]
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs,adjustbox}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_escape_latex('. '.join([sheet.title, *sheet.above]))}}}",
+            r"\begin{adjustbox}{max width=\textwidth, max totalheight=0.8\textheight}",
             rf"\begin{{tabular}}{{{''.join('r' if numeric else 'l' for numeric in sheet.numeric)}}}",
             r"\toprule",
             " & ".join(map(_escape_latex, sheet.head)) + r" \\",
@@ -73,6 +75,7 @@ def as_latex(sheet: Sheet) -> str:
             *rows,
             r"\bottomrule",
             r"\end{tabular}",
+            r"\end{adjustbox}",
             *(small if sheet.notes else []),
             r"\end{table}",
         ]
@@ -168,7 +171,8 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]\d+)?( ± (\d+(\.\d+)?(e[+-]\d+)?|\
 
 def _escape_latex(text: str) -> str:
     """Text that pdflatex prints as it is; a letter that it has no font for is written as its code point."""
-    return "".join(_LATEX.get(c, c if 32 <= ord(c) < 127 else f"[U+{ord(c):04X}]") for c in text)
+    escaped = "".join(_LATEX.get(c, c if 32 <= ord(c) < 127 else f"[U+{ord(c):04X}]") for c in text)
+    return escaped.replace("--", "-{}-")  # not a dash
 
 
 def _latex_cell(text: str) -> str:

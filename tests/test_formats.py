@@ -90,7 +90,7 @@ def pdflatex(tmp_path):
         pytest.skip("no pdflatex on this machine")
 
     def compile(body):
-        preamble = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
+        preamble = "\\documentclass{article}\\usepackage{booktabs,adjustbox}\\begin{document}"
         (tmp_path / "t.tex").write_text(f"{preamble}\n{body}\n\\end{{document}}")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import itertools
 import re
 import shutil
 import struct
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sweeps import frames, grid, tensorboard, yamlfile
+from sweeps import frames, grid, tensorboard, trial, yamlfile
 from sweeps.compaction import compact
 from sweeps.export import export
 from sweeps.ledger import Ledger
@@ -425,6 +426,19 @@ class TestTensorBoard:
         again.epoch(epochs[0])
         again.close()
         assert {step for _, step in scalars(again.run)} == {1}
+
+    def test_a_training_that_was_stopped_and_went_on_shows_every_epoch_once(self, plan, digits, tmp_path):
+        unit, ledger = plan.units[0], Ledger(Storage(tmp_path / "trained"))
+        steps = itertools.count()
+        stopped = trial.run_unit(
+            unit, digits, ledger, "cpu", {}, should_stop=lambda: next(steps) == 3, tensorboard=str(tmp_path / "tb")
+        )
+        assert stopped == "stopped"
+        assert trial.run_unit(unit, digits, ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
+        (row,), _ = ledger.read()
+        (run,) = (tmp_path / "tb").iterdir()
+        shown = {step: values for (tag, step), values in scalars(run).items() if tag == "selection/total"}
+        assert shown == {e["epoch"]: [pytest.approx(e["selection_total"], rel=1e-6)] for e in row["history"]}
 
     def test_names_are_safe_for_a_path(self):
         row = {"family": "../../x", "configuration": 1, "method": "a b\n", "exponent": 40.0, "key": "..", "fold": 2}
