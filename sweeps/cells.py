@@ -68,15 +68,15 @@ def number(value: float | None, digits: int) -> str:
 
 def metric_text(row: TableRow, metric: str, look: Look) -> str:
     """Mean ± spread; one fold has no spread."""
-    summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
-    if summary is None or sample is None:
+    sample = row.sample(metric, look.unit)
+    if sample is None or sample.summary is None:
         return "-"
     digits = decimals(row, metric, look.unit)
-    if summary.n < 2:
-        return f"{summary.mean:.{digits}f} ± ?"
+    if sample.n < 2:
+        return f"{sample.mean:.{digits}f} ± ?"
     if look.spread == "variance":
-        return f"{summary.mean:.{digits}f} ± {summary.variance:.1e}"
-    return f"{summary.mean:.{digits}f} ± " + number(summary.sd if look.spread == "sd" else sample.half_width(), digits)
+        return f"{sample.mean:.{digits}f} ± {sample.summary.variance:.1e}"
+    return f"{sample.mean:.{digits}f} ± " + number(sample.sd if look.spread == "sd" else sample.half_width(), digits)
 
 
 def folds_text(row: TableRow) -> str:

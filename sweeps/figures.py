@@ -161,7 +161,7 @@ def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     names = labels(group.table, "method", "exponent")
     series: dict[str, list[TableRow]] = {}
     for row in rows:
-        if row.summary("unconditioned") is None:
+        if row.sample("unconditioned") is None:
             canvas.left_out.append(group.labels[row.key])
         else:
             series.setdefault(names[row.key], []).append(row)

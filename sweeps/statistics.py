@@ -46,8 +46,9 @@ def summarise(values: Sequence[float]) -> Summary | None:
 class Sample:
     """A metric of one configuration under k-fold cross-validation.
 
-    `sd` is the sample standard deviation, None where it is unknown. `by_fold` is empty where only mean and standard
-    deviation are known (a published table); `splits` tells whether two samples' folds hold the same images.
+    `sd` is the sample standard deviation, None where it is unknown. `by_fold` is empty, and `summary` None, where only
+    mean and standard deviation are known (a published table). `splits` tells whether the folds of two samples hold the
+    same images.
     """
 
     mean: float
@@ -56,13 +57,14 @@ class Sample:
     k: int
     by_fold: Mapping[int, float] = field(default_factory=dict)
     splits: Mapping[int, object] = field(default_factory=dict)
+    summary: Summary | None = None
 
     @staticmethod
     def of_folds(by_fold: Mapping[int, float], splits: Mapping[int, object], k: int) -> "Sample":
         """`by_fold`: at least one value, by fold; `k`: the number of folds of the split."""
         summary = summarise(list(by_fold.values()))
         assert summary is not None
-        return Sample(summary.mean, summary.sd, summary.n, k, by_fold, splits)
+        return Sample(summary.mean, summary.sd, summary.n, k, by_fold, splits, summary)
 
     def half_width(self) -> float | None:
         """Of the 95 % interval of the mean; None where it cannot be told."""

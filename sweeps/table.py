@@ -11,7 +11,7 @@ from sweeps.ledger import Damage, Ledger
 from sweeps.plan import UNCOUNTED, Unit, key_of
 from sweeps.schema import Row, column, settings_row
 from sweeps.settings import LEAVES, telling
-from sweeps.statistics import Sample, Summary, summarise
+from sweeps.statistics import Sample
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
 """The three of the thesis's table; lower is better in each."""
@@ -66,11 +66,6 @@ class TableRow:
         values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
         splits = {fold: row.get("split_hash") for fold, row in self.folds.items()}
         return Sample.of_folds(values, splits, self.wanted) if values else None
-
-    def summary(self, metric: str, unit: str | None = None) -> Summary | None:
-        """Over the done folds; None where the metric does not exist for this row."""
-        sample = self.sample(metric, unit)
-        return None if sample is None else summarise(list(sample.by_fold.values()))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sweeps.cells import (
 )
 from sweeps.comparison import Comparison, best, differences
 from sweeps.sheet import Cell, ReportError, Sheet
-from sweeps.statistics import LEVEL, Summary
+from sweeps.statistics import LEVEL, Sample
 from sweeps.table import METRICS, SETTINGS, Table, TableRow
 from sweeps.wording import nearest, one_line
 
@@ -148,16 +148,15 @@ def record(table: Table, row: TableRow, look: Look) -> dict[str, Any]:
     }
     shown["error_unit"] = look.unit or row.unit
     for metric in METRICS:
-        summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
-        half = None if sample is None else sample.half_width()
-        values = _summary_record(summary, half)
+        values = _sample_record(row.sample(metric, look.unit))
         shown |= {f"{metric}_{name}": value for name, value in values.items()}
     return shown
 
 
-def _summary_record(summary: Summary | None, half: float | None) -> dict[str, float | None]:
-    if summary is None:
+def _sample_record(sample: Sample | None) -> dict[str, float | None]:
+    if sample is None or sample.summary is None:
         return dict.fromkeys(("mean", "variance", "sd", "ci95_low", "ci95_high", "median", "min", "max"))
+    summary, half = sample.summary, sample.half_width()
     return {
         "mean": summary.mean,
         "variance": summary.variance if summary.n > 1 else None,
@@ -178,10 +177,11 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     for row in table.rows:
         starts.add(len(rows))
         for metric in METRICS:
-            summary, sample = row.summary(metric, look.unit), row.sample(metric, look.unit)
-            if summary is None or sample is None:
+            sample = row.sample(metric, look.unit)
+            if sample is None or sample.summary is None:
                 continue
-            digits, half = decimals(row, metric, look.unit), sample.half_width()
+            summary, half = sample.summary, sample.half_width()
+            digits = decimals(row, metric, look.unit)
             interval = (None, None) if half is None else (summary.mean - half, summary.mean + half)
             values = [summary.mean, *interval, summary.sd, summary.median, summary.minimum, summary.maximum]
             texts = [*cells(row), metric.replace("_", " "), folds_text(row), *[number(v, digits) for v in values]]
