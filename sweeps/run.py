@@ -80,6 +80,8 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
 
             run_units(job, progress, stop)
         else:
+            if options.address is None:  # Ray's word for a machine alone: its ports open on loopback, not everywhere
+                os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
             from sweeps import cluster
 
             cluster.run_units(job, progress, stop, options.at_a_time, options.address)
