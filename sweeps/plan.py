@@ -81,7 +81,7 @@ class Unit:
         """Of this unit's files, without their endings."""
         return f"{self.key}-fold{self.fold}"
 
-    @property
+    @cached_property
     def images_to_train(self) -> int:
         """Images that pass through the training step: training part x epochs."""
         folds = self.settings.folds

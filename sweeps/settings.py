@@ -6,7 +6,7 @@ results.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -77,7 +77,7 @@ class Settings(Section):
         "fold0", description="whose picked weights are kept as models/<key>-fold<k>.safetensors"
     )
 
-    @property
+    @cached_property
     def architecture(self) -> Architecture:
         """What shapes the networks."""
         channels, side = shape(self.data)
@@ -109,6 +109,8 @@ def _leaves() -> Iterator[tuple[str, FieldInfo]]:
 LEAVES: dict[str, FieldInfo] = dict(_leaves())
 """Every setting by its dotted path."""
 
+_SPLIT = [(path, *path.partition(".")[::2]) for path in LEAVES]
+
 SECTIONS = {path.partition(".")[0] for path in LEAVES if "." in path}
 
 
@@ -132,8 +134,7 @@ def adapter(path: str) -> TypeAdapter[Any]:
 def flatten(settings: Settings) -> dict[str, Value]:
     """Every setting's value by its dotted path."""
     flat: dict[str, Value] = {}
-    for path in LEAVES:
-        section, _, leaf = path.partition(".")
+    for path, section, leaf in _SPLIT:
         value = getattr(settings, section)
         flat[path] = getattr(value, leaf) if leaf else value
     return flat
