@@ -34,7 +34,7 @@ def worker_bytes(settings: Settings) -> int:
 
 def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     """Rows, units, done, missing, images to train, memory and disk, and hours as far as they were measured."""
-    rows = plan.grid.rows
+    rows = [units[0].settings for units in plan.rows]
     shared, _ = shared_and_own(rows)
     flats = [flatten(row) for row in rows]
     told = telling(flats, flats[0])
@@ -42,7 +42,8 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
     lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *told}).items()]
-    lines += ["", f"{len(rows)} configurations" + (f" ({plan.grid.merged} repeats merged)" if plan.grid.merged else "")]
+    repeats = plan.grid.merged if plan.only is None else 0
+    lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, values, units in list(zip(rows, flats, plan.rows, strict=True))[:MAX_ROWS]:
         differs = ", ".join(f"{path} {value_text(values[path])}" for path in told if values[path] is not None)
         done = sum(unit.id in plan.done for unit in units)

@@ -3,6 +3,7 @@
 DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
 DIR/<sweep>/units.parquet                  done units that were compacted, a row each; a unit's own file comes first
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
+DIR/<sweep>/redo/<key>-fold<k>             a done unit that is to be trained again, and does not count as done (`redo.py`)
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
 DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
@@ -17,7 +18,7 @@ from typing import Literal
 import pyarrow as pa
 import yaml
 
-from sweeps import unitfile
+from sweeps import redo, unitfile
 from sweeps.grid import Grid, shared_and_own
 from sweeps.plan import Unit, UnitId, key_of
 from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
@@ -43,9 +44,9 @@ class Ledger:
         self._compacted: tuple[object, frozenset[UnitId]] = (None, frozenset())
 
     def units(self, folder: Literal["units", "failed"] = "units") -> frozenset[UnitId]:
-        """The units that have a file, by its name, and those that were compacted."""
+        """The units that have a file, by its name, and those that were compacted; without those to be trained again."""
         own = frozenset(files(self.storage, folder).values())
-        return own | self.compacted() if folder == "units" else own
+        return (own | self.compacted()) - redo.marked(self.storage) if folder == "units" else own
 
     def compacted(self) -> frozenset[UnitId]:
         """The units in the compacted file; none where it cannot be read."""
@@ -60,12 +61,14 @@ class Ledger:
 
     def has(self, unit: Unit) -> bool:
         """A fresh look at whether a unit is done."""
-        return self.storage.exists(f"units/{unit.name}.parquet") or unit.id in self.compacted()
+        there = self.storage.exists(f"units/{unit.name}.parquet") or unit.id in self.compacted()
+        return there and not redo.is_marked(self.storage, unit)
 
     def write(self, unit: Unit, results: Row) -> None:
-        """Records a unit as done, and forgets an earlier failure of it."""
+        """Records a unit as done, and forgets an earlier failure of it and that it was to be trained again."""
         self.storage.write(f"units/{unit.name}.parquet", unitfile.encode(settings_row(unit) | results, UNIT_SCHEMA))
         self.storage.remove(f"failed/{unit.name}.parquet")
+        redo.unmark(self.storage, unit)
 
     def write_failed(self, unit: Unit, reason: str) -> None:
         """Records why a unit failed. A done file stays what it is."""
@@ -81,7 +84,8 @@ class Ledger:
     def table(
         self, folder: Literal["units", "failed"] = "units", columns: Sequence[str] | None = None
     ) -> tuple[pa.Table, Damage]:
-        """All units of a folder, the compacted ones too, a row each, and what could not be read. Changes nothing.
+        """All units of a folder, the compacted ones too, a row each, and what could not be read. Changes nothing. Those
+        that are to be trained again are left out of the done ones.
 
         Args:
             columns: of the schema; None for all. Those that a file of an earlier version lacks are null.
@@ -90,11 +94,12 @@ class Ledger:
         names = schema.names if columns is None else list(dict.fromkeys([*REQUIRED, *columns]))
         parts: list[pa.Table] = []
         damaged: Damage = []
+        again = redo.marked(self.storage) if folder == "units" else frozenset()
         for part, name, why in self._parts(folder, names):
             if part is None:
                 damaged.append((name, why))
             else:
-                parts.append(part)
+                parts.append(unitfile.without(part, again))
         if not parts:
             return pa.Table.from_batches([], pa.schema([schema.field(name) for name in names])), damaged
         return pa.concat_tables(parts).combine_chunks(), damaged

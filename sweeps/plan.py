@@ -7,7 +7,7 @@ and a change of settings is never mistaken for it.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -94,15 +94,18 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of a grid against what the ledger holds."""
+    """The units of a grid against what the ledger holds. `only`: the one of them that counts, None for all."""
 
     grid: Grid
     done: frozenset[UnitId]
     failed: frozenset[UnitId]
+    only: Unit | None = None
 
     @cached_property
     def rows(self) -> list[list[Unit]]:
         """The units of each configuration, in the grid's order."""
+        if self.only is not None:
+            return [[self.only]]
         rows = []
         for settings in self.grid.rows:
             key = key_of(settings)
@@ -118,6 +121,11 @@ class Plan:
         failed. Fold by fold through all rows, so that an early stop leaves every row with about as many folds."""
         skip = self.done if retry else self.done | self.failed
         return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
+
+    def again(self, units: Sequence[Unit]) -> "Plan":
+        """The same with these units to be trained, whatever the ledger holds of them."""
+        ids = {unit.id for unit in units}
+        return replace(self, done=self.done - ids, failed=self.failed - ids)
 
     def count(self, ids: frozenset[UnitId]) -> int:
         """How many of this plan's units are among `ids`."""

@@ -1,18 +1,20 @@
 """`python -m sweeps.run GRID`: plan, run or look at a sweep. The same command again continues it.
 
-Exit codes: 0 every unit is done, 1 some failed, 2 bad input, 75 stopped before complete.
+Exit codes: 0 every unit is done, 1 some failed, 2 bad input or results that cannot be written, 75 stopped before
+complete.
 """
 
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
 
-from sweeps import describe, grid
+from sweeps import describe, grid, redo
+from sweeps.choosing import ChoiceError, one, some
 from sweeps.data import DataError, check_files
 from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger
@@ -31,11 +33,6 @@ def complain(*lines: str) -> int:
     return BAD_INPUT
 
 
-def look(ledger: Ledger, sweep: grid.Grid) -> Plan:
-    """The plan as the ledger stands now."""
-    return Plan(sweep, ledger.units(), ledger.units("failed"))
-
-
 @dataclass(frozen=True)
 class Options:
     """What the command line says besides the grid."""
@@ -48,11 +45,42 @@ class Options:
     status: bool = False
     retry: bool = False
     tensorboard: str | None = None
+    redo: str | None = None
+    only: str | None = None
+
+    @property
+    def in_process(self) -> bool:
+        return self.inline or self.only is not None
 
     @property
     def at_a_time(self) -> int:
         """Units that train at a time."""
-        return 1 if self.inline else self.workers or len(os.sched_getaffinity(0))
+        return 1 if self.in_process else self.workers or len(os.sched_getaffinity(0))
+
+    def check(self) -> None:
+        """Raises ChoiceError where options do not go together."""
+        if self.status and (self.redo or self.only):
+            raise ChoiceError("--status shows every row and trains none: leave out --redo and --only")
+        if self.only and (self.workers or self.address):
+            raise ChoiceError("--only trains in this process: leave out --workers and --address")
+
+
+def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
+    """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
+    plan = Plan(sweep, ledger.units(), ledger.units("failed"))
+    return plan if options.only is None else replace(plan, only=one(plan.units, options.only, "--only"))
+
+
+def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
+    """The done units that `--redo` asks for; none where the same command was stopped and goes on with their rest.
+
+    Raises:
+        ChoiceError: it names no unit of the plan.
+    """
+    if pattern is None:
+        return []
+    units = some(plan.units, pattern, "--redo")
+    return [] if redo.goes_on(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
 
 
 def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
@@ -60,13 +88,17 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     from sweeps.provenance import provenance
     from sweeps.tensorboard import prepared
 
-    _check_data(look(ledger, sweep), options.retry)  # bad input is told before anything is touched
+    plan = look(ledger, sweep, options)
+    again = to_mark(ledger, plan, options.redo)
+    _check_data(plan.again(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
     for name, why in ledger.set_aside_damaged():
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
-    for folder in ("units", "failed", "logs", "checkpoints", "models", ""):
+    for folder in ("units", "failed", "logs", "checkpoints", "models", redo.FOLDER, ""):
         ledger.storage.sweep_temporary(folder)
-    plan = look(ledger, sweep)
+    if again:
+        redo.mark(ledger.storage, again, options.redo or "")
+    plan = look(ledger, sweep, options)
     missing = _check_data(plan, options.retry)
     ledger.write_grid(sweep)
     if not missing:
@@ -75,7 +107,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     stop = Stop()
     stop.listen()
     with Progress(plan, missing) as progress:
-        if options.inline:
+        if options.in_process:
             from sweeps.inline import run_units
 
             run_units(job, progress, stop)
@@ -112,16 +144,23 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and what it costs")] = False,
     status: Annotated[bool, typer.Option("--status", help="say how far each row is")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="train failed units again")] = False,
+    redo: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="train done units again: a name, a part of one, or with *")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="just this unit, in this process: a name, as for --redo")
+    ] = None,
     tensorboard: Annotated[
         str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
     ] = None,
 ) -> None:
     """Trains every configuration of a grid on every fold, and prints the table.
 
-    The same command again trains only what is not done. Exit codes: 0 every unit is done, 1 some failed, 2 bad input,
-    75 stopped before complete.
+    The same command again trains only what is not done. A unit goes by its files' name (<key>-fold<k>) or by its words
+    as --status prints them, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed, 2 bad input
+    or results that cannot be written, 75 stopped before complete.
     """
-    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard)
+    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only)
     code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)
@@ -130,10 +169,13 @@ def main(
 def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
     """`main`, with the exit code as its value."""
     try:
+        options.check()
         sweep = grid.load(grid_file, overrides)
         ledger = open_ledger(options.results, sweep.name)
         if options.dry_run:
-            print(describe.dry_run(look(ledger, sweep), ledger, options.at_a_time, options.retry))
+            plan = look(ledger, sweep, options)
+            plan = plan.again(to_mark(ledger, plan, options.redo))
+            print(describe.dry_run(plan, ledger, options.at_a_time, options.retry))
             return DONE
         stopped = False
         if not options.status:
@@ -142,7 +184,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
             except KeyboardInterrupt:  # a second one: what was not saved by then is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True
-        plan = look(ledger, sweep)
+        plan = look(ledger, sweep, options)
         if options.status:
             print(describe.status(plan))
         elif plan.count(plan.done):
@@ -152,7 +194,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
             print(report(options.results, sweep.name, Asked()))
     except grid.GridError as error:
         return complain(*error.problems)
-    except (DataError, PlacementError, StorageError) as error:
+    except (ChoiceError, DataError, PlacementError, StorageError) as error:
         return complain(str(error))
     return conclude(plan, ledger, stopped)
 

@@ -15,7 +15,7 @@ ORDER = [  # a module may import those before it, never those after it
     ["settings"],
     ["grid"],
     ["plan", "storage"],
-    ["schema"],
+    ["schema", "redo", "choosing"],
     ["unitfile"],
     ["ledger", "checkpoint", "stopping", "models"],
     ["compaction", "table", "progress", "job", "tensorboard"],

@@ -1,0 +1,60 @@
+"""Done units that are to be trained again: a mark each, `redo/<key>-fold<k>`, which holds the pattern that asked for it.
+
+A marked unit counts as not done, while its old result stays where it is until the new one takes its place: no kill can
+lose it, and removing the mark brings it back. The mark goes with the new result, so that the same command, which finds
+marks of its own pattern, goes on with what is left of them and begins anew only when none is.
+"""
+
+import re
+from collections.abc import Sequence
+
+from sweeps.plan import Unit, UnitId
+from sweeps.storage import Storage
+
+FOLDER = "redo"
+ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again
+_MARK = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})")
+
+
+def marked(storage: Storage) -> frozenset[UnitId]:
+    """The units that are marked."""
+    matches = [_MARK.fullmatch(name) for name in storage.names(FOLDER)]
+    return frozenset((m["key"], int(m["fold"])) for m in matches if m)
+
+
+def is_marked(storage: Storage, unit: Unit) -> bool:
+    """A fresh look at one."""
+    return storage.exists(f"{FOLDER}/{unit.name}")
+
+
+def unmark(storage: Storage, unit: Unit) -> None:
+    storage.remove(f"{FOLDER}/{unit.name}")
+
+
+def goes_on(storage: Storage, units: Sequence[Unit], pattern: str) -> bool:
+    """Whether this pattern's marks were all set, and some are left among these units."""
+    if _text(storage, ASKING) == pattern:
+        return False
+    there = marked(storage)
+    return any(_text(storage, f"{FOLDER}/{unit.name}") == pattern for unit in units if unit.id in there)
+
+
+def mark(storage: Storage, units: Sequence[Unit], pattern: str) -> None:
+    """Marks units, and removes what would keep them from starting again: a checkpoint, a failure from before.
+
+    Raises:
+        StorageError: the folder is not writable.
+    """
+    storage.write(ASKING, pattern.encode())
+    for unit in units:
+        storage.remove(f"checkpoints/{unit.name}.pt")
+        storage.remove(f"failed/{unit.name}.parquet")
+        storage.write(f"{FOLDER}/{unit.name}", pattern.encode())
+    storage.remove(ASKING)
+
+
+def _text(storage: Storage, name: str) -> str | None:
+    try:
+        return storage.read(name).decode(errors="replace")
+    except FileNotFoundError:
+        return None
