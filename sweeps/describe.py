@@ -9,6 +9,7 @@ from sweeps.grid import shared_and_own
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
 from sweeps.settings import RULES, Settings, Value, flatten, telling
+from sweeps.sharding import flops
 from sweeps.wording import value_text
 
 PROCESS_BYTES = 640 * 10**6  # of a process that trains on a CPU (measured: torch 2.14 is 507 MB of it)
@@ -35,6 +36,8 @@ def worker_bytes(settings: Settings) -> int:
 def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     """Rows, units, done, missing, images to train, memory and disk, and hours as far as they were measured."""
     rows = [units[0].settings for units in plan.rows]
+    if not rows:
+        return f"sweep {plan.grid.name}: no unit in this part of it"
     shared, _ = shared_and_own(rows)
     flats = [flatten(row) for row in rows]
     told = telling(flats, flats[0])
@@ -42,7 +45,7 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
     lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *told}).items()]
-    repeats = plan.grid.merged if plan.only is None else 0
+    repeats = plan.grid.merged if plan.chosen is None else 0
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, values, units in list(zip(rows, flats, plan.rows, strict=True))[:MAX_ROWS]:
         differs = ", ".join(f"{path} {value_text(values[path])}" for path in told if values[path] is not None)
@@ -57,7 +60,7 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
         f"{len(plan.units)} units: {plan.count(plan.done)} done, {failed} failed"
         f"{' (--retry trains them again)' if failed and not retry else ''}, {len(missing)} to train",
         f"{sum(unit.images_to_train for unit in missing):,} images to train (images x epochs), "
-        f"about {sum(map(_flops, missing)):.1e} floating-point operations",
+        f"about {sum(map(flops, missing)):.1e} floating-point operations",
         f"memory: about {size(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
         f"disk: about {size(sum(map(_unit_bytes, missing)))} more",
         _hours(missing, ledger, workers),
@@ -73,11 +76,6 @@ def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, 
         if path not in shown and (values or (path not in RULES and not path.startswith("model."))):
             elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
     return elsewhere
-
-
-def _flops(unit: Unit) -> int:
-    """A training step is about three forward passes: one forward, two back."""
-    return 3 * cost(unit.settings.architecture).flops * unit.images_to_train
 
 
 def _unit_bytes(unit: Unit) -> int:

@@ -3,7 +3,7 @@
 DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
 DIR/<sweep>/units.parquet                  done units that were compacted, a row each; a unit's own file comes first
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
-DIR/<sweep>/redo/<key>-fold<k>             a done unit that is to be trained again, and does not count as done (`redo.py`)
+DIR/<sweep>/redo/<key>-fold<k>             marks a done unit to be trained again, which does not count (`redo.py`)
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
 DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people

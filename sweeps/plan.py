@@ -94,23 +94,24 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of a grid against what the ledger holds. `only`: the one of them that counts, None for all."""
+    """The units of a grid against what the ledger holds. `chosen`: those of them that count, None for all."""
 
     grid: Grid
     done: frozenset[UnitId]
     failed: frozenset[UnitId]
-    only: Unit | None = None
+    chosen: frozenset[UnitId] | None = None
 
     @cached_property
     def rows(self) -> list[list[Unit]]:
         """The units of each configuration, in the grid's order."""
-        if self.only is not None:
-            return [[self.only]]
         rows = []
         for settings in self.grid.rows:
             key = key_of(settings)
             rows.append([Unit(key, fold, settings) for fold in range(settings.folds.n_splits)])
-        return rows
+        if self.chosen is None:
+            return rows
+        chosen = [[unit for unit in row if unit.id in self.chosen] for row in rows]
+        return [row for row in chosen if row]
 
     @cached_property
     def units(self) -> list[Unit]:
@@ -121,6 +122,10 @@ class Plan:
         failed. Fold by fold through all rows, so that an early stop leaves every row with about as many folds."""
         skip = self.done if retry else self.done | self.failed
         return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
+
+    def of(self, units: Sequence[Unit]) -> "Plan":
+        """The same of these units alone."""
+        return replace(self, chosen=frozenset(unit.id for unit in units))
 
     def again(self, units: Sequence[Unit]) -> "Plan":
         """The same with these units to be trained, whatever the ledger holds of them."""

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -20,6 +20,7 @@ from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import PlacementError, Plan, Unit
 from sweeps.progress import Progress
+from sweeps.sharding import parse, shard
 from sweeps.stopping import Stop, ignore_signals
 from sweeps.storage import StorageError
 
@@ -47,6 +48,7 @@ class Options:
     tensorboard: str | None = None
     redo: str | None = None
     only: str | None = None
+    shard: str | None = None
 
     @property
     def in_process(self) -> bool:
@@ -61,6 +63,8 @@ class Options:
         """Raises ChoiceError where options do not go together."""
         if self.status and (self.redo or self.only):
             raise ChoiceError("--status shows every row and trains none: leave out --redo and --only")
+        if self.only and self.shard:
+            raise ChoiceError("--only is one unit, --shard a part of all: leave out one of them")
         if self.only and (self.workers or self.address):
             raise ChoiceError("--only trains in this process: leave out --workers and --address")
 
@@ -68,7 +72,9 @@ class Options:
 def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
     """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
-    return plan if options.only is None else replace(plan, only=one(plan.units, options.only, "--only"))
+    if options.shard is not None:
+        return plan.of(shard(plan.units, *parse(options.shard)))
+    return plan if options.only is None else plan.of([one(plan.units, options.only, "--only")])
 
 
 def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
@@ -150,6 +156,10 @@ def main(
     only: Annotated[
         str | None, typer.Option(metavar="UNIT", help="just this unit, in this process: a name, as for --redo")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="the I-th of N parts, for N jobs that share the folder"),
+    ] = None,
     tensorboard: Annotated[
         str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
     ] = None,
@@ -160,7 +170,7 @@ def main(
     as --status prints them, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed, 2 bad input
     or results that cannot be written, 75 stopped before complete.
     """
-    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only)
+    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard)
     code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)

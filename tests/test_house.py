@@ -20,6 +20,7 @@ ORDER = [  # a module may import those before it, never those after it
     ["ledger", "checkpoint", "stopping", "models"],
     ["compaction", "table", "progress", "job", "tensorboard"],
     ["trial"],
+    ["sharding"],
     ["describe", "comparison", "cells", "claims"],
     ["views", "published"],
     ["verdicts"],

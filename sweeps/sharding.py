@@ -1,0 +1,35 @@
+"""A sweep in n parts, for n independent jobs that share nothing but the results folder."""
+
+import heapq
+import re
+from collections.abc import Sequence
+
+from mtvae.cost import cost
+from sweeps.choosing import ChoiceError
+from sweeps.plan import Unit
+from sweeps.wording import one_line
+
+
+def flops(unit: Unit) -> int:
+    """Floating-point operations of a training: a step is about three forward passes, one forward and two back."""
+    return 3 * cost(unit.settings.architecture).flops * unit.images_to_train
+
+
+def parse(text: str) -> tuple[int, int]:
+    """(i, n) of "i/n". Raises ChoiceError for anything else, or an i that is not from 1 to n."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ChoiceError(f"--shard {one_line(text)}: it must be i/n, the i-th of n parts, as 1/8")
+    return int(match[1]), int(match[2])
+
+
+def shard(units: Sequence[Unit], i: int, n: int) -> list[Unit]:
+    """The i-th of n parts, from 1: every unit is in exactly one, whatever is done of them, and the parts cost about the
+    same (the largest unit first, always to the part with the least so far)."""
+    parts: list[list[Unit]] = [[] for _ in range(n)]
+    loads = [(0, part) for part in range(n)]
+    for unit in sorted(units, key=flops, reverse=True):
+        load, part = heapq.heappop(loads)
+        parts[part].append(unit)
+        heapq.heappush(loads, (load + flops(unit), part))
+    return parts[i - 1]
