@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,14 @@ import ray
 from ray import tune
 
 from sweeps.data import DataError, Source, image_count, load, shape, test_half_count
+from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
-from sweeps.plan import PlacementError, Unit, UnitId
+from sweeps.plan import PlacementError, Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
+from sweeps.storage import StorageError
+from sweeps.trials import Callback, Stopper
 
-WORKER_DEATHS = 3  # a unit whose worker died so often is failed
-GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
@@ -50,6 +52,7 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
     Raises:
         DataError: a data set cannot be had.
         PlacementError: there is no cluster at the address, or not the resources asked for.
+        StorageError: a worker cannot write results.
     """
     ours = not ray.is_initialized()  # a notebook or a test may have started one; then it stays
     if ours:
@@ -60,7 +63,14 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
     stop.listeners.append(flag.raise_)
     try:
         _check_resources(job.units)
-        _fit(job, progress, stop, flag, workers, scratch)
+        images, deaths = _images(job.units), Deaths(job.ledger)
+        while job.units and not stop.requested:  # a second time for units that Tune gave up and we do not
+            trainable = tune.with_parameters(_trial, job=job, images=images, flag=flag)
+            callback = Callback(job, progress, deaths)
+            _fit(trainable, callback, Stopper(stop, progress, callback), workers, scratch)
+            if callback.unwritable is not None:
+                raise StorageError(callback.unwritable)
+            job = replace(job, units=callback.again)
     finally:
         stop.listeners.remove(flag.raise_)
         flag.clear()
@@ -127,15 +137,17 @@ def _images(units: Sequence[Unit]) -> dict[Source, Any]:
     return references
 
 
-def _fit(job: Job, progress: Progress, stop: Stop, flag: StopFile, workers: int, scratch: str) -> None:
+def _fit(trainable: Any, callback: Callback, stopper: Stopper, workers: int, scratch: str) -> None:
+    """Tune's run of all units of the callback; returns when they ended or were stopped."""
+    units = callback.units
+
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        asked = job.units[config["index"]].settings.resources
+        asked = units[config["index"]].settings.resources
         return tune.PlacementGroupFactory([{"CPU": asked.cpus, "GPU": asked.gpus}])
 
-    trainable = tune.with_parameters(_trial, job=job, images=_images(job.units), flag=flag)
     tune.Tuner(
         tune.with_resources(trainable, resources),
-        param_space={"index": tune.grid_search(list(range(len(job.units))))},
+        param_space={"index": tune.grid_search(list(range(len(units))))},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
             max_concurrent_trials=workers,
@@ -143,11 +155,11 @@ def _fit(job: Job, progress: Progress, stop: Stop, flag: StopFile, workers: int,
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=scratch,
+            storage_path=tempfile.mkdtemp(dir=scratch),
             verbose=0,
-            stop=_Stopper(stop, progress),
-            callbacks=[_Callback(job, progress)],
-            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS - 1),
+            stop=stopper,
+            callbacks=[callback],
+            failure_config=tune.FailureConfig(max_failures=ALLOWED - 1),
         ),
     ).fit()
 
@@ -169,62 +181,11 @@ def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: St
     pixels = ray.get(images[unit.settings.source])
     # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
     device = pick_device(unit.settings.resources.gpus)
-    outcome = run_unit(unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised, job.tensorboard)
+    try:
+        outcome = run_unit(
+            unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised, job.tensorboard
+        )
+    except StorageError as error:  # no reason to try again: the driver ends the sweep, and says it
+        tune.report({"unwritable": str(error)})
+        return
     tune.report({"images": trained, "outcome": outcome})
-
-
-class _OfTheDriver:
-    """Tune pickles what it is given into a file that nobody reads; what lives in this process cannot be pickled."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class _Stopper(_OfTheDriver, tune.Stopper):
-    """Ends the trials once those that ran when the stop was asked for have saved themselves, or did not in time."""
-
-    def __init__(self, stop: Stop, progress: Progress):
-        self.stop, self.progress = stop, progress
-        self.waiting_for: frozenset[UnitId] | None = None
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        if self.stop.requested_at is None:
-            return False
-        running = frozenset(self.progress.running)
-        self.waiting_for = running if self.waiting_for is None else self.waiting_for & running
-        return not self.waiting_for or time.monotonic() - self.stop.requested_at > GRACE_SECONDS
-
-
-class _Callback(_OfTheDriver, tune.Callback):
-    """Tells the driver's screen what the trials do, and records units whose workers kept dying."""
-
-    def __init__(self, job: Job, progress: Progress):
-        self.units, self.ledger, self.progress = job.units, job.ledger, progress
-
-    def unit(self, trial: Any) -> Unit:
-        unit: Unit = self.units[trial.config["index"]]
-        return unit
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.started(self.unit(trial))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "images" in result:
-            self.progress.trained(self.unit(trial), result["images"])
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        outcome = trial.last_result.get("outcome")
-        if outcome:  # none: stopped on the way
-            self.progress.finished(self.unit(trial), outcome)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        unit = self.unit(trial)
-        reason = f"its worker died {WORKER_DEATHS} times"
-        self.ledger.write_log(unit, f"{unit}\n{reason}\n{trial.get_error() or ''}\n")
-        self.ledger.write_failed(unit, reason)
-        self.progress.finished(unit, "failed")

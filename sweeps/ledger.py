@@ -3,7 +3,7 @@
 DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
 DIR/<sweep>/units.parquet                  done units that were compacted, a row each; a unit's own file comes first
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
-DIR/<sweep>/redo/<key>-fold<k>             marks a done unit to be trained again, which does not count (`redo.py`)
+DIR/<sweep>/redo/<key>-fold<k>             a done unit that is to be trained again, and so not done (`redo.py`)
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
 DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
@@ -80,6 +80,15 @@ class Ledger:
 
     def write_log(self, unit: Unit, text: str) -> None:
         self.storage.write(f"logs/{unit.name}.log", text.encode())
+
+    def add_to_log(self, unit: Unit, text: str) -> None:
+        """Nothing is written where there is nothing to say."""
+        if text:
+            try:
+                before = self.storage.read(f"logs/{unit.name}.log")
+            except FileNotFoundError:
+                before = b""
+            self.storage.write(f"logs/{unit.name}.log", before + text.encode())
 
     def table(
         self, folder: Literal["units", "failed"] = "units", columns: Sequence[str] | None = None

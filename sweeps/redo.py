@@ -1,4 +1,4 @@
-"""Done units to be trained again: a mark each, `redo/<key>-fold<k>`, which holds the pattern that asked for it.
+"""Done units that are to be trained again: a mark each, `redo/<key>-fold<k>`, that holds the pattern that asked for it.
 
 A marked unit counts as not done, while its old result stays where it is until the new one takes its place: no kill can
 lose it, and removing the mark brings it back. The mark goes with the new result, so that the same command, which finds

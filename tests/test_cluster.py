@@ -111,7 +111,86 @@ def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, 
     with Progress(plan, [unit], terminal=False) as progress:
         cluster.run_units(Job([unit], ledger, {}), progress, Stop(), 1, None)
     (row,), _ = ledger.read("failed")
-    assert row["reason"] == "its worker died 3 times"
+    assert row["reason"] == "its worker died 3 times without progress"
+
+
+@pytest.fixture
+def dying(monkeypatch, tmp_path):
+    """Workers that die by a pattern, a letter for each: `p` once it has saved its unit anew, `v` (in vain) at once."""
+    from sweeps import cluster
+
+    real_trial, attempts = cluster._trial, tmp_path / "attempts"
+    attempts.mkdir()
+
+    def die_once_it_is_saved_anew(storage, name, before):
+        while storage.stamp(name) == before:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def use(pattern):
+        def trial(config, job, images, flag):
+            attempt = len(list(attempts.iterdir()))
+            (attempts / str(attempt)).touch()
+            if attempt < len(pattern):
+                if pattern[attempt] == "v":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                storage, name = job.ledger.storage, f"checkpoints/{job.units[config['index']].name}.pt"
+                arguments = storage, name, storage.stamp(name)
+                threading.Thread(target=die_once_it_is_saved_anew, args=arguments).start()
+            real_trial(config, job, images, flag)
+
+        monkeypatch.setattr(cluster, "_trial", trial)
+        return lambda: len(list(attempts.iterdir()))
+
+    return use
+
+
+LONG = """
+name: long
+data.limit: 60
+folds.n_splits: 2
+training: {epochs: 400, batch_size: 16, checkpoint_seconds: 0}
+grid: [{method: single_decoder}]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["ppppp", "vvpv"])
+def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
+    read_grid, ledgers, digits, ray_session, dying, pattern, capsys
+):
+    """`vvpv`: Tune gives up at the third, which we see to have got on."""
+    from sweeps import cluster, trial
+
+    unit = Plan(read_grid(LONG), frozenset(), frozenset()).units[0]
+    attempts = dying(pattern)
+    with Progress(Plan(read_grid(LONG), frozenset(), frozenset()), [unit], terminal=False) as progress:
+        cluster.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+    assert attempts() == len(pattern) + 1
+    trial.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
+    (row,), _ = ledgers("hurt").read()
+    assert row["resumed"] == pattern.count("p")
+    log = ledgers("hurt").storage.read(f"logs/{unit.name}.log").decode()
+    assert "\ndone\n" in log
+    assert f"its worker died {len(pattern)} times" in log
+    assert ledgers("hurt").units("failed") == frozenset()
+
+
+@pytest.mark.slow
+def test_three_deaths_at_one_checkpoint_are_a_failed_unit(read_grid, ledgers, ray_session, dying, capsys):
+    from sweeps import cluster
+
+    unit = Plan(read_grid(LONG), frozenset(), frozenset()).units[0]
+    attempts = dying("ppvvvvv")
+    with Progress(Plan(read_grid(LONG), frozenset(), frozenset()), [unit], terminal=False) as progress:
+        cluster.run_units(Job([unit], ledgers("dying"), {}), progress, Stop(), 1, None)
+    assert attempts() == 4
+    (row,), _ = ledgers("dying").read("failed")
+    assert row["reason"] == "its worker died 3 times without progress"
+    log = ledgers("dying").storage.read(f"logs/{unit.name}.log").decode()
+    assert "its worker died 4 times" in log
+    assert progress.failed == {unit.id}
 
 
 def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledgers, ray_session):

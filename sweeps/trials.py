@@ -1,0 +1,108 @@
+"""What the driver hears of Tune's trials, and when it ends them. Imported by `cluster`, which sets Ray up first."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray import tune
+
+from sweeps.deaths import ALLOWED, Deaths
+from sweeps.job import Job
+from sweeps.plan import Unit, UnitId
+from sweeps.progress import Progress
+from sweeps.stopping import Stop
+from sweeps.storage import StorageError
+
+GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
+
+
+class _OfTheDriver:
+    """Tune pickles what it is given into a file that nobody reads; what lives in this process cannot be pickled."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Callback(_OfTheDriver, tune.Callback):
+    """Tells the driver's screen what the trials do, and records units whose workers kept dying.
+
+    `again`: units that Tune gave up and we do not: it counts deaths whatever was done between them. `unwritable`: what
+    kept a worker, or this process, from writing results.
+    """
+
+    def __init__(self, job: Job, progress: Progress, deaths: Deaths):
+        self.units, self.ledger, self.progress, self.deaths = job.units, job.ledger, progress, deaths
+        self.again: list[Unit] = []
+        self.unwritable: str | None = None
+
+    def unit(self, trial: Any) -> Unit:
+        unit: Unit = self.units[trial.config["index"]]
+        return unit
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.deaths.started(self.unit(trial))
+        self.progress.started(self.unit(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.unwritable = self.unwritable or result.get("unwritable")
+        if "images" in result:
+            self.progress.trained(self.unit(trial), result["images"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        unit, outcome = self.unit(trial), trial.last_result.get("outcome")
+        if outcome:  # none: stopped on the way
+            with self._writing():
+                self.ledger.add_to_log(unit, self.deaths.said(unit))
+            self.progress.finished(unit, outcome)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        unit = self.unit(trial)
+        left = self.deaths.died(unit)
+        trial.max_failures = trial.num_failures + left - 1  # Tune's own limit knows nothing of progress
+        with self._writing():
+            self.ledger.write_log(unit, f"{unit}\n{self.deaths.said(unit)}{trial.get_error() or ''}\n")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        unit = self.unit(trial)
+        if self.deaths.died(unit):
+            self.again.append(unit)
+            self.progress.finished(unit, "stopped")
+            return
+        reason = f"its worker died {ALLOWED} times without progress"
+        with self._writing():
+            said = f"{unit}\n{reason}\n{self.deaths.said(unit)}"
+            self.ledger.write_log(unit, f"{said}{trial.get_error() or ''}\n")
+            self.ledger.write_failed(unit, reason)
+        self.progress.finished(unit, "failed")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tune makes a failure of its own of an error in here."""
+        try:
+            yield
+        except StorageError as error:
+            self.unwritable = self.unwritable or str(error)
+
+
+class Stopper(_OfTheDriver, tune.Stopper):
+    """Ends the trials when results cannot be written, and, when a stop was asked for, once those that ran then have
+    saved themselves, or did not in time."""
+
+    def __init__(self, stop: Stop, progress: Progress, callback: Callback):
+        self.stop, self.progress, self.callback = stop, progress, callback
+        self.waiting_for: frozenset[UnitId] | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if self.callback.unwritable is not None:
+            return True
+        if self.stop.requested_at is None:
+            return False
+        running = frozenset(self.progress.running)
+        self.waiting_for = running if self.waiting_for is None else self.waiting_for & running
+        return not self.waiting_for or time.monotonic() - self.stop.requested_at > GRACE_SECONDS
