@@ -30,6 +30,9 @@ OnProgress = Callable[[int], None]
 """Called before the first and after every step with the images that the unit has trained so far."""
 
 
+NO_MEMORY = "can't allocate memory"  # in the RuntimeError of torch's allocator for the CPU
+
+
 class _Stopped(Exception):
     """The unit was saved and is to end here."""
 
@@ -114,8 +117,8 @@ def run_unit(
 
 def _reason(error: Exception) -> str:
     """One line for people."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return f"out of memory: {str(error)[:200]}"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY in str(error):
+        return f"out of memory: {' '.join(str(error).split())[:200]}"
     if isinstance(error, Diverged):
         return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

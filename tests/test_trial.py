@@ -1,11 +1,14 @@
 """One unit from start to Parquet: what is recorded, what a failure leaves, and that digits do not depend on company."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from sweeps import trial
+from sweeps.ledger import open_ledger
 from sweeps.plan import Plan
 from sweeps.provenance import provenance
 
@@ -100,6 +103,43 @@ def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monk
     assert row["reason"] == reason
     assert "Traceback" in ledger.storage.read(f"logs/{unit.name}.log").decode()
     assert ledger.units() == frozenset()
+
+
+def test_memory_that_torch_cannot_have_is_out_of_memory(plan, ledger, digits, monkeypatch):
+    """A real allocation: on the CPU torch raises a RuntimeError like any other."""
+    monkeypatch.setattr(trial.Fit, "epoch", lambda fit, after_step: torch.empty(2**50, dtype=torch.uint8))
+    assert trial.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"].startswith("out of memory: ")
+    assert "you tried to allocate 1125899906842624 bytes" in row["reason"]
+    assert trial.run_unit(plan.units[2], digits, ledger, "cpu", {}) == "failed"  # and this process goes on
+
+
+def test_a_model_too_large_for_the_memory_is_a_failed_row_and_others_go_on(tmp_path):
+    """Under a real limit of the process's address space, through the command."""
+    file = tmp_path / "large.yaml"
+    file.write_text("""
+        name: large
+        data.limit: 60
+        folds.n_splits: 2
+        training.epochs: 1
+        grid: [{family: vqvae, model.embeddings: [8, 500000000]}]
+    """)
+    limited = (
+        "import resource, sys, runpy, torch\n"
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 4 * 2**30,) * 2)\n"
+        f"sys.argv = ['run', {str(file)!r}, '--inline', '--results', {str(tmp_path / 'results')!r}]\n"
+        "runpy.run_module('sweeps.run', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    ledger = open_ledger(tmp_path / "results", "large")
+    assert {row["model.embeddings"] for row in ledger.read()[0]} == {8}
+    rows, _ = ledger.read("failed")
+    assert len(rows) == 2
+    assert {row["reason"].partition(": ")[0] for row in rows} == {"out of memory"}
 
 
 def test_a_diverging_unit_fails_and_says_so(read_grid, ledger, digits):
