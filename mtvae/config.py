@@ -134,6 +134,9 @@ class Training(Section):
     weight_decay: Weight = Field(0.01, description="AdamW's decoupled weight decay; 0 turns it off")
     shuffle: bool = Field(True, description="a new seeded order every epoch; false: the folds' order")
     precision: Literal["fp32"] = Field("fp32", description="arithmetic of the training step")
+    deterministic: bool = Field(
+        False, description="on a GPU, only algorithms that repeat bitwise (slower); a CPU repeats without"
+    )
 
 
 class Evaluation(Section):

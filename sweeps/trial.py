@@ -4,13 +4,15 @@ import datetime
 import resource
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
 
 from mtvae.conditioning import ConditionSampler
+from mtvae.determinism import repeatable
 from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
@@ -46,12 +48,14 @@ def run_unit(
     on_progress: OnProgress = lambda images: None,
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Trains, scores and records one unit, from its checkpoint if it has one. What goes wrong with it becomes a failed
     row, and others go on.
 
     Args:
         images: uint8 (N,C,H,W), as `data.load` reads the unit's source.
+        notes: what there is to say of the images, for the log.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
@@ -65,27 +69,55 @@ def run_unit(
     if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
         return "done before"
     checkpoint = Checkpoint(ledger.storage, unit, device)
-    log = [f"{unit}, on {device}"]
-    live: Live | None = None
+    log = [f"{unit}, on {device}", *notes]
     try:
-        fit, parts, pixels = _prepare(unit, images, device)
-        restored = checkpoint.restore(fit)
-        if restored:
-            log.append(restored)
-            if not checkpoint.resumed:
-                fit, parts, pixels = _prepare(unit, images, device)
+        with repeatable(unit.settings.training.deterministic):
+            results = _results(unit, images, ledger, device, checkpoint, log, on_progress, should_stop, tensorboard)
+    except _Stopped:
+        return "stopped"
+    except StorageError:  # the folder's failure, not this unit's
+        raise
+    except Exception as error:
+        ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
+        ledger.write_failed(unit, _reason(error))
+        checkpoint.remove()
+        return "failed"
+    results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed, "data_hash": fingerprint(images)}
+    ledger.write_log(unit, "\n".join([*log, "done", ""]))
+    ledger.write(unit, results | provenance)
+    checkpoint.remove()
+    return "done"
 
+
+def _results(
+    unit: Unit,
+    images: Images,
+    ledger: Ledger,
+    device: str,
+    checkpoint: Checkpoint,
+    log: list[str],
+    on_progress: OnProgress,
+    should_stop: Callable[[], bool],
+    tensorboard: str | None,
+) -> Row:
+    """Trains and scores: the result columns. Appends to the log; keeps the model where it is to be kept."""
+    fit, parts, pixels = _prepare(unit, images, device)
+    restored = checkpoint.restore(fit)
+    if restored:
+        log.append(restored)
+        if not checkpoint.resumed:
+            fit, parts, pixels = _prepare(unit, images, device)
+    on_progress(fit.images_trained)
+
+    def after_step() -> None:
         on_progress(fit.images_trained)
+        if should_stop():
+            checkpoint.save(fit)
+            raise _Stopped
+        checkpoint.save_if_due(fit)
 
-        def after_step() -> None:
-            on_progress(fit.images_trained)
-            if should_stop():
-                checkpoint.save(fit)
-                raise _Stopped
-            checkpoint.save_if_due(fit)
-
-        if tensorboard is not None:
-            live = Live(tensorboard, unit)
+    with nullcontext() if tensorboard is None else closing(Live(tensorboard, unit)) as live:
+        if live is not None:
             for row in fit.history:  # of a unit that goes on: its newest file holds the whole of it
                 live.epoch(row)
         while not fit.finished:
@@ -96,23 +128,7 @@ def run_unit(
         results = _score(unit, fit, parts, pixels, device)
         if models.is_kept(unit):
             models.save(ledger.storage, unit, fit.model)
-    except _Stopped:
-        return "stopped"
-    except StorageError:  # the folder's failure, not this unit's
-        raise
-    except Exception as error:
-        ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
-        ledger.write_failed(unit, _reason(error))
-        checkpoint.remove()
-        return "failed"
-    finally:
-        if live is not None:
-            live.close()
-    results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed, "data_hash": fingerprint(images)}
-    ledger.write_log(unit, "\n".join([*log, "done", ""]))
-    ledger.write(unit, results | provenance)
-    checkpoint.remove()
-    return "done"
+    return results
 
 
 def _reason(error: Exception) -> str:
@@ -126,7 +142,6 @@ def _reason(error: Exception) -> str:
 
 def _prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.Tensor]:
     """A training before its first step, its split, and the images (N,C,H,W) on its device."""
-    torch.set_num_threads(1)  # workers share a machine by processes; the digits must not depend on where it ran
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     s = unit.settings
