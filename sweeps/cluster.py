@@ -31,7 +31,7 @@ os.environ |= {  # read by Ray when it is imported; a user's own values win
 import ray
 from ray import tune
 
-from sweeps.data import DataError, Source, image_count, load, shape, test_half_count
+from sweeps.data import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
 from sweeps.plan import PlacementError, Unit
@@ -63,7 +63,7 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
     stop.listeners.append(flag.raise_)
     try:
         _check_resources(job.units)
-        images, deaths = _images(job.units), Deaths(job.ledger)
+        images, deaths = _images(job.units, progress), Deaths(job.ledger)
         while job.units and not stop.requested:  # a second time for units that Tune gave up and we do not
             trainable = tune.with_parameters(_trial, job=job, images=images, flag=flag)
             callback = Callback(job, progress, deaths)
@@ -120,20 +120,21 @@ def _bytes(source: Source) -> int:
 @ray.remote(num_cpus=0)
 def _load(source: Source) -> Any:
     """Reads a data set in a worker, so that the driver needs neither torch nor the memory."""
-    return load(source)
+    return load_noted(source)
 
 
-def _images(units: Sequence[Unit]) -> dict[Source, Any]:
-    """The images of every source once in the object store."""
+def _images(units: Sequence[Unit], progress: Progress) -> dict[Source, Any]:
+    """The images of every source once in the object store; what there is to say of them is said."""
     references = {source: _load.remote(source) for source in {unit.settings.source for unit in units}}
     for reference in references.values():
         try:
             ray.wait([reference], fetch_local=False)
-            ray.get(reference)
+            loaded: Loaded = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, DataError):
                 raise error.cause from None
             raise
+        progress.say(loaded.notes)
     return references
 
 
@@ -178,12 +179,12 @@ def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: St
             reported_at = time.monotonic()
             tune.report({"images": trained})
 
-    pixels = ray.get(images[unit.settings.source])
+    pixels, notes = ray.get(images[unit.settings.source])
     # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
     device = pick_device(unit.settings.resources.gpus)
     try:
         outcome = run_unit(
-            unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised, job.tensorboard
+            unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised, job.tensorboard, notes
         )
     except StorageError as error:  # no reason to try again: the driver ends the sweep, and says it
         tune.report({"unwritable": str(error)})

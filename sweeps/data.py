@@ -1,7 +1,7 @@
 """Data sets as one uint8 array (N,C,H,W), and what is declared of them so that a plan needs neither files nor torch."""
 
 import hashlib
-import os
+import os.path
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,20 +9,33 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mtvae.config import Section
 from sweeps import readers
+from sweeps.imagefolder import folder_files, manifest, told
 from sweeps.readers import Images, Part
 
 Positive = Annotated[int, Field(gt=0)]
+
+
+def _path(text: str) -> str:
+    """Refuses what no file system of Linux could hold."""
+    try:
+        if "\0" not in text:
+            text.encode()
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise PydanticCustomError("path", "a path (UTF-8 text without NUL)")
 
 
 class Data(Section):
     """Which images."""
 
     dataset: Literal["digits", "mnist", "cifar10", "celeba", "folder"] = Field("digits", description="the data set")
-    root: str | None = Field(
+    root: Annotated[str, AfterValidator(_path)] | None = Field(
         None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
     )
     limit: Positive | None = Field(None, description="the first n images; null: all")
@@ -30,10 +43,20 @@ class Data(Section):
         None, description="folder: images are resized to side x side (default 32)"
     )
     channels: Literal[1, 3] | None = Field(None, description="folder: 1 grey, 3 colour (default 3)")
+    max_skipped: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="folder: share of unreadable files that are skipped; with more, nothing is run (default 0.01)"
+    )
 
 
 class DataError(ValueError):
     """The images cannot be had, or are not what they should be; the message says what to put where."""
+
+
+class Loaded(NamedTuple):
+    """The images of a source, and what its users are to be told of them, a line each."""
+
+    images: Images
+    notes: tuple[str, ...] = ()
 
 
 class Source(NamedTuple):
@@ -47,8 +70,8 @@ class Source(NamedTuple):
 class Description:
     """What is known of a data set without reading it.
 
-    `fingerprint` enters every unit's key. `sha256`: of all training images as read here, where we know it; what is read
-    is checked against it.
+    `images`: of a folder its files, some of which may prove unreadable. `fingerprint` enters every unit's key.
+    `sha256`: of all training images as read here, where we know it; what is read is checked against it.
     """
 
     images: int
@@ -90,19 +113,15 @@ DATASETS = {
         tuple(f"celeba/{name}" for name in ("list_eval_partition.txt", "identity_CelebA.txt", "img_align_celeba")),
     ),
 }
-FOLDER_CHANNELS, FOLDER_SIDE = 3, 32  # of a folder's images where the grid does not say
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
 
 
 def root_of(data: Data) -> Path:
-    return Path(data.root or ".").expanduser()
-
-
-@lru_cache(maxsize=8)
-def folder_files(root: Path) -> tuple[Path, ...]:
-    """The image files under a folder, by their endings, sorted by path. Links to folders are not followed."""
-    found = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
-    return tuple(sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()))
+    path = Path(data.root or ".")
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~nobody: taken for a folder of that name
+        return path
 
 
 @lru_cache(maxsize=64)
@@ -114,12 +133,7 @@ def declared(data: Data) -> Description | None:
     root, files = root_of(data), folder_files(root_of(data))
     if not files:
         return None
-    manifest = hashlib.sha256()
-    for path in files[: data.limit]:
-        manifest.update(
-            f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode(errors="surrogateescape")
-        )
-    return Description(len(files), 0, *shape(data), manifest.hexdigest())
+    return Description(len(files), 0, *shape(data), manifest(root, files[: data.limit]))
 
 
 def shape(data: Data) -> tuple[int, int]:
@@ -131,7 +145,8 @@ def shape(data: Data) -> tuple[int, int]:
 
 
 def image_count(data: Data) -> int:
-    """Images that the folds are made of: the first `limit`, or all; 0 where a folder is not here."""
+    """Images that the folds are made of: the first `limit`, or all; 0 where a folder is not here. Of a folder it is how
+    many they may be: files that cannot be read are told by reading them."""
     description = declared(data)
     available = description.images if description else 0
     return min(available, data.limit or available)
@@ -156,7 +171,7 @@ def check_files(data: Data) -> None:
         if not folder_files(root):
             raise DataError(f"folder: no images in {root.absolute()}; set data.root to a folder of image files")
         return
-    missing = [name for name in DATASETS[data.dataset].files if not (root / name).exists()]
+    missing = [name for name in DATASETS[data.dataset].files if not os.path.exists(root / name)]
     if missing:
         set_to = f"now {data.root}" if data.root else "now not set: the current folder"
         raise DataError(
@@ -166,29 +181,51 @@ def check_files(data: Data) -> None:
 
 
 def load(source: Source) -> Images:
+    """`load_noted`, the images alone."""
+    return load_noted(source).images
+
+
+def load_noted(source: Source) -> Loaded:
     """Reads the images of a source: the first `limit` ones, then, where it is asked for, the test half.
 
     Raises:
-        DataError: files missing, unreadable, or with other content than declared.
+        DataError: files missing, unreadable (of a folder: too many of them), or with other content than declared.
     """
-    data = source.data
-    check_files(data)
-    n, extra, root = image_count(data), test_half_count(source), root_of(data)
+    check_files(source.data)
+    if source.data.dataset == "folder":
+        return _load_folder(source.data)
     try:
-        if data.dataset == "folder":
-            return readers.read_files(folder_files(root)[:n], *reversed(shape(data)))
-        dataset = DATASETS[data.dataset]
-        expected = dataset.description.sha256
-        # Where the content is known all of it is read, so that it can be checked.
-        images = dataset.read(root, "train", dataset.description.images if expected else n)
-        if expected and fingerprint(images) != expected:
-            raise DataError(
-                f"{data.dataset}: the {len(images):,} images in {root.absolute()} are not the published ones: their "
-                f"SHA-256 is {fingerprint(images)[:16]}, not {expected[:16]}"
-            )
-        return np.concatenate([images[:n], dataset.read(root, "test", extra)]) if extra else images[:n]
+        return Loaded(_load_published(source))
     except (OSError, RuntimeError, EOFError) as error:
-        raise DataError(f"{data.dataset}: cannot be read: {' '.join(str(error).split())[:300]}") from error
+        raise DataError(f"{source.data.dataset}: cannot be read: {' '.join(str(error).split())[:300]}") from error
+
+
+def _load_folder(data: Data) -> Loaded:
+    """The readable ones of a folder's first `limit` files: no later file takes the place of one that is skipped, so
+    that the manifest stays that of the images."""
+    root, allowed = root_of(data), FOLDER_MAX_SKIPPED if data.max_skipped is None else data.max_skipped
+    files = folder_files(root)[: data.limit]
+    images, skipped = readers.read_files(files, *reversed(shape(data)))
+    if not skipped:
+        return Loaded(images)
+    note = told(root, skipped, len(files))
+    if not len(images) or len(files) - len(images) > allowed * len(files):
+        raise DataError(f"folder: {note}; more than the share data.max_skipped, {allowed:g}")
+    return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
+
+
+def _load_published(source: Source) -> Images:
+    data, n, extra, root = source.data, image_count(source.data), test_half_count(source), root_of(source.data)
+    dataset = DATASETS[data.dataset]
+    expected = dataset.description.sha256
+    # Where the content is known all of it is read, so that it can be checked.
+    images = dataset.read(root, "train", dataset.description.images if expected else n)
+    if expected and fingerprint(images) != expected:
+        raise DataError(
+            f"{data.dataset}: the {len(images):,} images in {root.absolute()} are not the published ones: their "
+            f"SHA-256 is {fingerprint(images)[:16]}, not {expected[:16]}"
+        )
+    return np.concatenate([images[:n], dataset.read(root, "test", extra)]) if extra else images[:n]
 
 
 def fingerprint(images: Images) -> str:

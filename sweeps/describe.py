@@ -1,7 +1,7 @@
 """The dry run and the status as text: what a sweep is, what is done, and what the rest costs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mtvae.cost import cost, training_bytes
 from sweeps.data import Data, declared, image_count, shape
@@ -59,8 +59,8 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
         "",
         f"{len(plan.units)} units: {plan.count(plan.done)} done, {failed} failed"
         f"{' (--retry trains them again)' if failed and not retry else ''}, {len(missing)} to train",
-        f"{sum(unit.images_to_train for unit in missing):,} images to train (images x epochs), "
-        f"about {sum(map(flops, missing)):.1e} floating-point operations",
+        f"{_up_to(row.data for row in rows)}{sum(unit.images_to_train for unit in missing):,} images to train "
+        f"(images x epochs), about {sum(map(flops, missing)):.1e} floating-point operations",
         f"memory: about {size(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
         f"disk: about {size(sum(map(_unit_bytes, missing)))} more",
         _hours(missing, ledger, workers),
@@ -101,11 +101,17 @@ def _data_notes(rows: Sequence[Settings]) -> list[str]:
     return [_data_note(data) for data in dict.fromkeys(row.data for row in rows)]
 
 
+def _up_to(data: Iterable[Data]) -> str:
+    """Before a number of images: which of a folder's files can be used is told by reading them."""
+    return "up to " if any(d.dataset == "folder" for d in data) else ""
+
+
 def _data_note(data: Data) -> str:
     channels, side = shape(data)
     if declared(data) is None:
-        return f"data: {data.dataset} {data.root}: not here, so its images, keys and what is done of them are unknown"
-    return f"data: {data.dataset}, {image_count(data):,} images of {channels}x{side}x{side}"
+        where = value_text(data.root)
+        return f"data: {data.dataset} {where}: not here, so its images, keys and what is done of them are unknown"
+    return f"data: {data.dataset}, {_up_to([data])}{image_count(data):,} images of {channels}x{side}x{side}"
 
 
 def status(plan: Plan) -> str:

@@ -1,7 +1,9 @@
 """One YAML file -> the configurations of a sweep, or every problem in it at once, each with its line."""
 
+import contextlib
 import itertools
 import math
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ from sweeps.wording import nearest, one_line
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(\.|$))[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
+"""Of a sweep and of its folder, on Windows too, where results are looked at: no device's name, no dot at the end."""
 MAX_ROWS = 100_000
 
 
@@ -148,8 +151,10 @@ def find(grid: str) -> Path:
     Raises:
         GridError: none of them exists.
     """
-    path = Path(grid).expanduser()
-    if path.exists():
+    path = Path(grid)
+    with contextlib.suppress(RuntimeError):  # ~nobody
+        path = path.expanduser()
+    if os.path.exists(path):  # False of a name that no file can have, where Path.exists raises
         return path
     shipped = Path(str(resources.files("sweeps") / "grids"))
     if path.name == grid and (shipped / grid).is_file():
@@ -183,7 +188,7 @@ def read(document: yamlfile.Document, source: str, overrides: Sequence[str] = ()
     replaced, name = _overrides(overrides, reader, top.get("name"))
     if not isinstance(name, str) or not NAME.fullmatch(name):
         where = reader.where(("name",))
-        rule = "letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
+        rule = "letters, digits, '.', '_', '-', at most 64, first a letter or digit, last no '.', no device (nul)"
         reader.problem(where, f"name is {name!r}; it must be {rule}" if "name" in top else f"name is missing ({rule})")
     shared = reader.settings({k: v for k, v in top.items() if k not in ("name", "grid")}, (), several=False)
     rows = _rows(reader, top, shared, replaced)

@@ -1,10 +1,9 @@
 """The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
 
-from sweeps.data import Source, load
+from sweeps.data import Loaded, Source, load_noted
 from sweeps.job import Job
 from sweeps.plan import Unit
 from sweeps.progress import Progress
-from sweeps.readers import Images
 from sweeps.stopping import Stop
 
 
@@ -17,11 +16,12 @@ def run_units(job: Job, progress: Progress, stop: Stop) -> None:
     """
     from sweeps.trial import pick_device, run_unit  # imports torch, which a dry run must not
 
-    held: tuple[Source, Images] | None = None
+    held: tuple[Source, Loaded] | None = None
     for unit in sorted(job.units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time
         source = unit.settings.source
         if held is None or held[0] != source:
-            held = source, load(source)
+            held = source, load_noted(source)
+            progress.say(held[1].notes)
         device = pick_device(unit.settings.resources.gpus)
         progress.started(unit)
 
@@ -29,7 +29,15 @@ def run_units(job: Job, progress: Progress, stop: Stop) -> None:
             progress.trained(unit, images)
 
         outcome = run_unit(
-            unit, held[1], job.ledger, device, job.provenance, on_progress, lambda: stop.requested, job.tensorboard
+            unit,
+            held[1].images,
+            job.ledger,
+            device,
+            job.provenance,
+            on_progress,
+            lambda: stop.requested,
+            job.tensorboard,
+            held[1].notes,
         )
         progress.finished(unit, outcome)
         if outcome == "stopped":

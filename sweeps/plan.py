@@ -18,10 +18,19 @@ from sweeps.settings import Settings, Value, flatten
 
 KEY_VERSION = 1
 
-UNCOUNTED = frozenset({"data.root", "training.checkpoint_seconds", "resources.cpus", "resources.gpus", "keep_models"})
+UNCOUNTED = frozenset(
+    {
+        "data.root",
+        "data.max_skipped",  # whether the readable images will do, not which they are
+        "training.checkpoint_seconds",
+        "resources.cpus",
+        "resources.gpus",
+        "keep_models",
+    }
+)
 """Settings that do not change a unit's numbers: where things are and who computes them."""
 
-NEUTRAL: dict[str, Value] = {}
+NEUTRAL: dict[str, Value] = {"training.deterministic": False}
 """Settings added since KEY_VERSION 1, with the value at which a unit's numbers are what they were before the setting
 existed. At that value a setting stays out of the hash, so that a newer version never orphans done work."""
 
@@ -83,7 +92,7 @@ class Unit:
 
     @cached_property
     def images_to_train(self) -> int:
-        """Images that pass through the training step: training part x epochs."""
+        """Images that pass through the training step: training part x epochs; fewer where files are skipped."""
         folds = self.settings.folds
         n, half = image_count(self.settings.data), test_half_count(self.settings.source)
         return fold_sizes(n, folds, self.fold, half).train * self.settings.training.epochs

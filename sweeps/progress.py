@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.plan import Plan, Unit, long_name
+from sweeps.wording import one_line
 
 MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
 
@@ -27,9 +28,19 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Hears of every unit's start, epochs and end, in one process and thread, and shows them while it is entered."""
+    """Hears of every unit's start, epochs and end, in one process and thread, and shows them while it is entered.
 
-    def __init__(self, plan: Plan, missing: Sequence[Unit], terminal: bool | None = None):
+    `on_first`: called before the first unit starts, when nothing can be wrong with the images any more.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        missing: Sequence[Unit],
+        terminal: bool | None = None,
+        on_first: Callable[[], None] = lambda: None,
+    ):
+        self.on_first: Callable[[], None] | None = on_first
         self.plan, self.total = plan, len(missing)
         self.images_left = sum(unit.images_to_train for unit in missing)
         self.done = {unit.id for unit in plan.units} & plan.done
@@ -50,7 +61,18 @@ class Progress:
         if self.live is not None:
             self.live.stop()
 
+    def say(self, lines: Sequence[str]) -> None:
+        """Lines that stay, above the live table."""
+        for line in map(one_line, lines):
+            if self.live is not None:
+                self.live.console.print(Text(line))
+            else:
+                print(line, flush=True)
+
     def started(self, unit: Unit) -> None:
+        if self.on_first is not None:
+            self.on_first()
+            self.on_first = None
         if not self.images and not self.running:
             self.started_at = time.monotonic()  # Ray's own start is not a unit's time
         self.running[unit.id] = None

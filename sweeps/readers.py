@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.imagefile import Unusable, read_image
+
 Images = NDArray[np.uint8]
 Part = Literal["train", "test"]
 """A data set's official parts. The folds are made of `train`."""
+Skipped = dict[str, list[Path]]
+"""Files that gave no image, by the reason."""
 
 
 def digits(root: Path, part: Part, n: int) -> Images:
@@ -44,25 +48,20 @@ def celeba(root: Path, part: Part, n: int) -> Images:
 
     faces = CelebA(str(root), split=part, download=False)
     folder = root / faces.base_folder / "img_align_celeba"
-    return read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
-
-
-def read_files(paths: Sequence[Path], side: int, channels: int) -> Images:
-    """Image files, converted to grey (1 channel) or RGB (3) and resized to side x side without regard to their aspect.
-
-    Raises:
-        OSError: a file is no image that Pillow reads; the message names it.
-    """
-    from PIL import Image
-
-    images = np.empty((len(paths), channels, side, side), np.uint8)
-    for i, path in enumerate(paths):
-        try:
-            with Image.open(path) as file:
-                pixels: Any = file.convert("L" if channels == 1 else "RGB").resize(
-                    (side, side), Image.Resampling.BILINEAR
-                )
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise OSError(f"{path} is not a readable image: {error}") from error
-        images[i] = np.asarray(pixels, np.uint8).reshape(side, side, channels).transpose(2, 0, 1)
+    images, skipped = read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
+    for reason, paths in skipped.items():  # of a published data set none may be missing
+        raise OSError(f"{paths[0]} is not a readable image: {reason}")
     return images
+
+
+def read_files(paths: Sequence[Path], side: int, channels: int) -> tuple[Images, Skipped]:
+    """Image files as `imagefile.read_image` reads them, less those that it cannot, which are told by reason."""
+    images = np.empty((len(paths), channels, side, side), np.uint8)
+    n, skipped = 0, Skipped()
+    for path in paths:
+        try:
+            images[n] = read_image(path, side, channels)
+            n += 1
+        except Unusable as error:
+            skipped.setdefault(str(error), []).append(path)
+    return images[:n], skipped

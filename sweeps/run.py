@@ -23,6 +23,7 @@ from sweeps.progress import Progress
 from sweeps.sharding import parse, shard
 from sweeps.stopping import Stop, ignore_signals
 from sweeps.storage import StorageError
+from sweeps.wording import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 
@@ -30,7 +31,7 @@ DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 def complain(*lines: str) -> int:
     """Says what is wrong with the input."""
     for line in lines:
-        print(line, file=sys.stderr)
+        print(one_line(line), file=sys.stderr)
     return BAD_INPUT
 
 
@@ -106,13 +107,13 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
         redo.mark(ledger.storage, again, options.redo or "")
     plan = look(ledger, sweep, options)
     missing = _check_data(plan, options.retry)
-    ledger.write_grid(sweep)
     if not missing:
+        ledger.write_grid(sweep)
         return False
     job = Job(missing, ledger, provenance(), tensorboard)
     stop = Stop()
     stop.listen()
-    with Progress(plan, missing) as progress:
+    with Progress(plan, missing, on_first=lambda: ledger.write_grid(sweep)) as progress:
         if options.in_process:
             from sweeps.inline import run_units
 

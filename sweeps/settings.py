@@ -32,7 +32,17 @@ from mtvae.config import (
     resolve_sizes,
     terms,
 )
-from sweeps.data import FOLDER_CHANNELS, FOLDER_SIDE, Data, Source, declared, image_count, shape, test_half_count
+from sweeps.data import (
+    FOLDER_CHANNELS,
+    FOLDER_MAX_SKIPPED,
+    FOLDER_SIDE,
+    Data,
+    Source,
+    declared,
+    image_count,
+    shape,
+    test_half_count,
+)
 from sweeps.folds import Folds, fold_sizes
 
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
@@ -215,6 +225,9 @@ RULES = {
     "data.side": Rule(_is("data.dataset", "folder"), _always(FOLDER_SIDE), "only a folder's images are resized"),
     "data.channels": Rule(
         _is("data.dataset", "folder"), _always(FOLDER_CHANNELS), "only a folder's images are converted"
+    ),
+    "data.max_skipped": Rule(
+        _is("data.dataset", "folder"), _always(FOLDER_MAX_SKIPPED), "only a folder's files may be skipped"
     ),
     "sampler": Rule(
         lambda v: bool(SAMPLERS[v["method"]]),

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
 ORDER = [  # a module may import those before it, never those after it
-    ["yamlfile", "seeds", "provenance", "statistics", "readers", "wording", "sheet"],
+    ["yamlfile", "seeds", "provenance", "statistics", "imagefile", "wording", "sheet"],
+    ["readers"],
+    ["imagefolder"],
     ["data", "folds", "formats"],
     ["settings"],
     ["grid"],

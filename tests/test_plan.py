@@ -54,6 +54,7 @@ CHANGED = {
     "training.lr": 0.5,
     "training.weight_decay": 0.5,
     "training.shuffle": False,
+    "training.deterministic": True,
 }
 
 
@@ -65,6 +66,7 @@ def test_a_setting_that_counts_changes_the_key(path):
 def test_what_does_not_count_does_not():
     changed = {
         "data.root": "/elsewhere",
+        "data.max_skipped": 0.5,
         "training.checkpoint_seconds": 1.0,
         "resources.cpus": 2.0,
         "resources.gpus": 0.5,
