@@ -22,7 +22,7 @@ from sweeps import redo, unitfile
 from sweeps.grid import Grid, shared_and_own
 from sweeps.plan import Unit, UnitId, key_of
 from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
-from sweeps.storage import Storage
+from sweeps.storage import Storage, StorageError
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
@@ -133,10 +133,12 @@ class Ledger:
             yield (None if table is None else unitfile.without(table, set(own.values()))), COMPACTED, why
 
     def try_read(self, name: str, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
-        """A file's table, or None and why it cannot be read."""
+        """A file's table, or None and why what it holds cannot be read. Raises StorageError where it cannot be had."""
         try:
             with self.storage.open(name) as file:
                 return unitfile.read(file, columns, FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA), ""
+        except StorageError:  # of a server that does not answer: the file may be as good as ever
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             return None, " ".join(str(error).split())[:200]
 

@@ -8,9 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
+import pyarrow as pa
 from pyarrow import NativeFile, fs
+
+from sweeps.remote import connect
 
 TEMPORARY = ".tmp"
 
@@ -21,7 +24,7 @@ def temporary_name(name: str) -> str:
 
 
 class StorageError(OSError):
-    """A file of the results folder cannot be written; the message names it and says why."""
+    """A file of the results folder cannot be read or written; the message names it and says why."""
 
 
 class Storage:
@@ -31,10 +34,17 @@ class Storage:
     """
 
     def __init__(self, root: str | Path, filesystem: fs.FileSystem | None = None):
-        """`root`: a path or a URI that pyarrow knows (s3://bucket/prefix), or a path inside `filesystem`."""
+        """`root`: a path or a URI that pyarrow knows (s3://bucket/prefix), or a path inside `filesystem`.
+
+        Raises:
+            StorageError: not such a URI.
+        """
         if filesystem is None:
             if "://" in str(root):
-                filesystem, path = fs.FileSystem.from_uri(str(root))
+                try:
+                    filesystem, path = connect(str(root))
+                except (OSError, ValueError) as error:  # the URI itself may hold a password
+                    raise StorageError(f"not a results folder: {_one_line(error)}") from error
             else:
                 filesystem, path = fs.LocalFileSystem(), str(Path(root).expanduser().absolute())
         else:
@@ -50,30 +60,42 @@ class Storage:
         return Storage(self.path(name), self.filesystem)
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder, sorted; none where the folder is not there."""
-        found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-        return sorted(info.base_name for info in found if info.is_file)
+        """The names of the files in a folder, sorted; none where the folder is not there. Raises StorageError."""
+        return sorted(info.base_name for info in self._listed(folder) if info.is_file)
 
     def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder, sorted."""
-        found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+        """The names of the folders in a folder, sorted. Raises StorageError."""
+        return sorted(info.base_name for info in self._listed(folder) if info.type == fs.FileType.Directory)
+
+    def _listed(self, folder: str) -> list[fs.FileInfo]:
+        with self._named(folder, "read"):
+            return list(self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True)))
 
     def exists(self, name: str) -> bool:
-        return bool(self.filesystem.get_file_info(self.path(name)).is_file)
+        """Raises StorageError."""
+        return bool(self._info(name).is_file)
+
+    def _info(self, name: str) -> fs.FileInfo:
+        with self._named(name, "read"):
+            return self.filesystem.get_file_info(self.path(name))
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError where there is no such file."""
-        with self.filesystem.open_input_stream(self.path(name)) as stream:
+        """Raises FileNotFoundError where there is no such file, and StorageError."""
+        with self._named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
     def open(self, name: str) -> NativeFile:
-        """A file to read parts of. Raises FileNotFoundError where there is none."""
+        """A file to read parts of. Raises as `read`.
+
+        From elsewhere it comes whole: one request, and a connection that breaks is told from a damaged file.
+        """
+        if not self.local:
+            return pa.BufferReader(self.read(name))
         return self.filesystem.open_input_file(self.path(name))
 
     def stamp(self, name: str) -> tuple[int, object] | None:
-        """What changes when a file does; None where there is none."""
-        info = self.filesystem.get_file_info(self.path(name))
+        """What changes when a file does; None where there is none. Raises StorageError."""
+        info = self._info(name)
         return (info.size, info.mtime_ns) if info.is_file else None
 
     @contextmanager
@@ -112,12 +134,14 @@ class Storage:
             return self.filesystem.open_output_stream(path)
 
     @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Turns what the system says into one line that names the file."""
+    def _named(self, name: str, what: Literal["read", "write"] = "write") -> Iterator[None]:
+        """Turns what the system says into one line that names the file. Reading, a file may not be there."""
         try:
             yield
         except OSError as error:
-            raise StorageError(f"cannot write {self.path(name)}: {error.strerror or error}") from error
+            if what == "read" and isinstance(error, FileNotFoundError):
+                raise
+            raise StorageError(f"cannot {what} {self.path(name)}: {error.strerror or _one_line(error)}") from error
 
     @contextmanager
     def _written_local(self, path: Path) -> Iterator[IO[bytes]]:
@@ -149,6 +173,10 @@ class Storage:
         for name in stale:
             self.remove(f"{folder}/{name}")
         return stale
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _is_stale(name: str) -> bool:

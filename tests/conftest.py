@@ -68,6 +68,31 @@ def digits() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A real S3 server on loopback, as host:port."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """A path inside a new bucket of that server -> its URI. The credentials are in the environment."""
+    from pyarrow import fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    where = f"endpoint_override={s3_server}&scheme=http"
+    name = f"bucket-{abs(hash(str(tmp_path)))}"
+    fs.FileSystem.from_uri(f"s3://{name}?allow_bucket_creation=true&{where}")[0].create_dir(name)
+    return lambda path: f"s3://{name}/{path}?{where}"
+
+
+@pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One real Ray for all tests that need one: starting it costs seconds."""
     from sweeps import cluster

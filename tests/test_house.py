@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
 ORDER = [  # a module may import those before it, never those after it
-    ["yamlfile", "seeds", "provenance", "statistics", "imagefile", "wording", "sheet"],
+    ["yamlfile", "seeds", "provenance", "statistics", "imagefile", "wording", "sheet", "remote"],
     ["readers"],
     ["imagefolder"],
     ["data", "folds", "formats"],

@@ -27,13 +27,15 @@ RESULTS = {
 }
 
 
-@pytest.fixture(params=["local", "memory", "subtree"])
+@pytest.fixture(params=["local", "memory", "subtree", "s3"])
 def storage(request, tmp_path):
     if request.param == "local":
         return Storage(tmp_path / "a folder's \n name" / "sweep")
     if request.param == "memory":
         filesystem = fsspec.filesystem("memory")
         return Storage(f"/{tmp_path.name}/sweep", fs.PyFileSystem(fs.FSSpecHandler(filesystem)))
+    if request.param == "s3":
+        return Storage(request.getfixturevalue("bucket")("prefix/sweep"))
     return Storage("sweep", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
 
 
