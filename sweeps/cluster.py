@@ -30,11 +30,13 @@ os.environ |= {  # read by Ray when it is imported; a user's own values win
 
 import ray
 from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps import nodes
 from sweeps.data import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
-from sweeps.plan import PlacementError, Unit
+from sweeps.plan import Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
 from sweeps.storage import StorageError
@@ -44,8 +46,12 @@ REPORT_SECONDS = 1.0  # how often a worker tells how far it is
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
 
-def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: str | None) -> None:
+def run_units(
+    job: Job, progress: Progress, stop: Stop, workers: int, address: str | None, wait_seconds: float = 0.0
+) -> None:
     """Trains the units on `workers` workers of this machine, or of the cluster at `address`.
+
+    `wait_seconds`: for a node that is large enough for a unit, where there is none yet.
 
     Returns when all units ended or when it was stopped: the caller counts what is done.
 
@@ -62,7 +68,9 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
     scratch, flag = tempfile.mkdtemp(prefix="sweeps-tune-"), StopFile(job.ledger.storage)
     stop.listeners.append(flag.raise_)
     try:
-        _check_resources(job.units)
+        nodes.check_resources(job.units, wait_seconds)
+        if address is not None:
+            nodes.check_storage(job.ledger)
         images, deaths = _images(job.units, progress), Deaths(job.ledger)
         while job.units and not stop.requested:  # a second time for units that Tune gave up and we do not
             trainable = tune.with_parameters(_trial, job=job, images=images, flag=flag)
@@ -82,10 +90,8 @@ def run_units(job: Job, progress: Progress, stop: Stop, workers: int, address: s
 def _start(units: Sequence[Unit], workers: int, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise PlacementError(f"no Ray cluster at {address}: {' '.join(str(error).split())[:200]}") from error
+        nodes.connect(address, **quiet)
+        print(f"Ray cluster at {address}: {nodes.described()}")
     else:
         images = sum(map(_bytes, {unit.settings.source for unit in units}))
         cpus = workers * max(unit.settings.resources.cpus for unit in units)
@@ -106,12 +112,6 @@ def _protect_token() -> None:
         path.chmod(0o600)
 
 
-def _check_resources(units: Sequence[Unit]) -> None:
-    wanted = max(unit.settings.resources.gpus for unit in units)
-    if wanted > ray.cluster_resources().get("GPU", 0):
-        raise PlacementError(f"resources.gpus is {wanted:g}, but Ray sees no such GPU here")
-
-
 def _bytes(source: Source) -> int:
     channels, side = shape(source.data)
     return (image_count(source.data) + test_half_count(source)) * channels * side**2
@@ -119,13 +119,16 @@ def _bytes(source: Source) -> int:
 
 @ray.remote(num_cpus=0)
 def _load(source: Source) -> Any:
-    """Reads a data set in a worker, so that the driver needs neither torch nor the memory."""
+    """Reads a data set in a worker of this node, so that the driver needs neither torch nor the memory, and the other
+    nodes no data set: the images travel through the object store."""
     return load_noted(source)
 
 
 def _images(units: Sequence[Unit], progress: Progress) -> dict[Source, Any]:
     """The images of every source once in the object store; what there is to say of them is said."""
-    references = {source: _load.remote(source) for source in {unit.settings.source for unit in units}}
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    sources = {unit.settings.source for unit in units}
+    references = {source: _load.options(scheduling_strategy=here).remote(source) for source in sources}
     for reference in references.values():
         try:
             ray.wait([reference], fetch_local=False)
@@ -143,8 +146,7 @@ def _fit(trainable: Any, callback: Callback, stopper: Stopper, workers: int, scr
     units = callback.units
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        asked = units[config["index"]].settings.resources
-        return tune.PlacementGroupFactory([{"CPU": asked.cpus, "GPU": asked.gpus}])
+        return tune.PlacementGroupFactory([nodes.asked(units[config["index"]])])
 
     tune.Tuner(
         tune.with_resources(trainable, resources),

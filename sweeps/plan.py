@@ -25,6 +25,7 @@ UNCOUNTED = frozenset(
         "training.checkpoint_seconds",
         "resources.cpus",
         "resources.gpus",
+        "resources.memory",
         "keep_models",
     }
 )

@@ -50,6 +50,7 @@ class Options:
     redo: str | None = None
     only: str | None = None
     shard: str | None = None
+    wait: float = 0.0
 
     @property
     def in_process(self) -> bool:
@@ -123,7 +124,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
                 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
             from sweeps import cluster
 
-            cluster.run_units(job, progress, stop, options.at_a_time, options.address)
+            cluster.run_units(job, progress, stop, options.at_a_time, options.address, options.wait)
     return stop.requested
 
 
@@ -161,6 +162,9 @@ def main(
         str | None,
         typer.Option(metavar="I/N", help="the I-th of N parts, for N jobs that share the folder"),
     ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="for a node that fits, where the cluster has none yet")
+    ] = 0.0,
     tensorboard: Annotated[
         str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
     ] = None,
@@ -171,7 +175,7 @@ def main(
     as --status prints them, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed, 2 bad input
     or results that cannot be written, 75 stopped before complete.
     """
-    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard)
+    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait)
     code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)

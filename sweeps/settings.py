@@ -61,6 +61,7 @@ class Resources(Section):
 
     cpus: Annotated[float, Field(gt=0)] = Field(1.0, description="CPU cores; a unit computes with one thread")
     gpus: Annotated[float, Field(ge=0)] = Field(0.0, description="share of a GPU, 0.25 for four units on one; 0: CPU")
+    memory: Annotated[int, Field(gt=0)] | None = Field(None, description="bytes that the scheduler sets aside for it")
 
 
 class Settings(Section):

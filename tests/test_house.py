@@ -21,7 +21,7 @@ ORDER = [  # a module may import those before it, never those after it
     ["unitfile"],
     ["ledger", "checkpoint", "stopping", "models"],
     ["compaction", "table", "progress", "job", "tensorboard", "deaths"],
-    ["trials"],
+    ["trials", "nodes"],
     ["trial"],
     ["sharding"],
     ["describe", "comparison", "cells", "claims"],

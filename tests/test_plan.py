@@ -70,6 +70,7 @@ def test_what_does_not_count_does_not():
         "training.checkpoint_seconds": 1.0,
         "resources.cpus": 2.0,
         "resources.gpus": 0.5,
+        "resources.memory": 10**9,
         "keep_models": "all",
     }
     assert changed.keys() == UNCOUNTED

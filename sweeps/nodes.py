@@ -1,0 +1,122 @@
+"""The Ray cluster of a sweep: reached, described, and checked before the first trial. Imported by `cluster`, which sets
+Ray up first."""
+
+import re
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweeps.ledger import Ledger
+from sweeps.plan import PlacementError, Unit
+from sweeps.storage import temporary_name
+
+CONNECT_SECONDS = 5.0
+PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder
+Resources = dict[str, float]
+
+
+def connect(address: str, **options: Any) -> None:
+    """Joins the cluster at "auto", "HOST:PORT" or "ray://HOST:PORT".
+
+    Raises:
+        PlacementError: there is none, or one of other versions.
+    """
+    if match := re.fullmatch(r"(?:ray://)?(?P<host>.+):(?P<port>\d+)", address):
+        try:  # Ray itself would try for minutes
+            socket.create_connection((match["host"].strip("[]"), int(match["port"])), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise PlacementError(f"no Ray cluster at {address}: {error}") from error
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PlacementError(f"cannot use a Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from error
+
+
+def alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def described() -> str:
+    """How many nodes, CPUs and GPUs there are now."""
+    nodes, there = alive(), ray.cluster_resources()
+    count = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+    return f"{count}, {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
+
+
+def asked(unit: Unit) -> Resources:
+    """What a unit occupies, in Ray's words."""
+    r = unit.settings.resources
+    wanted = {"CPU": r.cpus, "GPU": r.gpus, "memory": r.memory or 0.0}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def check_resources(units: Sequence[Unit], wait_seconds: float) -> None:
+    """Every unit must fit on some node. Where none is large enough, an autoscaler is asked for one and given its time.
+
+    Raises:
+        PlacementError: there is no such node.
+    """
+    wanted = [dict(pairs) for pairs in dict.fromkeys(tuple(asked(unit).items()) for unit in units)]
+    deadline = time.monotonic() + wait_seconds
+    while lacking := [needs for needs in wanted if not _fits(needs)]:
+        if time.monotonic() >= deadline:
+            raise PlacementError(_lack(lacking[0], wait_seconds))
+        from ray.autoscaler.sdk import request_resources
+
+        request_resources(bundles=lacking)
+        time.sleep(1)
+
+
+def _fits(needs: Resources) -> bool:
+    return any(all(node["Resources"].get(name, 0) >= n for name, n in needs.items()) for node in alive())
+
+
+def _lack(needs: Resources, waited: float) -> str:
+    """Which resource no node has enough of, or that no node has them together."""
+    most = {name: max((node["Resources"].get(name, 0) for node in alive()), default=0) for name in needs}
+    settings = {"CPU": "resources.cpus", "GPU": "resources.gpus", "memory": "resources.memory"}
+    short = [
+        f"{settings[n]} is {needs[n]:g}, but the largest node has {most[n]:g}" for n in needs if most[n] < needs[n]
+    ]
+    after = f" after {waited:g} s" if waited else ""
+    return "; ".join(short or [f"no node has {needs} together"]) + after
+
+
+def check_storage(ledger: Ledger) -> None:
+    """Every node must see the results folder as this process does.
+
+    Raises:
+        PlacementError: one does not.
+        StorageError: this process cannot write it.
+    """
+    name = temporary_name("probe")
+    ledger.storage.write(name, b"")
+    try:
+        probes = {
+            _probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                ledger, name
+            ): node["NodeManagerHostname"]
+            for node in alive()
+        }
+        ready, late = ray.wait(list(probes), num_returns=len(probes), timeout=PROBE_SECONDS)
+        blind = [probes[probe] for probe in ready if not ray.get(probe)]
+        if blind or late:
+            names = ", ".join(sorted(set(blind or [probes[probe] for probe in late])))
+            raise PlacementError(
+                f"{ledger.storage.root}: not seen by {names}; results need a folder that every node has, or S3"
+            )
+    finally:
+        ledger.storage.remove(name)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _probe(ledger: Ledger, name: str) -> bool:
+    """Whether a file that the driver wrote is there."""
+    try:
+        return ledger.storage.exists(name)
+    except OSError:
+        return False
