@@ -157,7 +157,7 @@ def find(grid: str) -> Path:
     if os.path.exists(path):  # False of a name that no file can have, where Path.exists raises
         return path
     shipped = Path(str(resources.files("sweeps") / "grids"))
-    if path.name == grid and (shipped / grid).is_file():
+    if path.name == grid and os.path.isfile(shipped / grid):
         return shipped / grid
     names = sorted(file.name for file in shipped.glob("*.yaml"))
     raise GridError([f"{grid}: no such file, and no shipped grid of that name ({', '.join(names)})"])
