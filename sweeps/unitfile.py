@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeps.plan import UnitId
-from sweeps.schema import REQUIRED, Row
+from sweeps.plan import NEUTRAL, UnitId
+from sweeps.schema import REQUIRED, Row, column
+
+_NEUTRAL = {column(path): value for path, value in NEUTRAL.items()}
 
 
 def encode(row: Row, schema: pa.Schema) -> bytes:
@@ -75,7 +77,7 @@ def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> list[
 
 
 def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """The asked columns in their order, null where the file has none.
+    """The asked columns in their order; where the file has none, the setting's neutral value, or null.
 
     Raises:
         ValueError: a row has no key, fold or settings.
@@ -84,5 +86,10 @@ def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
     if table.column_names == list(columns):
         return table
-    arrays = [table[n] if n in table.column_names else pa.nulls(len(table), schema.field(n).type) for n in columns]
+    arrays = [table[n] if n in table.column_names else _absent(n, len(table), schema) for n in columns]
     return pa.table(arrays, pa.schema([schema.field(name) for name in columns]))
+
+
+def _absent(name: str, n: int, schema: pa.Schema) -> pa.Array:
+    """A column that a file of an earlier version lacks: rows of one configuration must not differ by their age."""
+    return pa.repeat(pa.scalar(_NEUTRAL.get(name), schema.field(name).type), n)

@@ -166,7 +166,9 @@ class TestFolder:
     def test_a_file_that_is_no_image_is_named(self, tmp_path):
         self.fill(tmp_path / "images")
         (tmp_path / "images" / "3.jpg").write_bytes(b"\xff\xd8 truncated")
-        with pytest.raises(DataError, match=r"1 damaged or cut off \(such as '3\.jpg'\); more than the share"):
+        with pytest.raises(
+            DataError, match=r"1 not an image, whatever the name says \(such as '3\.jpg'\); more than the share"
+        ):
             read(dataset="folder", root=str(tmp_path / "images"))
 
     def test_real_photographs(self, shared_data):

@@ -221,3 +221,13 @@ def test_an_unwritable_folder_is_one_line(tmp_path, plan):
     ledger = Ledger(Storage(tmp_path / "file" / "sweep"))
     with pytest.raises(StorageError, match=r"cannot write .*file/sweep/units"):
         ledger.write(plan.units[0], RESULTS)
+
+
+def test_a_setting_that_is_newer_than_a_file_has_its_neutral_value_there(ledger, plan):
+    """Else a baseline of an earlier version would match no row of this one."""
+    unit = plan.units[0]
+    ledger.write(unit, RESULTS)
+    path = ledger.storage.path(f"units/{unit.name}.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["training.deterministic"]), path)
+    (row,), damaged = ledger.read()
+    assert (row["training.deterministic"], damaged) == (False, [])
