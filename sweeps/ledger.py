@@ -84,10 +84,7 @@ class Ledger:
     def add_to_log(self, unit: Unit, text: str) -> None:
         """Nothing is written where there is nothing to say."""
         if text:
-            try:
-                before = self.storage.read(f"logs/{unit.name}.log")
-            except FileNotFoundError:
-                before = b""
+            before = self.storage.try_read(f"logs/{unit.name}.log") or b""
             self.storage.write(f"logs/{unit.name}.log", before + text.encode())
 
     def table(
@@ -153,20 +150,18 @@ class Ledger:
     def write_grid(self, grid: Grid) -> None:
         """Keeps the resolved grid as grid.yaml; one that differs moves to grid-<n>.yaml."""
         text = dump(grid).encode()
-        if self.storage.exists("grid.yaml"):
-            if self.storage.read("grid.yaml") == text:
-                return
+        before = self.storage.try_read("grid.yaml")
+        if before == text:
+            return
+        if before is not None:
             earlier = [name for name in self.storage.names("") if re.fullmatch(r"grid-\d+\.yaml", name)]
             self.storage.rename("grid.yaml", f"grid-{len(earlier) + 1}.yaml")
         self.storage.write("grid.yaml", text)
 
     def keys(self) -> list[str] | None:
         """The keys of the latest grid, in its order; None where no grid is kept."""
-        try:
-            text = self.storage.read("grid.yaml").decode(errors="replace")
-        except FileNotFoundError:
-            return None
-        return [m["key"] for m in _BLOCK.finditer(text)]
+        text = self.storage.try_read("grid.yaml")
+        return None if text is None else [m["key"] for m in _BLOCK.finditer(text.decode(errors="replace"))]
 
     def grid_of(self, keys: Collection[str]) -> Iterator[str]:
         """The latest grid cut down to the rows of these keys, as grid files of a few rows each: a large grid as a whole

@@ -33,10 +33,10 @@ def unmark(storage: Storage, unit: Unit) -> None:
 
 def goes_on(storage: Storage, units: Sequence[Unit], pattern: str) -> bool:
     """Whether this pattern's marks were all set, and some are left among these units."""
-    if _text(storage, ASKING) == pattern:
+    text, there = pattern.encode(), marked(storage)
+    if storage.try_read(ASKING) == text:
         return False
-    there = marked(storage)
-    return any(_text(storage, f"{FOLDER}/{unit.name}") == pattern for unit in units if unit.id in there)
+    return any(storage.try_read(f"{FOLDER}/{unit.name}") == text for unit in units if unit.id in there)
 
 
 def mark(storage: Storage, units: Sequence[Unit], pattern: str) -> None:
@@ -51,10 +51,3 @@ def mark(storage: Storage, units: Sequence[Unit], pattern: str) -> None:
         storage.remove(f"failed/{unit.name}.parquet")
         storage.write(f"{FOLDER}/{unit.name}", pattern.encode())
     storage.remove(ASKING)
-
-
-def _text(storage: Storage, name: str) -> str | None:
-    try:
-        return storage.read(name).decode(errors="replace")
-    except FileNotFoundError:
-        return None

@@ -84,6 +84,13 @@ class Storage:
         with self._named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
+    def try_read(self, name: str) -> bytes | None:
+        """None where there is no such file."""
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            return None
+
     def open(self, name: str) -> NativeFile:
         """A file to read parts of. Raises as `read`.
 
@@ -158,8 +165,9 @@ class Storage:
             raise
 
     def rename(self, name: str, new: str) -> None:
-        """Raises StorageError as `write`."""
-        with self._named(new):
+        """Renames a file; it may be gone already, by another process that does the same. Raises StorageError as
+        `write`."""
+        with self._named(new), suppress(FileNotFoundError):
             self.filesystem.move(self.path(name), self.path(new))
 
     def remove(self, name: str) -> None:

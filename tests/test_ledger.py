@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from sweeps.compaction import compact
 from sweeps.ledger import Ledger
+from sweeps.plan import Plan
 from sweeps.schema import UNIT_SCHEMA
 from sweeps.storage import Storage, StorageError
 
@@ -193,6 +194,26 @@ def test_a_file_of_an_older_version_is_read_with_nothing_for_what_it_lacks(ledge
     (row,), damaged = ledger.read()
     assert damaged == []
     assert (row["perplexity"], row["soft_adapt.variant"], row["latent_loss"]) == (None, None, 1.5)
+
+
+def test_a_folder_of_other_versions_is_a_sweep_that_goes_on(tiny, ledger, plan):
+    """A unit of an older version, a column less, and one of a later, a column more: both done, in one table, and
+    compacted with one of ours."""
+    import pyarrow as pa
+
+    older, later, ours = plan.units[:3]
+    for unit in (older, later, ours):
+        ledger.write(unit, RESULTS)
+    paths = [ledger.storage.path(f"units/{unit.name}.parquet") for unit in (older, later)]
+    pq.write_table(pq.read_table(paths[0]).drop_columns(["perplexity"]), paths[0])
+    pq.write_table(pq.read_table(paths[1]).append_column("novelty", pa.array([1.0])), paths[1])
+    assert ledger.set_aside_damaged() == []
+    assert len(Plan(tiny, ledger.units(), frozenset()).missing()) == 3
+    rows, damaged = ledger.read()
+    assert (len(rows), damaged) == (3, [])
+    assert all("novelty" not in row and row["perplexity"] is None and row["latent_loss"] == 1.5 for row in rows)
+    assert compact(ledger) == (3, [])
+    assert sorted(ledger.read()[0], key=repr) == sorted(rows, key=repr)
 
 
 def test_an_unknown_result_is_an_error(ledger, plan):
