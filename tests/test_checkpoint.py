@@ -1,6 +1,5 @@
 """A training that was interrupted, anywhere and however, ends with the digits of one that was not."""
 
-import contextlib
 import io
 import itertools
 import os
@@ -12,6 +11,7 @@ import time
 
 import pytest
 import torch
+from disturbance import rows_of_both, temporary_files, wait_for_a_new_checkpoint
 from test_trial import rows_of
 
 from sweeps import trial
@@ -164,17 +164,6 @@ def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkey
     assert saves == [10, 52, 94, 136, 178]  # then every 40 s, of which 2 go into saving
 
 
-def wait_for_a_new_checkpoint(process, folder, deadline=120):
-    """Until the process has ended, or has saved a unit since this was called; then a moment more."""
-    began, until = time.time(), time.monotonic() + deadline
-    while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(FileNotFoundError):  # a checkpoint goes when its unit is done
-            if any(path.stat().st_mtime > began for path in folder.glob("*.pt")):
-                time.sleep(0.3)
-                return
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("placement", [["--inline"], ["--workers", "2"]], ids=" ".join)
 def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(tiny_file, tmp_path, placement):
@@ -196,12 +185,4 @@ def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(
     assert (last.returncode, last.stderr) == (0, "")
     assert rows_of_both(hurt) == rows_of_both(whole)
     assert max(row["resumed"] for row in hurt.read()[0]) >= 2
-    assert hurt.storage.names("checkpoints") == []
-    assert not [n for folder in ("units", "checkpoints", "logs", "") for n in hurt.storage.names(folder) if "tmp" in n]
-
-
-def rows_of_both(ledger):
-    """Rows without what two runs may differ in."""
-    return {
-        k: {n: v for n, v in row.items() if n != "training.checkpoint_seconds"} for k, row in rows_of(ledger).items()
-    }
+    assert temporary_files(hurt) == []
