@@ -25,7 +25,10 @@ def connect(address: str, **options: Any) -> None:
     Raises:
         PlacementError: there is none, or one of other versions.
     """
-    if match := re.fullmatch(r"(?:ray://)?(?P<host>.+):(?P<port>\d+)", address):
+    if address != "auto":
+        match = re.fullmatch(r"(?:ray://)?(?P<host>.+):(?P<port>\d+)", address)
+        if match is None:
+            raise PlacementError(f"no Ray cluster at {address}: it must be auto, HOST:PORT or ray://HOST:PORT")
         try:  # Ray itself would try for minutes
             socket.create_connection((match["host"].strip("[]"), int(match["port"])), CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
