@@ -20,15 +20,18 @@ Resources = dict[str, float]
 
 
 def connect(address: str, **options: Any) -> None:
-    """Joins the cluster at "auto", "HOST:PORT" or "ray://HOST:PORT".
+    """Joins the cluster at "auto" or "HOST:PORT", of which this machine must be a node: over ray:// Tune moves itself
+    to the cluster, and with it what watches the trials here.
 
     Raises:
         PlacementError: there is none, or one of other versions.
     """
     if address != "auto":
-        match = re.fullmatch(r"(?:ray://)?(?P<host>.+):(?P<port>\d+)", address)
+        match = re.fullmatch(r"(?!ray://)(?P<host>.+):(?P<port>\d+)", address)
         if match is None:
-            raise PlacementError(f"no Ray cluster at {address}: it must be auto, HOST:PORT or ray://HOST:PORT")
+            where = "run the command on a node of the cluster, by `ray job submit` for example, with auto"
+            why = where if address.startswith("ray://") else "it must be auto or HOST:PORT"
+            raise PlacementError(f"no Ray cluster at {address}: {why}")
         try:  # Ray itself would try for minutes
             socket.create_connection((match["host"].strip("[]"), int(match["port"])), CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:

@@ -36,7 +36,7 @@ def test_nobody_at_the_address_is_said_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     began = time.monotonic()
-    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "nobody.invalid:6379", "127.0.0.1:99999", "x"):
+    for address in (f"127.0.0.1:{port}", "ray://127.0.0.1:10001", "nobody.invalid:6379", "127.0.0.1:99999", "x"):
         with pytest.raises(PlacementError, match="no Ray cluster at"):
             nodes.connect(address)
     assert time.monotonic() - began < 20
