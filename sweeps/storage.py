@@ -88,7 +88,7 @@ class Storage:
         """None where there is no such file."""
         try:
             return self.read(name)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def open(self, name: str) -> NativeFile:
