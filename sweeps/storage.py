@@ -80,7 +80,7 @@ class Storage:
             return self.filesystem.get_file_info(self.path(name))
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError where there is no such file, and StorageError."""
+        """Raises FileNotFoundError or NotADirectoryError where there is no such file, and StorageError."""
         with self._named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
@@ -146,7 +146,7 @@ class Storage:
         try:
             yield
         except OSError as error:
-            if what == "read" and isinstance(error, FileNotFoundError):
+            if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
             raise StorageError(f"cannot {what} {self.path(name)}: {error.strerror or _one_line(error)}") from error
 
