@@ -39,7 +39,7 @@ from sweeps.job import Job
 from sweeps.plan import Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
-from sweeps.storage import StorageError
+from sweeps.storage import TEMPORARY, StorageError, is_stale, temporary_name
 from sweeps.trials import Callback, Stopper
 
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
@@ -65,7 +65,7 @@ def run_units(
         _start(job.units, workers, address)
         stop.listen()  # again: Ray's own SIGTERM handler aborts the process
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    scratch, flag = tempfile.mkdtemp(prefix="sweeps-tune-"), StopFile(job.ledger.storage)
+    scratch, flag = _scratch(), StopFile(job.ledger.storage)
     stop.listeners.append(flag.raise_)
     try:
         nodes.check_resources(job.units, wait_seconds)
@@ -85,6 +85,17 @@ def run_units(
         if ours:
             ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch() -> str:
+    """A new folder for what Tune writes and nobody reads. Those that killed drivers of this host left behind go."""
+    here = Path(tempfile.gettempdir())
+    for left in here.glob(f"sweeps-tune.*{TEMPORARY}"):
+        if is_stale(left.name):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = here / temporary_name("sweeps-tune")
+    scratch.mkdir(mode=0o700)
+    return str(scratch)
 
 
 def _start(units: Sequence[Unit], workers: int, address: str | None) -> None:

@@ -177,7 +177,7 @@ class Storage:
 
     def sweep_temporary(self, folder: str) -> list[str]:
         """Removes temporary files of processes of this host that are gone, and returns their names."""
-        stale = [name for name in self.names(folder) if name.endswith(TEMPORARY) and self.local and _is_stale(name)]
+        stale = [name for name in self.names(folder) if name.endswith(TEMPORARY) and self.local and is_stale(name)]
         for name in stale:
             self.remove(f"{folder}/{name}")
         return stale
@@ -187,7 +187,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _is_stale(name: str) -> bool:
+def is_stale(name: str) -> bool:
+    """Whether a `temporary_name` was given by a process of this host that is gone."""
     stem, _, pid = name.removesuffix(TEMPORARY).rpartition("-")[0].rpartition("-")
     if not stem.endswith(f".{socket.gethostname()}") or not pid.isdigit():
         return False

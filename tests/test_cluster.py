@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from test_trial import rows_of
@@ -247,3 +249,20 @@ def test_an_address_without_a_cluster_is_one_line(tiny_file, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("no Ray cluster at nonsense: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_killed_driver_left_for_tune_goes_and_a_living_ones_stays(tmp_path, monkeypatch):
+    from sweeps import cluster
+
+    monkeypatch.setattr(cluster.tempfile, "gettempdir", lambda: str(tmp_path))
+    host, gone = socket.gethostname(), 2**22 + 1  # above Linux's largest process number
+    for name in (
+        f"sweeps-tune.{host}-{gone}-00.tmp",
+        f"sweeps-tune.{host}-{os.getpid()}-00.tmp",
+        "sweeps-tune.x-1-0.tmp",
+    ):
+        (tmp_path / name).mkdir()
+    new = Path(cluster._scratch())
+    assert new.stat().st_mode & 0o777 == 0o700
+    left = {path.name for path in tmp_path.iterdir()} - {new.name}
+    assert left == {f"sweeps-tune.{host}-{os.getpid()}-00.tmp", "sweeps-tune.x-1-0.tmp"}
