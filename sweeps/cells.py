@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from sweeps.table import Table, TableRow
 from sweeps.wording import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
 Unit = Literal["per_image", "per_pixel"]
-SPREADS, UNITS = get_args(Spread), get_args(Unit)
 
 SPREAD_NOTES = {
     "variance": "population variance over the folds",
@@ -39,19 +38,24 @@ def setting_text(value: object) -> str:
 
 def settings_text(row: TableRow, names: Sequence[str]) -> str:
     """The settings of a row in a reader's words; "-" where none applies."""
+    return ", ".join(settings_words(row, names, setting_text)) or "-"
+
+
+def settings_words(row: TableRow, names: Sequence[str], text_of: Callable[[object], str]) -> list[str]:
+    """The settings of a row that apply, each in a reader's words."""
     parts = []
     for name in names:
         value = row.settings.get(name)
         if value is None:
             continue
-        text = setting_text(value)
+        text = text_of(value)
         if name == "soft_adapt.variant":
             parts.append("SoftAdapt" if value == "loss_weighted" else f"SoftAdapt {text}")
         elif name == "sampler":
             parts.append(text)
         else:
             parts.append(f"a = {text}" if name == "exponent" else f"{name} {text}")
-    return ", ".join(parts) or "-"
+    return parts
 
 
 def decimals(row: TableRow, metric: str, unit: str | None) -> int:

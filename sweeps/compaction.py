@@ -6,12 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweeps import unitfile
-from sweeps.ledger import COMPACTED, Damage, Ledger, files
+from sweeps.ledger import BATCH, COMPACTED, Damage, Ledger, files
 from sweeps.plan import UnitId
 from sweeps.schema import UNIT_SCHEMA
 from sweeps.storage import StorageError
-
-BATCH = 500  # units in memory at a time, about 10 kB each at 100 epochs
 
 
 def compact(ledger: Ledger) -> tuple[int, Damage]:
@@ -31,7 +29,7 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
         return len(ledger.compacted()), damaged
     try:
         with storage.writing(COMPACTED) as sink, pq.ParquetWriter(sink, UNIT_SCHEMA) as writer:
-            for part in _parts(ledger, own, damaged):
+            for part in _parts(ledger, damaged):
                 written |= set(unitfile.ids(part))
                 writer.write_table(part)
     except (pa.ArrowException, ValueError) as error:
@@ -45,23 +43,13 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
     return len(written), damaged
 
 
-def _parts(ledger: Ledger, own: dict[str, UnitId], damaged: Damage) -> Iterator[pa.Table]:
-    """What the new file is to hold: the old one's rows, less those that have a file of their own, then these."""
-    good = []
-    for name, id_ in own.items():
-        table, why = ledger.try_read(f"units/{name}", ("key", "fold"))
-        if table is None or unitfile.ids(table) != [id_]:
-            damaged.append((name, why or "it holds another unit"))
-        else:
-            good.append(name)
-    fresh = {own[name] for name in good}
+def _parts(ledger: Ledger, damaged: Damage) -> Iterator[pa.Table]:
+    """What the new file is to hold: the rows of the units' own files, then the old one's that have no good one."""
+    fresh: set[UnitId] = set()
+    for part in ledger.own_batches(BATCH, damaged):
+        fresh |= set(unitfile.ids(part))
+        yield part
     if ledger.storage.exists(COMPACTED):
         with ledger.storage.open(COMPACTED) as file:
             for part in unitfile.batches(file, UNIT_SCHEMA, BATCH):
                 yield unitfile.without(part, fresh)
-    for start in range(0, len(good), BATCH):
-        tables = []
-        for name in good[start : start + BATCH]:
-            with ledger.storage.open(f"units/{name}") as file:
-                tables.append(unitfile.read(file, UNIT_SCHEMA.names, UNIT_SCHEMA))
-        yield pa.concat_tables(tables).combine_chunks()

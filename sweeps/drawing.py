@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from sweeps.cells import setting_text, settings_words
 from sweeps.settings import telling
 from sweeps.table import COUNTED, Table, TableRow
-from sweeps.wording import one_line, value_text
 
 Style = dict[str, Any]
 
@@ -72,27 +72,17 @@ def labels(table: Table, *without: str) -> dict[str, str]:
     return found
 
 
-def label(row: TableRow, table: Table) -> str:
-    """The text of one row, with its method; see `labels`."""
-    return labels(table)[row.key]
-
-
 def _label(row: TableRow, names: Sequence[str]) -> str:
     """A baseline is called that; another method's name stands first where it is among `names`, or alone."""
     baseline = row.settings["method"] == "none"
     method = "baseline" if baseline else plain(row.settings["method"]).replace("_", " ")
-    parts = []
-    for name in names:
-        text = plain(row.settings.get(name))
-        known = {"sampler": text, "exponent": f"a = {text}", "soft_adapt.variant": f"SoftAdapt {text}"}
-        if name != "method" and row.settings.get(name) is not None:
-            parts.append(known.get(name, f"{name} {text}").replace("SoftAdapt loss_weighted", "SoftAdapt"))
+    parts = settings_words(row, [name for name in names if name != "method"], plain)
     return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)
 
 
 def plain(value: object) -> str:
     """A setting as a grid file has it, on one line, and no longer than a label may be."""
-    return one_line(value_text(tuple(value) if isinstance(value, list) else value))[:40]
+    return setting_text(value)[:40]
 
 
 def model_text(row: TableRow) -> str:

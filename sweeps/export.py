@@ -9,20 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from sweeps import unitfile
-from sweeps.ledger import COMPACTED, Damage, Ledger, files
+from sweeps.ledger import BATCH, COMPACTED, Damage, Ledger, files
 from sweeps.schema import UNIT_SCHEMA
 from sweeps.sheet import ReportError
 from sweeps.storage import Storage
 from sweeps.table import read_table
+from sweeps.wording import FORMULA, said
 
 What = Literal["units", "curves"]
 """A row per done unit, or a row per unit and epoch."""
 
-BATCH = 500  # units in memory at a time: about 0.1 MB each as curves of 100 epochs
-FORMULA = r"^([=+\-@\t\r])"  # at the beginning of a cell a spreadsheet takes it for a formula
 WRITERS = {".parquet": pq.ParquetWriter, ".csv": pv.CSVWriter}
 
 
@@ -93,40 +91,27 @@ def _curves(table: pa.Table, telling: Sequence[str]) -> pa.Table:
 
 def _batches(ledger: Ledger, damaged: Damage) -> Iterator[pa.Table]:
     """All columns of every done unit, as `Ledger.table` reads them, but some at a time."""
-    own = files(ledger.storage, "units")
-    names = list(own)
-    for start in range(0, len(names), BATCH):
-        tables = []
-        for name in names[start : start + BATCH]:
-            table, why = ledger.try_read(f"units/{name}", UNIT_SCHEMA.names)
-            if table is not None and unitfile.ids(table) == [own[name]]:
-                tables.append(table)
-            else:
-                damaged.append((name, why or "it holds another unit"))
-        if tables:
-            yield pa.concat_tables(tables).combine_chunks()
+    own = set(files(ledger.storage, "units").values())
+    yield from ledger.own_batches(BATCH, damaged)
     if ledger.storage.exists(COMPACTED):
         try:
             with ledger.storage.open(COMPACTED) as file:
                 for table in unitfile.batches(file, UNIT_SCHEMA, BATCH):
-                    yield unitfile.without(table, set(own.values()))
+                    yield unitfile.without(table, own)
         except (pa.ArrowException, OSError, ValueError) as error:
-            damaged.append((COMPACTED, " ".join(str(error).split())[:200]))
+            damaged.append((COMPACTED, said(error)[:200]))
 
 
 def _harmless(table: pa.Table) -> pa.Table:
     """For a spreadsheet: text that it would take for a formula begins with an apostrophe."""
     for i, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
-            table = table.set_column(i, field, pc.replace_substring_regex(table[i], FORMULA, r"'\1"))
+            table = table.set_column(i, field, pc.replace_substring_regex(table[i], f"^([{FORMULA}])", r"'\1"))
     return table
 
 
 def _target(path_or_uri: str) -> tuple[Storage, str]:
-    """The folder of a file to write, and its name there."""
-    if "://" not in path_or_uri:
-        path = Path(path_or_uri).expanduser().absolute()
-        return Storage(path.parent), path.name
-    filesystem, inside = fs.FileSystem.from_uri(path_or_uri)
-    folder, _, name = inside.rpartition("/")
-    return Storage(folder, filesystem), name
+    """The folder of a file to write, and its name there. Raises StorageError for what is neither path nor URI."""
+    file = Storage(path_or_uri)
+    folder, _, name = file.root.rpartition("/")
+    return Storage(folder, file.filesystem), name

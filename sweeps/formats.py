@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from sweeps.sheet import Cell, Sheet
+from sweeps.wording import FORMULA
 
 Format = Literal["text", "markdown", "latex", "html", "csv", "json"]
 FORMATS = get_args(Format)
@@ -152,7 +153,7 @@ def _bold(cell: Cell, template: str, escape: Callable[[str], str]) -> str:
 
 
 def _unformula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple(FORMULA)) else value
 
 
 def _escape_markdown(text: str) -> str:

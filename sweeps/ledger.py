@@ -23,9 +23,11 @@ from sweeps.grid import Grid, shared_and_own
 from sweeps.plan import Unit, UnitId, key_of
 from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
 from sweeps.storage import Storage, StorageError
+from sweeps.wording import said
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
+BATCH = 500  # units in memory at a time: about 10 kB each at 100 epochs, ten times that as curves
 _BLOCK = re.compile(r"^- .*  # (?P<key>[0-9a-f]{12})$", re.MULTILINE)
 """A row of a grid that `dump` wrote."""
 _ROWS = 1000  # of a grid read at a time: about 50 values each, of yamlfile's 100,000
@@ -121,13 +123,33 @@ class Ledger:
         """Every file of a folder as (table or None, name, why it could not be read)."""
         own = files(self.storage, folder)
         for name, id_ in own.items():
-            table, why = self.try_read(f"{folder}/{name}", names)
-            if table is not None and unitfile.ids(table) != [id_]:
-                table, why = None, "it holds {}-fold{}".format(*unitfile.ids(table)[0])
+            table, why = self._try_own(f"{folder}/{name}", id_, names)
             yield table, name, why
         if folder == "units" and self.storage.exists(COMPACTED):
             table, why = self.try_read(COMPACTED, names)
             yield (None if table is None else unitfile.without(table, set(own.values()))), COMPACTED, why
+
+    def own_batches(self, size: int, damaged: Damage) -> Iterator[pa.Table]:
+        """All columns of the units that have a file of their own, `size` units at a time. What cannot be read is added
+        to `damaged`."""
+        own = list(files(self.storage, "units").items())
+        for start in range(0, len(own), size):
+            tables = []
+            for name, id_ in own[start : start + size]:
+                table, why = self._try_own(f"units/{name}", id_, UNIT_SCHEMA.names)
+                if table is None:
+                    damaged.append((name, why))
+                else:
+                    tables.append(table)
+            if tables:
+                yield pa.concat_tables(tables).combine_chunks()
+
+    def _try_own(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
+        """`try_read` of a file that must hold this very unit."""
+        table, why = self.try_read(name, columns)
+        if table is not None and unitfile.ids(table) != [id_]:
+            return None, "it holds {}-fold{}".format(*unitfile.ids(table)[0])
+        return table, why
 
     def try_read(self, name: str, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
         """A file's table, or None and why what it holds cannot be read. Raises StorageError where it cannot be had."""
@@ -137,7 +159,7 @@ class Ledger:
         except StorageError:  # of a server that does not answer: the file may be as good as ever
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
-            return None, " ".join(str(error).split())[:200]
+            return None, said(error)[:200]
 
     def set_aside_damaged(self) -> Damage:
         """Renames unreadable unit files to `*.damaged`, so that their units are trained again, and names them."""

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.ledger import Ledger
 from sweeps.plan import PlacementError, Unit
 from sweeps.storage import temporary_name
+from sweeps.wording import said
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder
@@ -39,7 +40,7 @@ def connect(address: str, **options: Any) -> None:
     try:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise PlacementError(f"cannot use a Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from error
+        raise PlacementError(f"cannot use a Ray cluster at {address}: {said(error)[:300]}") from error
 
 
 def alive() -> list[dict[str, Any]]:

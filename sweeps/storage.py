@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import NativeFile, fs
 
 from sweeps.remote import connect
+from sweeps.wording import said
 
 TEMPORARY = ".tmp"
 
@@ -44,7 +45,7 @@ class Storage:
                 try:
                     filesystem, path = connect(str(root))
                 except (OSError, ValueError) as error:  # the URI itself may hold a password
-                    raise StorageError(f"not a results folder: {_one_line(error)}") from error
+                    raise StorageError(f"not a results folder: {said(error)}") from error
             else:
                 filesystem, path = fs.LocalFileSystem(), str(Path(root).expanduser().absolute())
         else:
@@ -148,7 +149,7 @@ class Storage:
         except OSError as error:
             if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise StorageError(f"cannot {what} {self.path(name)}: {error.strerror or _one_line(error)}") from error
+            raise StorageError(f"cannot {what} {self.path(name)}: {error.strerror or said(error)}") from error
 
     @contextmanager
     def _written_local(self, path: Path) -> Iterator[IO[bytes]]:
@@ -181,10 +182,6 @@ class Storage:
         for name in stale:
             self.remove(f"{folder}/{name}")
         return stale
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def is_stale(name: str) -> bool:

@@ -25,7 +25,7 @@ OF_METHOD = {"method", "sampler", "exponent", "loss.w2"} | {
 """Settings that belong to a method: two rows that agree in all others differ by method alone."""
 
 _SCORES = [f"{name}_{unit}" for name in ("unconditioned", "conditioned") for unit in ("per_pixel", "per_image")]
-BASE_COLUMNS = ("parameters", "split_hash", *_SCORES, "latent_loss", "collapsed")
+BASE_COLUMNS = ("split_hash", *_SCORES, "latent_loss", "collapsed")
 
 
 @dataclass

@@ -26,6 +26,7 @@ from sweeps.readers import Images
 from sweeps.schema import Row
 from sweeps.storage import StorageError
 from sweeps.tensorboard import Live
+from sweeps.wording import said
 
 Outcome = Literal["done", "failed", "done before", "stopped"]
 OnProgress = Callable[[int], None]
@@ -134,10 +135,10 @@ def _results(
 def _reason(error: Exception) -> str:
     """One line for people."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY in str(error):
-        return f"out of memory: {' '.join(str(error).split())[:200]}"
+        return f"out of memory: {said(error)[:200]}"
     if isinstance(error, Diverged):
         return str(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {said(error)[:300]}"
 
 
 def _prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.Tensor]:

@@ -3,6 +3,14 @@
 import difflib
 from collections.abc import Iterable
 
+FORMULA = "=+@\t\r-"
+"""What a spreadsheet takes for the beginning of a formula, in an order that a regular expression's class can hold."""
+
+
+def said(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())
+
 
 def one_line(text: str) -> str:
     """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""

@@ -237,7 +237,7 @@ def test_labels_say_what_tells_rows_apart(read_grid, ledger):
     """
     grid = grid.replace("        name", "name").replace("\n        ", "\n")
     table = write(ledger, read_grid(grid))
-    names = [drawing.label(row, table) for row in table.rows]
+    names = [drawing.labels(table)[row.key] for row in table.rows]
     assert len(set(names)) == len(names)
     assert names[0] == "baseline, training.lr 0.001"
     assert "conditioned, uniform, SoftAdapt, training.lr 0.003" in names
@@ -389,7 +389,7 @@ def test_pictures_hold_the_tabulated_images_and_what_the_models_make_of_them(tra
         for kind, metric in (("unconditioned", "unconditioned_per_pixel"), ("conditioned", "conditioned_per_pixel")):
             if kind in shown:  # the very draws that were tabulated
                 assert ((shown[kind] - x) ** 2).mean().item() == pytest.approx(row.folds[0][metric], rel=1e-5)
-        assert drawing.label(row, table) in figure.get_suptitle()
+        assert drawing.labels(table)[row.key] in figure.get_suptitle()
         assert drawing.save(figure)["pdf"].startswith(b"%PDF-")
     assert "never trained" in next(f.get_suptitle() for name, f in found.items() if "autoencoder" in name)
 
