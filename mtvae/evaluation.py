@@ -104,6 +104,12 @@ def evaluate(
 
 def mean_image_error(train: Tensor, test: Tensor) -> float:
     """Squared error per pixel of predicting every test image by the training images' mean image (both uint8)."""
-    mean = to_pixels(train).mean(0)
-    errors = [F.mse_loss(to_pixels(b), mean.expand(len(b), *mean.shape)) * len(b) for b in test.split(BATCH_SIZE)]
-    return torch.stack(errors).double().sum().item() / len(test)
+    # Running sums, as integers: exact, and neither a floating-point copy of the training images nor a result kept for
+    # every batch, behind which the allocator cannot reuse what the batch took.
+    total, X
+    for batch in train.split(BATCH_SIZE):
+        total += batch.sum(0, dtype=torch.int64)
+    mean = (total.double() / (255 * len(train))).float()
+    for batch in test.split(BATCH_SIZE):
+        error += F.mse_loss(to_pixels(batch), mean.expand(batch.shape)) * len(batch)
+    return error.item() / len(test)
