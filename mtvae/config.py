@@ -14,6 +14,7 @@ Method = Literal["none", "conditioned", "multi_decoder", "single_decoder"]
 SamplerName = Literal["exact", "uniform", "gaussian"]
 
 Output = Literal["linear", "tanh"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 PER_IMAGE_FAMILIES: tuple[Family, ...] = ("gaussian_vae", "autoencoder")
 """Families whose reconstruction term is summed over pixels and channels (as the published run; the text's 1/D would
@@ -133,7 +134,11 @@ class Training(Section):
     lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="AdamW's learning rate")
     weight_decay: Weight = Field(0.01, description="AdamW's decoupled weight decay; 0 turns it off")
     shuffle: bool = Field(True, description="a new seeded order every epoch; false: the folds' order")
-    precision: Literal["fp32"] = Field("fp32", description="arithmetic of the training step")
+    precision: Precision = Field(
+        "fp32",
+        description="arithmetic of the training step; tf32: GPUs only, a CPU computes as in fp32; bf16: of its forward "
+        "and backward pass, with fp32 weights. Scores are always computed in fp32",
+    )
     deterministic: bool = Field(
         False, description="on a GPU, only algorithms that repeat bitwise (slower); a CPU repeats without"
     )

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import torch
 
+from mtvae.precision import multiplying
+
 CUBLAS_WORKSPACE = ":4096:8"  # 8 buffers of 4 MiB: one of the two that NVIDIA documents as reproducible
 
 
@@ -14,7 +16,8 @@ def repeatable(deterministic: bool = False) -> Iterator[None]:
     """One thread inside, and what was set before comes back after.
 
     One thread because sums are taken in an order that depends on the number of threads, and because workers share a
-    machine by processes. Seeds are no part of it: every draw has its own generator.
+    machine by processes. fp32 is fp32 on a GPU too, where torch would convolve in TF32. Seeds are no part of it: every
+    draw has its own generator.
 
     Args:
         deterministic: only algorithms that repeat bitwise on one kind of GPU; an operation that has none is an error. A
@@ -30,7 +33,8 @@ def repeatable(deterministic: bool = False) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic)
     try:
-        yield
+        with multiplying(tf32=False):
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark

@@ -106,7 +106,8 @@ def mean_image_error(train: Tensor, test: Tensor) -> float:
     """Squared error per pixel of predicting every test image by the training images' mean image (both uint8)."""
     # Running sums, as integers: exact, and neither a floating-point copy of the training images nor a result kept for
     # every batch, behind which the allocator cannot reuse what the batch took.
-    total, X
+    total = torch.zeros_like(train[0], dtype=torch.int64)
+    error = torch.zeros((), dtype=torch.float64, device=test.device)
     for batch in train.split(BATCH_SIZE):
         total += batch.sum(0, dtype=torch.int64)
     mean = (total.double() / (255 * len(train))).float()

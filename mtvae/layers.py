@@ -142,7 +142,10 @@ class VectorQuantizer(nn.Module):
         return distance.argmin(-1)
 
     def forward(self, z_e: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        indices = self.nearest(z_e)
+        device = "cuda" if z_e.is_cuda else "cpu"  # the meta device, which only counts, knows no autocast
+        with torch.autocast(device, enabled=False):  # 8 bits of mantissa cannot tell near neighbours apart
+            z_e = z_e.to(self.codebook.dtype)
+            indices = self.nearest(z_e)
         e = F.embedding(indices, self.codebook).permute(0, 3, 1, 2)  # N,E,h,h
         codebook_loss, commitment_loss = F.mse_loss(e, z_e.detach()), F.mse_loss(z_e, e.detach())
         return z_e + (e - z_e).detach(), codebook_loss, commitment_loss, indices

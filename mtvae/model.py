@@ -63,7 +63,8 @@ class GaussianLatentSpace(nn.Module):
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         features = self.encoder(x)
-        mean, log_variance = self.mean(features), self.log_variance(features)
+        # in the weights' precision, whatever the heads multiplied in: these are summed, squared and exponentiated
+        mean, log_variance = (head(features).to(head.weight.dtype) for head in (self.mean, self.log_variance))
         z = mean
         if generator is not None:  # reparameterization (2.1.1)
             noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)

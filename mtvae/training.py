@@ -13,6 +13,7 @@ from mtvae.config import Loss, SoftAdapt, Training
 from mtvae.evaluation import evaluate, to_pixels
 from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
 from mtvae.model import Model
+from mtvae.precision import forward_pass, multiplying
 
 
 class Diverged(ArithmeticError):
@@ -109,7 +110,8 @@ class Fit:
         Raises:
             Diverged: a training or selection loss is not finite.
         """
-        self._train(after_step)
+        with multiplying(tf32=self.training.precision == "tf32"):
+            self._train(after_step)
         number = len(self.history) + 1
         trained = {name: value.item() / len(self.data.train) for name, value in self.sums.items()}
         selected = self._selection_terms()
@@ -143,7 +145,8 @@ class Fit:
         for batch in batches(self.order, self.training.batch_size)[self.position :]:
             x = to_pixels(self.data.images[batch])
             condition = None if self.sampler is None else self.sampler(x, self.generators["sampler"])
-            outputs = self.model(x, condition, self.generators["latent"])
+            with forward_pass(self.training.precision, x.device):
+                outputs = self.model(x, condition, self.generators["latent"])
             terms = loss_terms(outputs, x, self.model.architecture, self.loss)
             self.optimizer.zero_grad()
             self.weighting(terms).backward()
