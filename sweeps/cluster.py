@@ -36,7 +36,7 @@ from sweeps import nodes
 from sweeps.data import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
-from sweeps.plan import Unit
+from sweeps.plan import PlacementError, Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
 from sweeps.storage import TEMPORARY, StorageError, is_stale, temporary_name
@@ -57,7 +57,8 @@ def run_units(
 
     Raises:
         DataError: a data set cannot be had.
-        PlacementError: there is no cluster at the address, or not the resources asked for.
+        PlacementError: there is no cluster at the address, or not the resources asked for; or a node that joined later
+            has a GPU which torch does not see.
         StorageError: a worker cannot write results.
     """
     ours = not ray.is_initialized()  # a notebook or a test may have started one; then it stays
@@ -69,6 +70,7 @@ def run_units(
     stop.listeners.append(flag.raise_)
     try:
         nodes.check_resources(job.units, wait_seconds)
+        nodes.check_gpus(job.units)
         if address is not None:
             nodes.check_storage(job.ledger)
         images, deaths = _images(job.units, progress), Deaths(job.ledger)
@@ -76,8 +78,8 @@ def run_units(
             trainable = tune.with_parameters(_trial, job=job, images=images, flag=flag)
             callback = Callback(job, progress, deaths)
             _fit(trainable, callback, Stopper(stop, progress, callback), workers, scratch)
-            if callback.unwritable is not None:
-                raise StorageError(callback.unwritable)
+            if callback.over is not None:
+                raise callback.over
             job = replace(job, units=callback.again)
     finally:
         stop.listeners.remove(flag.raise_)
@@ -193,13 +195,13 @@ def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: St
             tune.report({"images": trained})
 
     pixels, notes = ray.get(images[unit.settings.source])
-    # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
-    device = pick_device(unit.settings.resources.gpus)
     try:
+        # The share that the scheduler gave, not what torch can see: a CPU worker on a GPU machine sees every GPU.
+        device = pick_device(unit.settings.resources.gpus)
         outcome = run_unit(
             unit, pixels, job.ledger, device, job.provenance, on_progress, flag.is_raised, job.tensorboard, notes
         )
-    except StorageError as error:  # no reason to try again: the driver ends the sweep, and says it
-        tune.report({"unwritable": str(error)})
+    except (StorageError, PlacementError) as error:  # no reason to try again: the driver ends the sweep, and says it
+        tune.report({"over": error})
         return
     tune.report({"images": trained, "outcome": outcome})

@@ -16,8 +16,9 @@ from sweeps.storage import temporary_name
 from sweeps.wording import said
 
 CONNECT_SECONDS = 5.0
-PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder
+PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder, or imports torch
 Resources = dict[str, float]
+Node = dict[str, Any]  # as `ray.nodes` says it
 
 
 def connect(address: str, **options: Any) -> None:
@@ -43,7 +44,7 @@ def connect(address: str, **options: Any) -> None:
         raise PlacementError(f"cannot use a Ray cluster at {address}: {said(error)[:300]}") from error
 
 
-def alive() -> list[dict[str, Any]]:
+def alive() -> list[Node]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
@@ -103,21 +104,43 @@ def check_storage(ledger: Ledger) -> None:
     name = temporary_name("probe")
     ledger.storage.write(name, b"")
     try:
-        probes = {
-            _probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                ledger, name
-            ): node["NodeManagerHostname"]
-            for node in alive()
-        }
-        ready, late = ray.wait(list(probes), num_returns=len(probes), timeout=PROBE_SECONDS)
-        blind = [probes[probe] for probe in ready if not ray.get(probe)]
-        if blind or late:
-            names = ", ".join(sorted(set(blind or [probes[probe] for probe in late])))
+        no, late = _ask(_probe, alive(), 0, ledger, name)
+        if no or late:
+            names = ", ".join(no or late)
             raise PlacementError(
                 f"{ledger.storage.root}: not seen by {names}; results need a folder that every node has, or S3"
             )
     finally:
         ledger.storage.remove(name)
+
+
+def check_gpus(units: Sequence[Unit]) -> None:
+    """Where units ask for GPUs, torch must see one on every node that offers them: torch built for the CPU, or an old
+    driver, is said now and not by the first unit. A node whose GPUs are taken in the meantime is not waited for long.
+
+    Raises:
+        PlacementError: on one it does not.
+    """
+    share = min((unit.settings.resources.gpus for unit in units if unit.settings.resources.gpus), default=0.0)
+    offering = [node for node in alive() if node["Resources"].get("GPU", 0) >= share > 0]
+    no, _ = _ask(_sees_gpu, offering, share)
+    if no:
+        raise PlacementError(f"resources.gpus is {share:g}, but torch sees no GPU on {', '.join(no)}")
+
+
+def _ask(probe: Any, nodes: Sequence[Node], gpus: float, *arguments: Any) -> tuple[list[str], list[str]]:
+    """Asks a remote function on every node, given a share of a GPU: the names of the nodes where it says no, and of
+    those where it says nothing in time."""
+    asked = {
+        probe.options(
+            num_gpus=gpus, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(*arguments): node["NodeManagerHostname"]
+        for node in nodes
+    }
+    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS) if asked else ([], [])
+    for answer in late:
+        ray.cancel(answer)
+    return sorted({asked[r] for r in ready if not ray.get(r)}), sorted({asked[r] for r in late})
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -127,3 +150,11 @@ def _probe(ledger: Ledger, name: str) -> bool:
         return ledger.storage.exists(name)
     except OSError:
         return False
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _sees_gpu() -> bool:
+    """Whether torch sees a GPU, in a worker that was given a share of one."""
+    import torch
+
+    return torch.cuda.is_available()

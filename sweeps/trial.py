@@ -1,6 +1,7 @@
 """A unit from start to Parquet: where the sweep meets the model core. Runs in a worker, or in this process."""
 
 import datetime
+import platform
 import resource
 import sys
 import traceback
@@ -216,5 +217,5 @@ def pick_device(gpus: float) -> str:
     if gpus <= 0:
         return "cpu"
     if not torch.cuda.is_available():
-        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU here")
+        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU on {platform.node()}")
     return "cuda"

@@ -9,7 +9,7 @@ from ray import tune
 
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
-from sweeps.plan import Unit, UnitId
+from sweeps.plan import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
 from sweeps.stopping import Stop
 from sweeps.storage import StorageError
@@ -27,14 +27,14 @@ class _OfTheDriver:
 class Callback(_OfTheDriver, tune.Callback):
     """Tells the driver's screen what the trials do, and records units whose workers kept dying.
 
-    `again`: units that Tune gave up and we do not: it counts deaths whatever was done between them. `unwritable`: what
-    kept a worker, or this process, from writing results.
+    `again`: units that Tune gave up and we do not: it counts deaths whatever was done between them. `over`: what ends
+    the sweep: a worker, or this process, that cannot write results, or a worker without the GPU that it was given.
     """
 
     def __init__(self, job: Job, progress: Progress, deaths: Deaths):
         self.units, self.ledger, self.progress, self.deaths = job.units, job.ledger, progress, deaths
         self.again: list[Unit] = []
-        self.unwritable: str | None = None
+        self.over: StorageError | PlacementError | None = None
 
     def unit(self, trial: Any) -> Unit:
         unit: Unit = self.units[trial.config["index"]]
@@ -47,7 +47,7 @@ class Callback(_OfTheDriver, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.unwritable = self.unwritable or result.get("unwritable")
+        self.over = self.over or result.get("over")
         if "images" in result:
             self.progress.trained(self.unit(trial), result["images"])
 
@@ -84,12 +84,12 @@ class Callback(_OfTheDriver, tune.Callback):
         try:
             yield
         except StorageError as error:
-            self.unwritable = self.unwritable or str(error)
+            self.over = self.over or error
 
 
 class Stopper(_OfTheDriver, tune.Stopper):
-    """Ends the trials when results cannot be written, and, when a stop was asked for, once those that ran then have
-    saved themselves, or did not in time."""
+    """Ends the trials when the sweep is over before its time, and, when a stop was asked for, once those that ran then
+    have saved themselves, or did not in time."""
 
     def __init__(self, stop: Stop, progress: Progress, callback: Callback):
         self.stop, self.progress, self.callback = stop, progress, callback
@@ -99,7 +99,7 @@ class Stopper(_OfTheDriver, tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        if self.callback.unwritable is not None:
+        if self.callback.over is not None:
             return True
         if self.stop.requested_at is None:
             return False

@@ -1,7 +1,8 @@
 """A Ray cluster on this machine, in a process of its own: Ray reads how its nodes are guarded once, when imported.
 
-As a script, `nodes.py FOLDER N`: prints the address of a head that trains nothing and of N nodes of one processor, then
-obeys the lines of its input, `kill` (the first node's raylet, by SIGKILL) and `add`, until the input ends.
+As a script, `nodes.py FOLDER N CPUS GPUS`: prints the address of a head that trains nothing and of N nodes of so many
+processors and made-up GPUs, then obeys the lines of its input, `kill` (the first node's raylet, by SIGKILL) and `add`,
+until the input ends.
 """
 
 import contextlib
@@ -34,11 +35,11 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def cluster_of_nodes(count: int) -> Iterator[Nodes]:
+def cluster_of_nodes(count: int, cpus: int = 1, gpus: int = 0) -> Iterator[Nodes]:
     # Short, since it holds sockets; and so that what Ray leaves there goes.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            [sys.executable, __file__, folder, str(count)],
+            [sys.executable, __file__, folder, str(count), str(cpus), str(gpus)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,22 +53,23 @@ def cluster_of_nodes(count: int) -> Iterator[Nodes]:
             process.communicate(timeout=60)
 
 
-def main(folder: str, count: str) -> None:
+def main(folder: str, count: str, cpus: str, gpus: str) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(True, head_node_args={"num_cpus": 0, "temp_dir": folder, **NODE})
-    nodes = [cluster.add_node(num_cpus=1, **NODE) for _ in range(int(count))]
+    node = NODE | {"num_cpus": int(cpus), "num_gpus": int(gpus)}
+    nodes = [cluster.add_node(**node) for _ in range(int(count))]
     print(cluster.address, flush=True)
     for order in sys.stdin:
         if order == "add\n":
-            nodes.append(cluster.add_node(num_cpus=1, **NODE))
+            nodes.append(cluster.add_node(**node))
             print("added", flush=True)
         else:
-            node = nodes.pop(0)
-            raylet = node.all_processes["raylet"][0].process
+            first = nodes.pop(0)
+            raylet = first.all_processes["raylet"][0].process
             raylet.kill()
             raylet.wait()  # workers of a node end when it is gone, which one that nobody waited for is not
-            cluster.remove_node(node, allow_graceful=False)
+            cluster.remove_node(first, allow_graceful=False)
             print("killed", flush=True)
     cluster.shutdown()
 
