@@ -43,6 +43,30 @@ def test_the_image_is_pinned_and_not_roots():
     assert installs and all("-c constraints.txt" in line or "--no-deps" in line for line in installs)
 
 
+def test_the_image_has_what_kuberay_asks_of_it():
+    """Its probes are `wget`s of Ray's job server, which `ray[tune]` alone does not have."""
+    text = (DOCKER / "Dockerfile").read_text()
+    assert "apt-get install -y --no-install-recommends wget" in text
+    assert "pip install -c constraints.txt '.[cluster]'" in text
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["cluster"] == ["ray[default]"]
+
+
+def test_the_sweep_is_stopped_before_the_workers_that_save_its_units():
+    """Compose stops a service before those that it depends on, and kills it after the grace period."""
+    sweep = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["sweep"]
+    assert {"head", "worker1", "worker2"} <= sweep["depends_on"].keys()
+    assert sweep["stop_grace_period"] == "30s"
+
+
+def test_the_readme_has_the_lines_of_the_recipes_headers():
+    readme = {line.strip() for line in (ROOT / "README.md").read_text().splitlines()}
+    for name in ("compose.yaml", "rayjob.yaml", "slurm.sh"):
+        header = (DOCKER / name).read_text().splitlines()
+        commands = {line[1:].strip() for line in header if line.startswith("#   ")}
+        assert commands and commands <= readme
+
+
 def test_all_data_of_the_package_is_installed():
     """An image installs the package for good: what lies beside the modules must be named as theirs."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["sweeps"]
