@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from test_trial import rows_of
 
 from sweeps import inline
@@ -200,6 +201,21 @@ def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledge
     plan = Plan(g, frozenset(), frozenset())
     with pytest.raises(PlacementError, match=r"resources.gpus is 0.5, but the largest node has 0"):
         run_on_ray(plan, ledgers("gpu"), 1)
+
+
+def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, ledgers, ray_session, monkeypatch):
+    """As on a node that joined after the nodes were asked."""
+    from sweeps import nodes
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    plan = Plan(read_grid("name: a\ndata.limit: 60\nresources.gpus: 0.5\ngrid: [{}]"), frozenset(), frozenset())
+    monkeypatch.setattr(nodes, "asked", lambda unit: {"CPU": 1.0})
+    monkeypatch.setattr(nodes, "check_gpus", lambda units: None)
+    ledger = ledgers("late")
+    with pytest.raises(PlacementError, match=r"resources.gpus is 0.5, but torch sees no GPU on \w"):
+        run_on_ray(plan, ledger, 2)
+    assert ledger.units("failed") == ledger.units() == frozenset()
 
 
 def test_the_token_that_guards_rays_ports_is_ours_alone(tmp_path, monkeypatch):
