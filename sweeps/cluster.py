@@ -1,7 +1,8 @@
 """Ray Tune around `trial`: places units on workers. The ledger says what is done; Ray only places work.
 
 Facts about Ray 2.60 that shape this file: `Tuner.fit` returning means "stopped", not "complete"; an actor that is not
-reused costs seconds a trial; `ray.init()` without address joins whatever cluster is about.
+reused costs seconds a trial; `ray.init()` without address joins whatever cluster is about; a `grid_search` is copied
+for each of its values, and what `with_parameters` is given is unpickled for each trial: neither may hold all units.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ os.environ |= {  # read by Ray when it is imported; a user's own values win
         "RAY_USAGE_STATS_ENABLED": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # a file of all trials that nobody reads
     }.items()
 }
 
@@ -40,7 +42,7 @@ from sweeps.plan import PlacementError, Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
 from sweeps.storage import TEMPORARY, StorageError, is_stale, temporary_name
-from sweeps.trials import Callback, Stopper
+from sweeps.trials import Callback, Placing, Stopper
 
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
@@ -75,7 +77,7 @@ def run_units(
             nodes.check_storage(job.ledger)
         images, deaths = _images(job.units, progress), Deaths(job.ledger)
         while job.units and not stop.requested:  # a second time for units that Tune gave up and we do not
-            trainable = tune.with_parameters(_trial, job=job, images=images, flag=flag)
+            trainable = tune.with_parameters(_trial, job=replace(job, units=()), images=images, flag=flag)
             callback = Callback(job, progress, deaths)
             _fit(trainable, callback, Stopper(stop, progress, callback), workers, scratch)
             if callback.over is not None:
@@ -156,15 +158,17 @@ def _images(units: Sequence[Unit], progress: Progress) -> dict[Source, Any]:
 
 def _fit(trainable: Any, callback: Callback, stopper: Stopper, workers: int, scratch: str) -> None:
     """Tune's run of all units of the callback; returns when they ended or were stopped."""
-    units = callback.units
+    left = iter(callback.units)
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([nodes.asked(units[config["index"]])])
+        return tune.PlacementGroupFactory([nodes.asked(config["unit"])])
 
     tune.Tuner(
         tune.with_resources(trainable, resources),
-        param_space={"index": tune.grid_search(list(range(len(units))))},
+        param_space={"unit": tune.sample_from(lambda config: next(left))},  # asked once a trial, when it is made
         tune_config=tune.TuneConfig(
+            num_samples=len(callback.units),
+            scheduler=Placing(),
             reuse_actors=True,
             max_concurrent_trials=workers,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -181,10 +185,10 @@ def _fit(trainable: Any, callback: Callback, stopper: Stopper, workers: int, scr
 
 
 def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: StopFile) -> None:
-    """One trial: one unit, in a worker."""
+    """One trial: one unit, in a worker. The job names no units."""
     from sweeps.trial import pick_device, run_unit
 
-    unit = job.units[config["index"]]
+    unit: Unit = config["unit"]
     trained, reported_at = 0, -math.inf  # where the unit starts is reported at once
 
     def on_progress(n: int) -> None:

@@ -71,9 +71,9 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
 def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:
     """The values of settings that some rows have and that the rows' own lines do not tell, and what is left null."""
     elsewhere = {}
-    for path in flats[0]:
+    for path in [path for path in flats[0] if path not in shown]:
         values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
-        if path not in shown and (values or (path not in RULES and not path.startswith("model."))):
+        if values or (path not in RULES and not path.startswith("model.")):
             elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
     return elsewhere
 

@@ -20,7 +20,7 @@ from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import PlacementError, Plan, Unit
 from sweeps.progress import Progress
-from sweeps.sharding import parse, shard
+from sweeps.sharding import longest_first, parse, shard
 from sweeps.stopping import Stop, ignore_signals
 from sweeps.storage import StorageError
 from sweeps.wording import one_line
@@ -111,7 +111,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     if not missing:
         ledger.write_grid(sweep)
         return False
-    job = Job(missing, ledger, provenance(), tensorboard)
+    job = Job(longest_first(missing), ledger, provenance(), tensorboard)
     stop = Stop()
     stop.listen()
     with Progress(plan, missing, on_first=lambda: ledger.write_grid(sweep)) as progress:

@@ -15,6 +15,12 @@ def flops(unit: Unit) -> int:
     return 3 * cost(unit.settings.architecture).flops * unit.images_to_train
 
 
+def longest_first(units: Sequence[Unit]) -> list[Unit]:
+    """Fold by fold, as `Plan.missing` has them, and in each fold the longest first: none that starts last is long, so
+    that no worker waits long for another at the end."""
+    return sorted(units, key=lambda unit: (unit.fold, -flops(unit)))
+
+
 def parse(text: str) -> tuple[int, int]:
     """(i, n) of "i/n". Raises ChoiceError for anything else, or an i that is not from 1 to n."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)

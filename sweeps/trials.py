@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
@@ -15,6 +16,8 @@ from sweeps.stopping import Stop
 from sweeps.storage import StorageError
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
+HEARD = frozenset({"images", "outcome", "unwritable", "done", "training_iteration"})
+"""What is kept of a result: a worker's own words, and what Tune goes by."""
 
 
 class _OfTheDriver:
@@ -37,7 +40,7 @@ class Callback(_OfTheDriver, tune.Callback):
         self.over: StorageError | PlacementError | None = None
 
     def unit(self, trial: Any) -> Unit:
-        unit: Unit = self.units[trial.config["index"]]
+        unit: Unit = trial.config["unit"]
         return unit
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -50,6 +53,8 @@ class Callback(_OfTheDriver, tune.Callback):
         self.over = self.over or result.get("over")
         if "images" in result:
             self.progress.trained(self.unit(trial), result["images"])
+        for name in result.keys() - HEARD:  # Tune keeps it, with statistics of each number, for every trial there was
+            del result[name]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         unit, outcome = self.unit(trial), trial.last_result.get("outcome")
@@ -85,6 +90,14 @@ class Callback(_OfTheDriver, tune.Callback):
             yield
         except StorageError as error:
             self.over = self.over or error
+
+
+class Placing(FIFOScheduler):
+    """First come, first served, as Tune does without being told. Its own scheduler looks through all trials that there
+    ever were, at every step, for one to start first."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        return None
 
 
 class Stopper(_OfTheDriver, tune.Stopper):

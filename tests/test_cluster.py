@@ -137,7 +137,7 @@ def dying(monkeypatch, tmp_path):
             if attempt < len(pattern):
                 if pattern[attempt] == "v":
                     os.kill(os.getpid(), signal.SIGKILL)
-                storage, name = job.ledger.storage, f"checkpoints/{job.units[config['index']].name}.pt"
+                storage, name = job.ledger.storage, f"checkpoints/{config['unit'].name}.pt"
                 arguments = storage, name, storage.stamp(name)
                 threading.Thread(target=die_once_it_is_saved_anew, args=arguments).start()
             real_trial(config, job, images, flag)

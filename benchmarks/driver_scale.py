@@ -1,0 +1,201 @@
+"""What a large sweep costs its driver: planner, ledger, Ray and callbacks, with training replaced by its recorded time.
+
+python benchmarks/driver_scale.py [--seeds 2,11,33,112] [--workers 12] [--seconds 0.7] > driver_scale.md
+
+The grid is that of results/digits under so many seeds (90 units each); 112 are 10,080 units, and take a quarter of an
+hour. `recorded.py` says what is replaced. Last, what needs no worker: plan, dry run, status at 100,000 units.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+import yaml
+from ledger_scale import TIMER, machine, timed
+from recorded import SCALE, STARTED, SWEEP, WORKERS, recorded
+
+from sweeps import grid, yamlfile
+from sweeps.ledger import Ledger, open_ledger
+from sweeps.plan import Plan
+
+HERE = Path(__file__).parent
+MANY = 1111  # seeds: 99,990 units
+_ENDED = re.compile(r"\[(?P<n>\d+)/(?P<total>\d+)\] done: ")
+
+
+def grid_file(folder: Path, seeds: int) -> Path:
+    """The grid of results/digits, every row under so many seeds."""
+    described = yaml.safe_load((SWEEP / "grid.yaml").read_text())
+    described |= {"name": f"seeds{seeds}", "seed": 1}
+    for block in described["grid"]:
+        block["seed"] = list(range(1, seeds + 1))
+    path = folder / f"seeds{seeds}.yaml"
+    path.write_text(yaml.safe_dump(described, sort_keys=False, width=10**6))
+    return path
+
+
+@dataclass
+class Mark:
+    """The driver's process when `ended` units had: seconds since its start, CPU seconds, peak memory in MB."""
+
+    ended: int
+    seconds: float
+    cpu: float
+    peak: float
+
+
+@dataclass
+class Run:
+    """One sweep: marks at its first unit, its tenths, and its last; and when its driver's process ended."""
+
+    workers: int
+    began: float
+    marks: list[Mark] = field(default_factory=list)
+    whole: float = 0.0
+
+    def mark(self, pid: int, ended: int) -> None:
+        """Reads the kernel's account of the process."""
+        stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        peak = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        assert peak
+        ticks = int(stat[11]) + int(stat[12])
+        cpu = ticks / os.sysconf("SC_CLK_TCK")
+        self.marks.append(Mark(ended, time.time() - self.began, cpu, int(peak[1]) / 1e3))
+
+    def per_unit(self, first: Mark, last: Mark) -> float:
+        """CPU milliseconds."""
+        return 1e3 * (last.cpu - first.cpu) / (last.ended - first.ended)
+
+
+def sweep(root: Path, seeds: int, workers: int, seconds: float) -> Run:
+    """Runs the command, and looks at its process on the way. `seconds`: of the mean unit."""
+    recorded_mean = sum(row["seconds"] for row in recorded().values()) / len(recorded())
+    started = root / f"started{seeds}"
+    started.mkdir()
+    env = os.environ | {
+        SCALE: str(seconds / recorded_mean),
+        STARTED: str(started),
+        WORKERS: str(workers),
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
+    }
+    command = ["-c", "import recorded; recorded.drive()", str(grid_file(root, seeds))]
+    command += ["--results", str(root), "--workers", str(workers)]
+    run = Run(workers, time.time())
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=env) as driver:
+        assert driver.stdout
+        for line in driver.stdout:
+            if found := _ENDED.match(line):
+                n, total = int(found["n"]), int(found["total"])
+                if n in (1, total) or n % max(1, total // 10) == 0:
+                    run.mark(driver.pid, n)
+                    print(run.marks[-1], file=sys.stderr, flush=True)
+    assert driver.returncode == 0
+    run.whole = time.time() - run.began
+    return run
+
+
+def placement(ledger: Ledger, run: Run) -> dict[str, float]:
+    """How well the workers were kept at work, from what the units recorded."""
+    rows, _ = ledger.read("units", ["seconds", "finished_at", "device"])
+    by_process: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        end = row["finished_at"].timestamp()
+        by_process[row["device"]].append((end - row["seconds"], end))
+    spans = [sorted(units) for units in by_process.values()]
+    began, ended = min(units[0][0] for units in spans), max(units[-1][1] for units in spans)
+    bound = max(sum(row["seconds"] for row in rows) / run.workers, max(row["seconds"] for row in rows))
+    gaps = sorted(1e3 * (b - a) for units in spans for (_, a), (b, _) in pairwise(units))
+    return {
+        "units": len(rows),
+        "until the first unit starts: s": began - run.began,
+        "makespan: s": ended - began,
+        "makespan / bound": (ended - began) / bound,
+        "between two units of a worker, median: ms": median(gaps),
+        "95 of 100: ms": gaps[int(0.95 * len(gaps))],
+        "after the last unit: s": run.began + run.whole - ended,
+    }
+
+
+def measured(root: Path, seeds: int, workers: int, seconds: float) -> dict[str, float]:
+    """A column of the page."""
+    run = sweep(root, seeds, workers, seconds)
+    first, middle, last = run.marks[0], run.marks[len(run.marks) // 2], run.marks[-1]
+    ledger = open_ledger(root, f"seeds{seeds}")
+    assert len(ledger.units()) == last.ended, "units are missing"
+    return placement(ledger, run) | {
+        "driver, first half: CPU ms per unit": run.per_unit(first, middle),
+        "driver, second half: CPU ms per unit": run.per_unit(middle, last),
+        "driver, before the first unit ends: CPU s": first.cpu,
+        "driver, at the first unit: MB": first.peak,
+        "driver, at the last unit: MB": last.peak,
+        "listing the ledger: ms": 1e3 * timed(open_ledger(root, f"seeds{seeds}").units),
+    }
+
+
+def without_workers(root: Path) -> Iterator[str]:
+    """Lines of the page: what needs no worker, at MANY seeds."""
+    path = grid_file(root, MANY)
+    for option in ("--dry-run", "--status"):
+        found = []
+        for _ in range(3):
+            arguments = ["-m", "sweeps.run", str(path), option, "--results", str(root)]
+            done = subprocess.run(
+                [sys.executable, "-c", TIMER, sys.executable, *arguments], check=True, capture_output=True, text=True
+            )
+            found.append([float(value) for value in done.stdout.split()])
+        wall, cpu, peak = ([f"{x:.3g}" for x in sorted(values)] for values in zip(*found, strict=True))
+        yield f"| `{option}` | {', '.join(wall)} | {', '.join(cpu)} | {peak[-1]} |"
+    plan = Plan(grid.read(yamlfile.parse(path.read_text()), "many"), frozenset(), frozenset())
+    yield f"| the plan of a loaded grid | {timed(plan.missing):.3g} | | |"
+
+
+def page(columns: list[dict[str, float]], rest: list[str], how: str) -> str:
+    """The page as Markdown."""
+    rows = [f"| {name} | " + " | ".join(f"{c[name]:,.4g}" for c in columns) + " |" for name in columns[0]]
+    return "\n".join(
+        [
+            f"# A sweep of {columns[-1]['units']:,} units, seen from its driver\n",
+            f"{how} The bound: the units' seconds over the workers. Of each kind one run.\n",
+            "\n".join([rows[0], "|---" * (len(columns) + 1) + "|", *rows[1:]]) + "\n",
+            f"{MANY * 90:,} units, without a worker:\n",
+            "| | s | CPU s | MB |\n|---|---|---|---|",
+            *rest,
+        ]
+    )
+
+
+def main(
+    seeds: Annotated[str, typer.Option(help="90 units each")] = "2,11,33,112",
+    workers: int = 12,
+    seconds: Annotated[float, typer.Option(help="of the mean unit")] = 0.7,
+    raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
+) -> None:
+    """Prints a page of Markdown."""
+    how = (
+        f"`python benchmarks/driver_scale.py`; {machine()}; load {os.getloadavg()[0]:.1f} when it began. {workers} "
+        f"workers, {seconds:g} s in the mean unit, from a third to two and a half times that."
+    )
+    columns: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for n in map(int, seeds.split(",")):
+            columns.append(measured(Path(folder), n, workers, seconds))
+        rest = list(without_workers(Path(folder)))
+    if raw is not None:
+        Path(raw).write_text(json.dumps({"how": how, "sweeps": columns, "without workers": rest}, indent=1) + "\n")
+    print(page(columns, rest, how))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,110 @@
+"""`sweeps.run` with each training replaced by its recorded time: planner, ledger, Ray and driver are the real ones.
+
+python -c 'import recorded; recorded.drive()' GRID --results DIR ..., with this folder on PYTHONPATH, and
+SECONDS_PER_RECORDED_SECOND in the environment. The grid's rows are those of results/digits under any seeds. A unit
+sleeps for the time that its like took there, and writes that one's results as its own: a real file of a real size.
+"""
+
+import datetime
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import typer
+
+from sweeps import cluster
+from sweeps.job import Job
+from sweeps.ledger import Ledger
+from sweeps.plan import Unit, UnitId, key_of
+from sweeps.readers import Images
+from sweeps.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
+from sweeps.stopping import StopFile
+from sweeps.storage import Storage
+
+SWEEP = Path(__file__).parents[1] / "results" / "digits"
+SEED, SCALE = 1, "SECONDS_PER_RECORDED_SECOND"
+STARTED, WORKERS = "STARTED", "WORKERS"  # environment: a folder of a file per process that started, and how many will
+START_SECONDS = 180  # after which a process waits no more for the others
+TOLD_SECONDS = 0.25  # how often a unit tells how far it is, and looks whether a stop was asked for
+RESULTS = sorted(set(UNIT_SCHEMA.names) - set(FAILED_SCHEMA.names) - {"git_commit", "git_dirty", "versions"})
+real_trial = cluster._trial
+
+
+@cache
+def recorded() -> dict[UnitId, Row]:
+    """The units of results/digits: their results and curves."""
+    return {(row["key"], row["fold"]): row for row in Ledger(Storage(SWEEP)).read()[0]}
+
+
+def like(unit: Unit) -> Row:
+    """The recorded unit that differs by its seed alone."""
+    return recorded()[key_of(unit.settings.model_copy(update={"seed": SEED})), unit.fold]
+
+
+def seconds(unit: Unit) -> float:
+    """That a unit takes here."""
+    taken: float = like(unit)["seconds"] * float(os.environ[SCALE])
+    return taken
+
+
+def _start_together() -> None:
+    """The first unit of each process waits for those of the others: what is measured is a sweep under way. Ray starts a
+    worker in about a second, and never all of them where units are shorter than that."""
+    folder = Path(os.environ[STARTED])
+    if not (folder / str(os.getpid())).exists():
+        (folder / str(os.getpid())).touch()
+        deadline = time.monotonic() + START_SECONDS
+        while len(list(folder.iterdir())) < int(os.environ[WORKERS]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def run_unit(
+    unit: Unit,
+    images: Images,
+    ledger: Ledger,
+    device: str,
+    provenance: Row,
+    on_progress: Callable[[int], None],
+    should_stop: Callable[[], bool],
+    tensorboard: str | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """As `trial.run_unit`. The row says which process it was in, when it began and when it ended."""
+    _start_together()
+    began, took = datetime.datetime.now(datetime.UTC), seconds(unit)
+    if ledger.has(unit):
+        return "done before"
+    on_progress(0)
+    end = time.monotonic() + took
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, TOLD_SECONDS))
+        on_progress(int(unit.images_to_train * (1 - max(left - TOLD_SECONDS, 0) / took)))
+        if should_stop():
+            return "stopped"
+    ledger.write_log(unit, f"{unit}, replaced by its recorded time\ndone\n")
+    now = datetime.datetime.now(datetime.UTC)
+    results = {name: like(unit)[name] for name in RESULTS}
+    results |= {"seconds": (now - began).total_seconds(), "finished_at": now, "device": f"process {os.getpid()}"}
+    ledger.write(unit, results | provenance)
+    return "done"
+
+
+def trial(config: dict[str, Any], job: Job, images: Any, flag: StopFile) -> None:
+    """`cluster._trial`, with this module in the place of the one that trains: it imports no torch."""
+    stand_in = ModuleType("sweeps.trial")
+    stand_in.run_unit, stand_in.pick_device = run_unit, lambda gpus: "cpu"  # type: ignore[attr-defined]
+    sys.modules["sweeps.trial"] = stand_in
+    real_trial(config, job, images, flag)
+
+
+def drive() -> None:
+    """The command."""
+    from sweeps import run
+
+    cluster._trial = trial
+    typer.run(run.main)
