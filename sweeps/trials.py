@@ -16,7 +16,7 @@ from sweeps.stopping import Stop
 from sweeps.storage import StorageError
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
-HEARD = frozenset({"images", "outcome", "unwritable", "done", "training_iteration"})
+HEARD = frozenset({"images", "outcome", "over", "done", "training_iteration"})
 """What is kept of a result: a worker's own words, and what Tune goes by."""
 
 

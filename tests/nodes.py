@@ -1,8 +1,8 @@
 """A Ray cluster on this machine, in a process of its own: Ray reads how its nodes are guarded once, when imported.
 
 As a script, `nodes.py FOLDER N CPUS GPUS`: prints the address of a head that trains nothing and of N nodes of so many
-processors and made-up GPUs, then obeys the lines of its input, `kill` (the first node's raylet, by SIGKILL) and `add`,
-until the input ends.
+processors and made-up GPUs, then obeys the lines of its input, `kill` (the first node's raylet, by SIGKILL), `remove`
+(the first node, which may say farewell) and `add`, until the input ends.
 """
 
 import contextlib
@@ -29,6 +29,9 @@ class Nodes:
 
     def kill(self) -> None:
         assert self.obey("kill") == "killed"
+
+    def remove(self) -> None:
+        assert self.obey("remove") == "removed"
 
     def add(self) -> None:
         assert self.obey("add") == "added"
@@ -64,6 +67,9 @@ def main(folder: str, count: str, cpus: str, gpus: str) -> None:
         if order == "add\n":
             nodes.append(cluster.add_node(**node))
             print("added", flush=True)
+        elif order == "remove\n":
+            cluster.remove_node(nodes.pop(0), allow_graceful=True)
+            print("removed", flush=True)
         else:
             first = nodes.pop(0)
             raylet = first.all_processes["raylet"][0].process

@@ -26,7 +26,7 @@ def noting(config, job, images, flag):
     """In a worker: `cluster._trial` with notes."""
     from sweeps import trial
 
-    unit, began = job.units[config["index"]], time.time()
+    unit, began = config["unit"], time.time()
     (folder / f"{unit.name}.began").touch()
     while len(list(folder.glob("*.began"))) < TOGETHER and time.time() < began + PATIENCE:
         time.sleep(0.05)

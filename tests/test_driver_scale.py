@@ -1,28 +1,64 @@
-"""A large sweep's driver: what it holds of each unit, the order it takes them in, and that each is done once."""
+"""A large sweep's driver: the order in which it gives out units, and how little it and its workers hold of each."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sweeps import grid
 from sweeps.job import Job
-from sweeps.ledger import open_ledger
 from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.sharding import flops, longest_first
 from sweeps.stopping import Stop
 
-ROOT = Path(__file__).parents[1]
-RESULTS = 20  # that each trial reports
-ENOUGH = 20  # kB of Tune's that a trial may leave in the driver
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def test_fold_by_fold_and_in_each_the_longest_first():
     units = Plan(grid.load("grid_vqvae.yaml"), frozenset(), frozenset()).units
     ordered = longest_first(units)
     assert sorted(unit.name for unit in ordered) == sorted(unit.name for unit in units)
-    assert [unit.fold for unit in ordered] == sorted(unit.fold for unit in units)
-    for before, after in zip(ordered, ordered[1:], strict=False):
-        assert before.fold < after.fold or flops(before) >= flops(after)
+    assert ordered != units
+    assert [(unit.fold, -flops(unit)) for unit in ordered] == sorted((unit.fold, -flops(unit)) for unit in units)
+
+
+def test_units_go_out_one_by_one_in_the_jobs_order_and_nothing_else_is_kept_of_them(
+    plan, ledger, ray_session, monkeypatch, capsys
+):
+    """A worker is sent its own unit and no other; of what it reports Tune keeps our own words."""
+    from sweeps import cluster
+
+    kept = []
+
+    class Watched(cluster.Callback):
+        def on_experiment_end(self, trials, **info):
+            kept.extend(trials)
+
+    def trial(config, job, images, flag):
+        outcome = "failed" if job.units else "done"
+        cluster.tune.report({"images": 0, "outcome": outcome, "unit": config["unit"].name})
+
+    monkeypatch.setattr(cluster, "Callback", Watched)
+    monkeypatch.setattr(cluster, "_trial", trial)
+    units = list(reversed(plan.units))
+    with Progress(plan, units, terminal=False) as progress:
+        cluster.run_units(Job(units, ledger, {}), progress, Stop(), 2, None)
+    assert [trial.config["unit"] for trial in kept] == units
+    assert all(mine.config["unit"] is unit for mine, unit in zip(kept, units, strict=True))
+    assert progress.done == {unit.id for unit in units}
+    assert progress.failed == set()
+    for trial in kept:
+        assert trial.run_metadata.metric_analysis.keys() <= {"images", "training_iteration", "done"}
+        assert not {"config", "hostname", "unit"} & trial.last_result.keys()
+
+
+@pytest.mark.slow
+def test_hundreds_of_units_through_the_real_driver_are_each_done_once_and_cost_it_little(tmp_path, monkeypatch):
+    """Training replaced by its recorded time: see benchmarks/driver_scale.md for 10,080 units."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import driver_scale
+
+    found = driver_scale.measured(tmp_path, seeds=3, workers=4, seconds=0.1)
+    assert found["units"] == 270
+    assert found["driver, second half: CPU ms per unit"] < 60  # measured: 10
+    assert found["driver, at the last unit: MB"] - found["driver, at the first unit: MB"] < 270 * 0.05  # measured: 0.02

@@ -1,4 +1,4 @@
-"""A node of a Ray cluster that dies under its units."""
+"""Nodes of a Ray cluster that die under their units, leave, and join."""
 
 import subprocess
 import sys
@@ -54,3 +54,33 @@ def test_a_node_killed_under_its_unit_costs_what_the_unit_did_since_its_checkpoi
     assert rows_of_both(hurt) == rows_of_both(whole)
     assert sorted(row["resumed"] for row in hurt.read()[0]) == [0, 1]
     assert temporary_files(hurt) == []
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_when_a_node_joins_and_another_leaves(tmp_path, monkeypatch):
+    """Two workers on a cluster of one node: the second begins when another node joins, and when the first node leaves
+    its unit goes on there."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    file = tmp_path / "nodes.yaml"
+    file.write_text(GRID)
+    command = [sys.executable, "-m", "sweeps.run", str(file), "--results"]
+    subprocess.run([*command, str(tmp_path / "whole"), "--inline"], check=True, capture_output=True)
+    moved, whole = open_ledger(tmp_path / "moved", "nodes"), open_ledger(tmp_path / "whole", "nodes")
+    with cluster_of_nodes(1) as nodes:
+        placement = ["--address", nodes.address, "--workers", "2"]
+        driver = subprocess.Popen(
+            [*command, str(tmp_path / "moved"), *placement], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        checkpoints = tmp_path / "moved" / "nodes" / "checkpoints"
+        wait_for_a_new_checkpoint(driver, checkpoints)
+        assert len(list(checkpoints.glob("*.pt"))) == 1
+        nodes.add()
+        while driver.poll() is None and len(list(checkpoints.glob("*.pt"))) < 2:
+            wait_for_a_new_checkpoint(driver, checkpoints)
+        nodes.remove()
+        assert moved.units() == frozenset()  # both were in the middle
+        out, err = driver.communicate(timeout=300)
+        assert driver.returncode == 0, (out, err)
+    assert rows_of_both(moved) == rows_of_both(whole)
+    assert sorted(row["resumed"] for row in moved.read()[0]) == [0, 1]
+    assert temporary_files(moved) == []

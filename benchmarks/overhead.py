@@ -1,0 +1,138 @@
+"""What a sweep costs over its trainings: 40 units of about 5 s on 2 workers, against the same trainings in a bare pool.
+
+python benchmarks/overhead.py [--epochs 15] [--repetitions 3] [--raw overhead.json] > overhead.md
+
+About 15 minutes on 2 cores. The pool: two processes of one torch thread, no Ray, no ledger, no checkpoint; the same
+units in the same order. The two take turns. Seconds count from the start of the first training to the end of the last
+(in the sweep: to its file in the ledger), so that Ray's start-up is apart; the whole commands are shown as well.
+"""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import torch
+import typer
+from ledger_scale import machine
+
+from mtvae.determinism import repeatable
+from sweeps import grid, trial, yamlfile
+from sweeps.data import load
+from sweeps.ledger import open_ledger
+from sweeps.plan import Plan, Unit
+from sweeps.sharding import longest_first
+
+WORKERS, BAR = 2, 1.10
+GRID = """
+name: overhead
+seed: 1
+data: {{dataset: digits, limit: {limit}}}
+folds: {{n_splits: 5}}
+training: {{epochs: {epochs}, batch_size: 32}}
+grid:
+  - {{family: vqvae, method: [none, multi_decoder], training.lr: [0.001, 0.003]}}
+  - {{family: vqvae, method: single_decoder, sampler: [uniform, gaussian], exponent: [40, 60]}}
+"""
+_images: Any = None
+
+
+def units_of(text: str) -> list[Unit]:
+    return longest_first(Plan(grid.read(yamlfile.parse(text), "overhead"), frozenset(), frozenset()).missing())
+
+
+def prepare(unit: Unit) -> None:
+    """A process of the pool before its first training: one thread, and the images in memory."""
+    global _images
+    torch.set_num_threads(1)
+    _images = load(unit.settings.source)
+
+
+def train(unit: Unit) -> tuple[float, float]:
+    """The training of a unit and its scores, and nothing besides; when it began and ended."""
+    began = time.time()
+    with repeatable(unit.settings.training.deterministic):
+        fit, parts, pixels = trial._prepare(unit, _images, "cpu")
+        while not fit.finished:
+            fit.epoch(lambda: None)
+        trial._score(unit, fit, parts, pixels, "cpu")
+    return began, time.time()
+
+
+def in_a_pool(text: str) -> tuple[float, float, float]:
+    """Seconds from the first training's start to the last one's end, of the whole, and of the mean training."""
+    began, units = time.time(), units_of(text)
+    with multiprocessing.get_context("spawn").Pool(WORKERS, prepare, (units[0],)) as pool:
+        spans = list(pool.imap_unordered(train, units, chunksize=1))
+    seconds = sum(end - start for start, end in spans) / len(spans)
+    return max(end for _, end in spans) - min(start for start, _ in spans), time.time() - began, seconds
+
+
+def in_a_sweep(text: str) -> tuple[float, float, float]:
+    """The same of the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "overhead.yaml"
+        file.write_text(text)
+        command = [sys.executable, "-m", "sweeps.run", str(file), "--results", folder, "--workers", str(WORKERS)]
+        began = time.time()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        whole = time.time() - began
+        rows, _ = open_ledger(folder, "overhead").read("units", ["seconds", "finished_at"])
+        assert len(rows) == len(units_of(text))
+        first = min(row["finished_at"].timestamp() - row["seconds"] for row in rows)
+        last = max(path.stat().st_mtime for path in (Path(folder) / "overhead" / "units").iterdir())
+        return last - first, whole, sum(row["seconds"] for row in rows) / len(rows)
+
+
+def page(found: list[dict[str, tuple[float, float, float]]], how: str) -> str:
+    """The page as Markdown."""
+    lines = [
+        f"| {i} | {turn['pool'][0]:.1f} | {turn['sweep'][0]:.1f} | {turn['sweep'][0] / turn['pool'][0]:.3f} | "
+        f"{turn['pool'][1]:.1f} | {turn['sweep'][1]:.1f} | {turn['pool'][2]:.2f} | {turn['sweep'][2]:.2f} |"
+        for i, turn in enumerate(found, 1)
+    ]
+    ratios = [turn["sweep"][0] / turn["pool"][0] for turn in found]
+    verdict = "is met" if median(ratios) <= BAR else "is not met"
+    return "\n".join(
+        [
+            "# What a sweep costs over its trainings\n",
+            f"{how}\n",
+            "| turn | pool: s | sweep: s | ratio | pool, whole: s | sweep, whole: s | a training in the pool: s "
+            "| in the sweep: s |",
+            "|---|---|---|---|---|---|---|---|",
+            *lines,
+            f"\nRatio: median {median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}; the bar of {BAR:.2f} "
+            f"{verdict}. Seconds: from the start of the first training to the end of the last; whole: of the commands.",
+        ]
+    )
+
+
+def main(
+    epochs: int = 15,
+    limit: Annotated[int, typer.Option(help="images of digits")] = 1797,
+    repetitions: int = 3,
+    raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
+) -> None:
+    """Prints a page of Markdown."""
+    text = GRID.format(epochs=epochs, limit=limit)
+    how = (
+        f"`python benchmarks/overhead.py`: {len(units_of(text))} units of {epochs} epochs on {limit:,} digits, "
+        f"{WORKERS} at a time. {machine()}, torch {torch.__version__}; load {os.getloadavg()[0]:.1f} when it began."
+    )
+    found: list[dict[str, tuple[float, float, float]]] = []
+    for _ in range(repetitions):
+        found.append({"pool": in_a_pool(text), "sweep": in_a_sweep(text)})
+        print(found[-1], file=sys.stderr, flush=True)
+    if raw is not None:
+        Path(raw).write_text(json.dumps({"how": how, "turns (span, whole, mean unit: s)": found}, indent=1) + "\n")
+    print(page(found, how))
+
+
+if __name__ == "__main__":
+    typer.run(main)
