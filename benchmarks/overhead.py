@@ -58,7 +58,7 @@ def train(unit: Unit) -> tuple[float, float]:
     """The training of a unit and its scores, and nothing besides; when it began and ended."""
     began = time.time()
     with repeatable(unit.settings.training.deterministic):
-        fit, parts, pixels = trial._prepare(unit, _images, "cpu")
+        fit, parts, pixels = trial.prepare(unit, _images, "cpu")
         while not fit.finished:
             fit.epoch(lambda: None)
         trial._score(unit, fit, parts, pixels, "cpu")

@@ -5,6 +5,7 @@ The weights, the optimizer's moments, the losses and the codebook's distances ar
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from mtvae.config import Precision
 def multiplying(tf32: bool) -> Iterator[None]:
     """Products and convolutions of fp32 numbers on a GPU: in TF32 (10 bits of mantissa) inside, or not. torch's own
     default differs between the two. What was set before comes back after."""
-    knobs = torch.backends.cuda.matmul, torch.backends.cudnn
+    knobs: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [knob.allow_tf32 for knob in knobs]
     for knob in knobs:
         knob.allow_tf32 = tf32

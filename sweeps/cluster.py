@@ -34,7 +34,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps import nodes
+from sweeps import nodes, shares
 from sweeps.data import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
@@ -49,11 +49,18 @@ OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the mac
 
 
 def run_units(
-    job: Job, progress: Progress, stop: Stop, workers: int, address: str | None, wait_seconds: float = 0.0
+    job: Job,
+    progress: Progress,
+    stop: Stop,
+    workers: int,
+    address: str | None,
+    wait_seconds: float = 0.0,
+    per_gpu: shares.Wanted | None = None,
 ) -> None:
     """Trains the units on `workers` workers of this machine, or of the cluster at `address`.
 
-    `wait_seconds`: for a node that is large enough for a unit, where there is none yet.
+    `wait_seconds`: for a node that is large enough for a unit, where there is none yet. `per_gpu`: units that share a
+    GPU, where the grid's `resources.gpus` are not to say it.
 
     Returns when all units ended or when it was stopped: the caller counts what is done.
 
@@ -63,6 +70,8 @@ def run_units(
             has a GPU which torch does not see.
         StorageError: a worker cannot write results.
     """
+    if per_gpu is not None:
+        job = replace(job, units=[unit.with_gpus(1.0) for unit in job.units])
     ours = not ray.is_initialized()  # a notebook or a test may have started one; then it stays
     if ours:
         _start(job.units, workers, address)
@@ -76,7 +85,9 @@ def run_units(
         if address is not None:
             nodes.check_storage(job.ledger)
         images, deaths = _images(job.units, progress), Deaths(job.ledger)
-        while job.units and not stop.requested:  # a second time for units that Tune gave up and we do not
+        if per_gpu is not None:
+            job = replace(job, units=shares.shared(job.units, images, per_gpu, progress.say))
+        while job.units and not stop.requested:  # a second time for those that were not given up
             trainable = tune.with_parameters(_trial, job=replace(job, units=()), images=images, flag=flag)
             callback = Callback(job, progress, deaths)
             _fit(trainable, callback, Stopper(stop, progress, callback), workers, scratch)

@@ -18,6 +18,8 @@ def run_units(job: Job, progress: Progress, stop: Stop) -> None:
 
     held: tuple[Source, Loaded] | None = None
     for unit in sorted(job.units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time
+        if unit.settings.resources.gpus:
+            unit = unit.with_gpus(1.0)  # nothing of ours is beside it
         source = unit.settings.source
         if held is None or held[0] != source:
             held = source, load_noted(source)

@@ -98,6 +98,11 @@ class Unit:
         n, half = image_count(self.settings.data), test_half_count(self.settings.source)
         return fold_sizes(n, folds, self.fold, half).train * self.settings.training.epochs
 
+    def with_gpus(self, share: float) -> "Unit":
+        """The same unit, given another share of a GPU."""
+        resources = self.settings.resources.model_copy(update={"gpus": share})
+        return replace(self, settings=self.settings.model_copy(update={"resources": resources}))
+
     def __str__(self) -> str:
         return f"{long_name(self.settings)}, fold {self.fold} ({self.name})"
 

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ from sweeps.storage import StorageError
 from sweeps.wording import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+MOST_PER_GPU = 100
 
 
 def complain(*lines: str) -> int:
@@ -51,6 +52,7 @@ class Options:
     only: str | None = None
     shard: str | None = None
     wait: float = 0.0
+    per_gpu: str | None = None
 
     @property
     def in_process(self) -> bool:
@@ -63,12 +65,23 @@ class Options:
 
     def check(self) -> None:
         """Raises ChoiceError where options do not go together."""
+        self.units_per_gpu()
         if self.status and (self.redo or self.only):
             raise ChoiceError("--status shows every row and trains none: leave out --redo and --only")
         if self.only and self.shard:
             raise ChoiceError("--only is one unit, --shard a part of all: leave out one of them")
         if self.only and (self.workers or self.address):
             raise ChoiceError("--only trains in this process: leave out --workers and --address")
+        if self.per_gpu and self.in_process:
+            raise ChoiceError("--per-gpu shares a GPU among workers: leave out --inline and --only")
+
+    def units_per_gpu(self) -> int | Literal["auto"] | None:
+        """Raises ChoiceError for what is neither a number nor auto."""
+        if self.per_gpu is None or self.per_gpu == "auto":
+            return self.per_gpu  # type: ignore[return-value]
+        if self.per_gpu.isascii() and self.per_gpu.isdigit() and 1 <= int(self.per_gpu) <= MOST_PER_GPU:
+            return int(self.per_gpu)
+        raise ChoiceError(f"--per-gpu is {self.per_gpu!r}, not a number from 1 to {MOST_PER_GPU} or auto")
 
 
 def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
@@ -124,7 +137,9 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
                 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
             from sweeps import cluster
 
-            cluster.run_units(job, progress, stop, options.at_a_time, options.address, options.wait)
+            cluster.run_units(
+                job, progress, stop, options.at_a_time, options.address, options.wait, options.units_per_gpu()
+            )
     return stop.requested
 
 
@@ -165,6 +180,10 @@ def main(
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="for a node that fits, where the cluster has none yet")
     ] = 0.0,
+    per_gpu: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="train on GPUs, N units on each; auto: as many as its memory holds"),
+    ] = None,
     tensorboard: Annotated[
         str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
     ] = None,
@@ -175,7 +194,9 @@ def main(
     as --status prints them, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed, 2 bad input
     or results that cannot be written, 75 stopped before complete.
     """
-    options = Options(results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait)
+    options = Options(
+        results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu
+    )
     code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)

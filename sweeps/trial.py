@@ -29,7 +29,7 @@ from sweeps.storage import StorageError
 from sweeps.tensorboard import Live
 from sweeps.wording import said
 
-Outcome = Literal["done", "failed", "done before", "stopped"]
+Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
 OnProgress = Callable[[int], None]
 """Called before the first and after every step with the images that the unit has trained so far."""
 
@@ -53,7 +53,8 @@ def run_unit(
     notes: Sequence[str] = (),
 ) -> Outcome:
     """Trains, scores and records one unit, from its checkpoint if it has one. What goes wrong with it becomes a failed
-    row, and others go on.
+    row, and others go on. A unit that shares its GPU and runs out of its memory is not failed but "crowded": with more
+    room it can go on from its checkpoint.
 
     Args:
         images: uint8 (N,C,H,W), as `data.load` reads the unit's source.
@@ -81,6 +82,8 @@ def run_unit(
         raise
     except Exception as error:
         ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
+        if isinstance(error, torch.OutOfMemoryError) and 0 < unit.settings.resources.gpus < 1:
+            return "crowded"
         ledger.write_failed(unit, _reason(error))
         checkpoint.remove()
         return "failed"
@@ -103,12 +106,12 @@ def _results(
     tensorboard: str | None,
 ) -> Row:
     """Trains and scores: the result columns. Appends to the log; keeps the model where it is to be kept."""
-    fit, parts, pixels = _prepare(unit, images, device)
+    fit, parts, pixels = prepare(unit, images, device)
     restored = checkpoint.restore(fit)
     if restored:
         log.append(restored)
         if not checkpoint.resumed:
-            fit, parts, pixels = _prepare(unit, images, device)
+            fit, parts, pixels = prepare(unit, images, device)
     on_progress(fit.images_trained)
 
     def after_step() -> None:
@@ -142,9 +145,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {said(error)[:300]}"
 
 
-def _prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.Tensor]:
+def prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.Tensor]:
     """A training before its first step, its split, and the images (N,C,H,W) on its device."""
     if device == "cuda":
+        torch.cuda.empty_cache()  # what this process's unit before held: others share the GPU
         torch.cuda.reset_peak_memory_stats()
     s = unit.settings
     half = test_half_count(s.source)

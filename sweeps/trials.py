@@ -12,6 +12,7 @@ from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
 from sweeps.plan import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
+from sweeps.shares import larger
 from sweeps.stopping import Stop
 from sweeps.storage import StorageError
 
@@ -30,7 +31,8 @@ class _OfTheDriver:
 class Callback(_OfTheDriver, tune.Callback):
     """Tells the driver's screen what the trials do, and records units whose workers kept dying.
 
-    `again`: units that Tune gave up and we do not: it counts deaths whatever was done between them. `over`: what ends
+    `again`: units to be placed once more: those that Tune gave up and we do not (it counts deaths whatever was done
+    between them), and those that found too little memory on a GPU that they shared. `over`: what ends
     the sweep: a worker, or this process, that cannot write results, or a worker without the GPU that it was given.
     """
 
@@ -58,7 +60,9 @@ class Callback(_OfTheDriver, tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         unit, outcome = self.unit(trial), trial.last_result.get("outcome")
-        if outcome:  # none: stopped on the way
+        if outcome == "crowded":
+            self._again_with_more(unit)
+        elif outcome:  # none: stopped on the way
             with self._writing():
                 self.ledger.add_to_log(unit, self.deaths.said(unit))
             self.progress.finished(unit, outcome)
@@ -82,6 +86,13 @@ class Callback(_OfTheDriver, tune.Callback):
             self.ledger.write_log(unit, f"{said}{trial.get_error() or ''}\n")
             self.ledger.write_failed(unit, reason)
         self.progress.finished(unit, "failed")
+
+    def _again_with_more(self, unit: Unit) -> None:
+        more = larger(unit)
+        had, has = unit.settings.resources.gpus, more.settings.resources.gpus
+        self.progress.say([f"out of memory on {had:g} of a GPU, goes on later with {has:g}: {unit}"])
+        self.again.append(more)
+        self.progress.finished(unit, "stopped")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,19 +1,23 @@
 """`shares.py FOLDER ARGUMENTS`: `python -m sweeps.run ARGUMENTS` on made-up GPUs, which units hold while they train on
 the CPU.
 
-Replaced are only the questions to torch whether there is a GPU. Every unit writes into the folder what it was given and
-from when to when; those that begin first wait for each other, so that whether they may run together shows.
+Replaced are only the questions to torch whether there is a GPU and how much memory it has. Every unit writes into the
+folder what it was given and from when to when; those that begin first wait for each other, so that whether they may run
+together shows. OUT_OF_MEMORY_BELOW in the environment: a share with which a unit runs out of memory after an epoch.
 """
 
 import json
+import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import ray
+import torch
 import typer
 
-from sweeps import cluster, nodes, run
+from sweeps import cluster, nodes, run, shares
 
 TOGETHER = 4  # units that should find room beside each other: two on a GPU, two on the CPU
 PATIENCE = 30.0  # seconds that one waits for the others
@@ -31,10 +35,23 @@ def noting(config, job, images, flag):
     while len(list(folder.glob("*.began"))) < TOGETHER and time.time() < began + PATIENCE:
         time.sleep(0.05)
     trial.pick_device = lambda share: "cpu"
+    trial.models.is_kept = partial(out_of_memory, trial.models.is_kept)
     real_trial(config, job, images, flag)
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     note = {"gpus": unit.settings.resources.gpus, "given": given, "began": began, "ended": time.time()}
     (folder / f"{unit.name}.json").write_text(json.dumps(note))
+
+
+def out_of_memory(is_kept, unit):
+    """Asked when a unit is trained."""
+    if 0 < unit.settings.resources.gpus < float(os.environ.get("OUT_OF_MEMORY_BELOW", 0)):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    return is_kept(unit)
+
+
+@ray.remote(num_gpus=1)
+def ten_of_44(unit, loaded):
+    return 10 * 10**9, 44 * 10**9
 
 
 @ray.remote(num_cpus=0)
@@ -43,5 +60,5 @@ def yes():
 
 
 if __name__ == "__main__":
-    cluster._trial, nodes._sees_gpu = noting, yes
+    cluster._trial, nodes._sees_gpu, shares._measure = noting, yes, ten_of_44
     typer.run(run.main)

@@ -1,0 +1,226 @@
+"""One training in a process of its own, timed three ways: ours, a plain loop, Lightning. For the other benchmarks here.
+
+python benchmarks/trainings.py WAY --family vqvae ..., started by `timed` below; prints a JSON line.
+
+The three train the same model on batches of the same size, and score the same selection images after each epoch with
+the same function. The plain loop is what one writes first: a Dataset of images, a DataLoader with 4 workers, an eager
+step, torch's default AdamW. Time starts after a first epoch, in which workers start and memory is taken.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.evaluation import evaluate
+from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
+from mtvae.model import Model, build
+from mtvae.precision import forward_pass, multiplying
+from mtvae.training import Fit, TrainingSet
+from sweeps import seeds
+from sweeps.settings import Settings, resolve
+
+EPOCHS, LOADER_WORKERS = 2, 4  # timed epochs, after one that is not
+AfterEpoch = Callable[[], None]
+
+
+class Images(Dataset[Tensor]):
+    """uint8 (N,C,H,W) -> one float image, as torchvision's ToTensor makes it."""
+
+    def __init__(self, images: Tensor):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.images[i].float() / 255
+
+
+def settings(family: str, configuration: int, method: str, precision: str) -> Settings:
+    given = {"family": family, "configuration": configuration, "method": method, "training.precision": precision}
+    return resolve(given | {"data.dataset": "mnist", "training.epochs": EPOCHS + 1}, frozenset())
+
+
+def parts(images: Tensor, device: str) -> TrainingSet:
+    """A tenth picks the epoch, as in a sweep."""
+    n = len(images) // 10
+    order = torch.arange(len(images), device=device)
+    return TrainingSet(images.to(device), order[n:], order[:n])
+
+
+def ours(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
+    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
+    model = build(s.architecture, torch.Generator().manual_seed(0), device)
+    fit = Fit(model, parts(images, device), s.loss, s.training, sampler, seeds.of_fold(1, 0))
+    while not fit.finished:
+        fit.epoch()
+        after_epoch()
+
+
+class PlainStep:
+    """A model and the loss of a batch of float images, without the house's loop."""
+
+    def __init__(self, s: Settings, device: str):
+        self.s, self.model = s, build(s.architecture, torch.Generator().manual_seed(0), device)
+        self.sampler = (
+            None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
+        )
+        self.generator = torch.Generator(device).manual_seed(0)
+        self.weighting = FixedWeighting(fixed_weights(s.architecture, s.loss))
+
+    def loss(self, x: Tensor) -> Tensor:
+        condition = None if self.sampler is None else self.sampler(x, self.generator)
+        with forward_pass(self.s.training.precision, x.device):
+            outputs = self.model(x, condition, self.generator)
+        return self.weighting(loss_terms(outputs, x, self.s.architecture, self.s.loss))
+
+    def score(self, data: TrainingSet) -> None:
+        evaluate(self.model, data.images[data.selection], self.s.loss, self.sampler, 0)
+
+
+def loader(data: TrainingSet, s: Settings) -> DataLoader[Tensor]:
+    train = data.images[data.train].cpu()
+    return DataLoader(
+        Images(train), s.training.batch_size, shuffle=True, num_workers=LOADER_WORKERS, persistent_workers=True,
+        pin_memory=data.images.is_cuda,
+    )  # fmt: skip
+
+
+def plain(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
+    step, data = PlainStep(s, device), parts(images, device)
+    optimizer = torch.optim.AdamW(step.model.parameters(), lr=s.training.lr)
+    batches = loader(data, s)
+    for _ in range(s.training.epochs):
+        step.model.train()
+        total = 0.0
+        for batch in batches:
+            loss = step.loss(batch.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()  # as a loop does that shows its loss
+        step.score(data)
+        after_epoch()
+
+
+def lightning(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
+    """The same step as a LightningModule."""
+    import lightning as L
+
+    step, data = PlainStep(s, device), parts(images, device)
+
+    class Module(L.LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model: Model = step.model
+
+        def training_step(self, batch: Tensor, index: int) -> Tensor:
+            return step.loss(batch)
+
+        def on_train_epoch_end(self) -> None:
+            step.score(data)
+            self.model.train()
+            after_epoch()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.model.parameters(), lr=s.training.lr)
+
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    quiet: dict[str, Any] = dict.fromkeys(off, False)
+    accelerator = "gpu" if device == "cuda" else "cpu"
+    trainer = L.Trainer(accelerator=accelerator, devices=1, max_epochs=s.training.epochs, **quiet)
+    trainer.fit(Module(), loader(data, s))
+
+
+Way = Callable[[Settings, Tensor, str, AfterEpoch], None]
+WAYS: dict[str, Way] = {
+    "ours": ours,
+    "plain": plain,
+    "lightning": lightning,
+}
+
+
+def synchronise(device: str) -> float:
+    """The time when all that was asked of the device is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.time()
+
+
+def main(
+    way: str,
+    file: Annotated[str, typer.Argument(help="images, a .npy file of uint8 (N,1,28,28)")],
+    family: str = "vqvae",
+    configuration: int = 1,
+    method: str = "none",
+    precision: str = "fp32",
+    threads: int = 1,
+    device: str = "cpu",
+    together: Annotated[str, typer.Option(help="FOLDER:N, where N processes wait for each other")] = "",
+) -> None:
+    """Trains, and prints when the timed epochs began and ended, how many images went through them, and the memory."""
+    torch.set_num_threads(threads)
+    s = settings(family, configuration, method, precision)
+    images = torch.from_numpy(np.load(file))
+    ends: list[float] = []
+
+    def after_epoch() -> None:
+        ends.append(synchronise(device))
+        if together and len(ends) == 1:
+            wait_for_the_others(together)
+            ends[0] = time.time()
+
+    with multiplying(tf32=precision == "tf32"):
+        WAYS[way](s, images, device, after_epoch)
+    trained = EPOCHS * (len(images) - len(images) // 10)
+    gpu = torch.cuda.max_memory_reserved() if device == "cuda" else 0
+    print(json.dumps({"began": ends[0], "ended": ends[-1], "images": trained, "gpu_bytes": gpu}), flush=True)
+
+
+def wait_for_the_others(together: str) -> None:
+    folder, n = together.rsplit(":", 1)
+    (Path(folder) / f"{time.time_ns()}-{torch.randint(2**62, ()).item()}").touch()
+    while len(list(Path(folder).iterdir())) < int(n):
+        time.sleep(0.01)
+
+
+def timed(options: Sequence[str], n: int, folder: Path) -> dict[str, float]:
+    """Starts `n` processes of this script at once, as `options` says; images per second of all together, and the GPU
+    memory of one in MB."""
+    folder.mkdir()
+    command = [sys.executable, __file__, *options, "--together", f"{folder}:{n}"]
+    with_output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **with_output) for _ in range(n)]
+    found = list(map(_said, processes))
+    span = max(f["ended"] for f in found) - min(f["began"] for f in found)
+    return {"images/s": sum(f["images"] for f in found) / span, "GPU MB": found[0]["gpu_bytes"] / 1e6}
+
+
+def _said(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    out, error = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{process.args!r}: {error[-2000:]}")
+    said: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return said
+
+
+def alternating(kinds: dict[str, Callable[[], dict[str, float]]], times: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Every kind once, in turns, so often: a machine that others use too is compared with itself."""
+    for i in range(times):
+        for name in kinds if i % 2 == 0 else reversed(kinds):
+            yield name, kinds[name]()
+
+
+if __name__ == "__main__":
+    typer.run(main)

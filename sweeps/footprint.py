@@ -1,0 +1,39 @@
+"""What a unit takes of a GPU's memory, by training it for a moment."""
+
+from contextlib import suppress
+
+import torch
+
+from mtvae.determinism import repeatable
+from mtvae.evaluation import BATCH_SIZE, evaluate
+from sweeps.plan import Unit
+from sweeps.readers import Images
+from sweeps.trial import prepare
+
+STEPS = 3  # after which the optimizer has its state, and the allocator what a step needs
+
+
+class _Enough(Exception):
+    """The steps are done."""
+
+
+def footprint(unit: Unit, images: Images, device: str = "cuda") -> tuple[int, int]:
+    """Bytes of the GPU's memory that are taken while this process trains the unit, its CUDA context included, and all
+    that there are. Nobody else may use the GPU meanwhile.
+
+    Raises:
+        Exception: whatever the unit itself would fail with.
+    """
+    with repeatable(unit.settings.training.deterministic):
+        fit, _, pixels = prepare(unit, images, device)
+        steps = iter(range(STEPS))
+
+        def after_step() -> None:
+            if next(steps) == STEPS - 1:
+                raise _Enough
+
+        with suppress(_Enough):
+            fit.epoch(after_step)
+        evaluate(fit.model, pixels[:BATCH_SIZE], unit.settings.loss, fit.sampler, 0, unit.settings.evaluation.latent)
+        free, total = torch.cuda.mem_get_info()
+    return total - free, total
