@@ -58,11 +58,12 @@ class Mark:
 
 @dataclass
 class Run:
-    """One sweep: marks at its first unit, its tenths, and its last; and when its driver's process ended."""
+    """One sweep: marks at its first unit, its tenths and its last; peak MB and seconds of its whole."""
 
     workers: int
     began: float
     marks: list[Mark] = field(default_factory=list)
+    peak: float = 0.0
     whole: float = 0.0
 
     def mark(self, pid: int, ended: int) -> None:
@@ -101,7 +102,10 @@ def sweep(root: Path, seeds: int, workers: int, seconds: float) -> Run:
                 if n in (1, total) or n % max(1, total // 10) == 0:
                     run.mark(driver.pid, n)
                     print(run.marks[-1], file=sys.stderr, flush=True)
+        _, status, used = os.wait4(driver.pid, 0)
+        driver.returncode = os.waitstatus_to_exitcode(status)
     assert driver.returncode == 0
+    run.peak = used.ru_maxrss / 1e3
     run.whole = time.time() - run.began
     return run
 
@@ -140,6 +144,7 @@ def measured(root: Path, seeds: int, workers: int, seconds: float) -> dict[str, 
         "driver, before the first unit ends: CPU s": first.cpu,
         "driver, at the first unit: MB": first.peak,
         "driver, at the last unit: MB": last.peak,
+        "driver, with Ray's end and the report: MB": run.peak,
         "listing the ledger: ms": 1e3 * timed(open_ledger(root, f"seeds{seeds}").units),
     }
 
@@ -161,9 +166,13 @@ def without_workers(root: Path) -> Iterator[str]:
     yield f"| the plan of a loaded grid | {timed(plan.missing):.3g} | | |"
 
 
+def number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
 def page(columns: list[dict[str, float]], rest: list[str], how: str) -> str:
     """The page as Markdown."""
-    rows = [f"| {name} | " + " | ".join(f"{c[name]:,.4g}" for c in columns) + " |" for name in columns[0]]
+    rows = [f"| {name} | " + " | ".join(number(c[name]) for c in columns) + " |" for name in columns[0]]
     return "\n".join(
         [
             f"# A sweep of {columns[-1]['units']:,} units, seen from its driver\n",

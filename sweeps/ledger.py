@@ -101,16 +101,20 @@ class Ledger:
         schema = FAILED_SCHEMA if folder == "failed" else UNIT_SCHEMA
         names = schema.names if columns is None else list(dict.fromkeys([*REQUIRED, *columns]))
         parts: list[pa.Table] = []
+        few: list[pa.Table] = []  # a table of one row takes 100 kB: they are joined before they are many
         damaged: Damage = []
         again = redo.marked(self.storage) if folder == "units" else frozenset()
         for part, name, why in self._parts(folder, names):
             if part is None:
                 damaged.append((name, why))
             else:
-                parts.append(unitfile.without(part, again))
-        if not parts:
+                few.append(unitfile.without(part, again))
+            if len(few) == BATCH:
+                parts.append(pa.concat_tables(few).combine_chunks())
+                few.clear()
+        if not parts and not few:
             return pa.Table.from_batches([], pa.schema([schema.field(name) for name in names])), damaged
-        return pa.concat_tables(parts).combine_chunks(), damaged
+        return pa.concat_tables(parts + few).combine_chunks(), damaged
 
     def read(
         self, folder: Literal["units", "failed"] = "units", columns: Sequence[str] | None = None

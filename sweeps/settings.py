@@ -6,7 +6,7 @@ results.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -341,7 +341,12 @@ def _soft_adapt(values: dict[str, Value]) -> Problems:
 
 
 def _data(values: dict[str, Value]) -> Data:
-    return Data(**{name: values[f"data.{name}"] for name in Data.model_fields})
+    return _data_of(tuple(values[f"data.{name}"] for name in Data.model_fields))
+
+
+@lru_cache(maxsize=1024)  # a grid's rows have few
+def _data_of(values: tuple[Any, ...]) -> Data:
+    return Data(**dict(zip(Data.model_fields, values, strict=True)))
 
 
 def _images(values: dict[str, Value]) -> Problems:

@@ -66,6 +66,7 @@ class Callback(_OfTheDriver, tune.Callback):
             with self._writing():
                 self.ledger.add_to_log(unit, self.deaths.said(unit))
             self.progress.finished(unit, outcome)
+        _forget(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         unit = self.unit(trial)
@@ -101,6 +102,14 @@ class Callback(_OfTheDriver, tune.Callback):
             yield
         except StorageError as error:
             self.over = self.over or error
+
+
+def _forget(trial: Any) -> None:
+    """Of a trial that ended. What Tune counts of it, and the 10 kB that describe it in a last file of all trials, are
+    for nobody: a sweep's ledger says what is done."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+    trial.get_json_state = lambda: ("{}", "{}")
 
 
 class Placing(FIFOScheduler):

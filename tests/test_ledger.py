@@ -252,3 +252,14 @@ def test_a_setting_that_is_newer_than_a_file_has_its_neutral_value_there(ledger,
     pq.write_table(pq.read_table(path).drop_columns(["training.deterministic"]), path)
     (row,), damaged = ledger.read()
     assert (row["training.deterministic"], damaged) == (False, [])
+
+
+def test_many_units_of_a_file_each_are_read_in_order_whatever_the_number_joined_at_a_time(ledger, plan, monkeypatch):
+    for unit in plan.units:
+        ledger.write(unit, RESULTS)
+    at_once, _ = ledger.table()
+    for size in (1, 4, len(plan.units)):
+        monkeypatch.setattr("sweeps.ledger.BATCH", size)
+        table, damaged = ledger.table()
+        assert table.equals(at_once)
+        assert (len(table), damaged) == (6, [])
