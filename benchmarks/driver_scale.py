@@ -34,6 +34,33 @@ HERE = Path(__file__).parent
 MANY = 1111  # seeds: 99,990 units
 _ENDED = re.compile(r"\[(?P<n>\d+)/(?P<total>\d+)\] done: ")
 
+NOTES = """
+The first units wait until all workers have started, so that "until the first unit starts" is mostly the start of Ray's
+workers on so few cores, and the makespan is that of a sweep under way. It ends with its report.
+
+## What broke first, and what was done
+
+Measured before (commit 351bb34, the same machine under more load):
+
+| what | before | now |
+|---|---|---|
+| a worker unpickled all units for each of its trials | 0.25 s at 10,000 units, 3.9 s at 100,000 | its own unit |
+| Tune copied the list of all units for each of them; its scheduler looked at all trials at every step; \
+a file of all trials every 10 s | CPU per unit 51 ms in 990 units, 164 ms in 2,970 | flat |
+| Tune kept each result with its settings, and statistics of every number in it | 67 kB per unit | 12 kB |
+| Tune's last file of all trials, then the tables of all units' files at once | 1.3 GB at 10,080 units | 0.5 GB |
+| within a fold the longest units start first: recorded times of results/digits, makespan / bound | 1.14 on 16 \
+workers, 1.30 on 32 | 1.09, 1.24 |
+
+At 100,000 units the next to break is memory: about 1.5 GB by these slopes. Then going on: a start reads the files of
+all done units (1.6 ms each, 160 s) before its first unit; `python -m sweeps.report SWEEP --compact` makes that 0.1 s.
+Parts (`--shard`) divide both.
+
+Not mended: units shorter than the start of a worker (a second or more). Tune gives a worker that is free the next unit,
+and calls off the start of the one that was to have it: of 16 workers 9 ever started on units of 1 s on 2 cores. Such a
+sweep needs few workers.
+"""
+
 
 def grid_file(folder: Path, seeds: int) -> Path:
     """The grid of results/digits, every row under so many seeds."""
@@ -181,6 +208,7 @@ def page(columns: list[dict[str, float]], rest: list[str], how: str) -> str:
             f"{MANY * 90:,} units, without a worker:\n",
             "| | s | CPU s | MB |\n|---|---|---|---|",
             *rest,
+            NOTES.rstrip(),
         ]
     )
 
