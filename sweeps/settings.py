@@ -341,11 +341,11 @@ def _soft_adapt(values: dict[str, Value]) -> Problems:
 
 
 def _data(values: dict[str, Value]) -> Data:
-    return _data_of(tuple(values[f"data.{name}"] for name in Data.model_fields))
+    return _data_of(*(values[f"data.{name}"] for name in Data.model_fields))
 
 
-@lru_cache(maxsize=1024)  # a grid's rows have few
-def _data_of(values: tuple[Any, ...]) -> Data:
+@lru_cache(maxsize=1024, typed=True)  # a grid's rows have few; typed: 1 is not true
+def _data_of(*values: Value) -> Data:
     return Data(**dict(zip(Data.model_fields, values, strict=True)))
 
 
