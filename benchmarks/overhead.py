@@ -1,8 +1,8 @@
 """What a sweep costs over its trainings: 40 units of about 5 s on 2 workers, against the same trainings in a bare pool.
 
-python benchmarks/overhead.py [--epochs 7] [--repetitions 3] [--raw overhead.json] > overhead.md
+python benchmarks/overhead.py [--epochs 17] [--repetitions 3] [--raw overhead.json] > overhead.md
 
-About 10 minutes on 2 cores. The pool: two processes of one torch thread, no Ray, no ledger, no checkpoint; the same
+About 12 minutes on 2 cores. The pool: two processes of one torch thread, no Ray, no ledger, no checkpoint; the same
 units in the same order. The two take turns. Seconds count from the start of the first training to the end of the last
 (in the sweep: to its file in the ledger), so that Ray's start-up is apart; the whole commands are shown as well.
 """
@@ -114,7 +114,7 @@ def page(found: list[dict[str, tuple[float, float, float]]], how: str) -> str:
 
 
 def main(
-    epochs: int = 7,
+    epochs: int = 17,
     limit: Annotated[int, typer.Option(help="images of digits")] = 1797,
     repetitions: int = 3,
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
