@@ -21,6 +21,7 @@ import typer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mtvae.allocator import keep_freed_memory
 from mtvae.conditioning import ConditionSampler
 from mtvae.evaluation import evaluate
 from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
@@ -60,6 +61,7 @@ def parts(images: Tensor, device: str) -> TrainingSet:
 
 
 def ours(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
+    keep_freed_memory()  # as `trial.run_unit`
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
     model = build(s.architecture, torch.Generator().manual_seed(0), device)
     fit = Fit(model, parts(images, device), s.loss, s.training, sampler, seeds.of_fold(1, 0))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from mtvae.allocator import keep_freed_memory
 from mtvae.conditioning import ConditionSampler
 from mtvae.determinism import repeatable
 from mtvae.evaluation import Scores, evaluate, mean_image_error
@@ -67,6 +68,7 @@ def run_unit(
     Raises:
         StorageError: the results, or the event files, cannot be written.
     """
+    keep_freed_memory()
     if should_stop():
         return "stopped"
     if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
