@@ -20,14 +20,14 @@ NEVER = {  # what would be markup, a formula or a command there
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
 def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsys, monkeypatch, hostile):
-    prepare, results = trial._prepare, str(tmp_path / "results")
+    prepare, results = trial.prepare, str(tmp_path / "results")
 
     def fail(unit, *rest):
         if unit.settings.family == "gaussian_vae" and unit.fold == 0:
             raise ValueError(hostile)
         return prepare(unit, *rest)
 
-    monkeypatch.setattr(trial, "_prepare", fail)
+    monkeypatch.setattr(trial, "prepare", fail)
     assert run.command(str(tiny_file), [], run.Options(results, inline=True)) == 1
     (row,), _ = open_ledger(results, "tiny").read("failed")
     assert row["reason"].startswith("ValueError: ")

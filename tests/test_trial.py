@@ -80,7 +80,7 @@ def test_digits_depend_neither_on_order_nor_on_what_ran_before(plan, ledger, dig
 
 def test_a_done_unit_is_not_trained_again(plan, ledger, digits, monkeypatch):
     trial.run_unit(plan.units[0], digits, ledger, "cpu", {})
-    monkeypatch.setattr(trial, "_prepare", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(trial, "prepare", lambda *_: pytest.fail("trained again"))
     assert trial.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "done before"
 
 
@@ -96,7 +96,7 @@ def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monk
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(trial, "_prepare", fail)
+    monkeypatch.setattr(trial, "prepare", fail)
     unit = plan.units[0]
     assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
     (row,), _ = ledger.read("failed")
