@@ -6,39 +6,25 @@ DIR holds MNIST/raw. Each training is a process of its own, as `--per-gpu` place
 together. Images per second of all of them, as a ratio to one in the same turn.
 """
 
-import json
-import os
-import sys
-import tempfile
-from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import numpy as np
-import torch
 import typer
-from ledger_scale import machine
-from trainings import alternating, timed
-
-from sweeps.data import Data, Source, load
+from trainings import Found, alternating, conditions, of_each_model, timed, write
 
 MODELS = "vqvae 1 none,vqvae 3 none,gaussian_vae 1 multi_decoder"
-Found = dict[str, list[dict[str, float]]]
 
 
-def measure(options: list[str], counts: list[int], times: int, root: Path) -> Found:
+def measure(
+    placed: Sequence[str], counts: Sequence[int], times: int, model: Sequence[str], file: str, root: Path
+) -> Found:
     """What so many processes at once came to, in each turn."""
-    found: Found = defaultdict(list)
-
-    def together(n: int) -> dict[str, float]:
-        return timed(options, n, root / f"{n}-{len(found[str(n)])}")
-
-    for name, value in alternating({str(n): partial(together, n) for n in counts}, times):
-        found[name].append(value)
-        print(options[2:], name, value, file=sys.stderr, flush=True)
-    return found
+    options, folders = ["ours", file, *model, *placed], count()
+    return alternating({str(n): partial(timed, options, n, root, folders) for n in counts}, times)
 
 
 def rows(found: Found) -> list[str]:
@@ -68,23 +54,10 @@ def main(
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
     """Prints a page of Markdown."""
-    where = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    how = f"{where}, {machine()}, torch {torch.__version__}; load {os.getloadavg()[0]:.1f} when it began."
-    found: dict[str, Found] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        file = f"{folder}/images.npy"
-        np.save(file, load(Source(Data(dataset="mnist", root=root, limit=images), False)))
-        for model in models.split(","):
-            family, configuration, method = model.split()
-            options = ["ours", file, "--family", family, "--configuration", configuration, "--method", method]
-            options += ["--device", device, "--precision", precision]
-            (Path(folder) / model).mkdir()
-            found[model] = measure(options, list(map(int, together.split(","))), repetitions, Path(folder) / model)
-    if raw is not None:
-        Path(raw).write_text(json.dumps({"how": how, "images": images, "found": found}, indent=1) + "\n")
-    print(f"# Trainings side by side, {precision}\n\n{how} {images:,} images of MNIST, {repetitions} turns.")
-    for model, values in found.items():
-        print("\n".join([f"\n**{model}**\n", *rows(values)]))
+    how, counts = conditions(device), list(map(int, together.split(",")))
+    placed = ["--device", device, "--precision", precision]
+    found = of_each_model(models, root, images, partial(measure, placed, counts, repetitions))
+    write(raw, f"Trainings side by side, {precision}", how, images, repetitions, found, rows)
 
 
 if __name__ == "__main__":

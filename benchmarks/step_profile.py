@@ -6,7 +6,6 @@ One thread, batches of 128 made-up images of MNIST's shape, which cost what real
 """
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +13,11 @@ from typing import Annotated
 
 import torch
 import typer
-from ledger_scale import machine
 from torch.profiler import ProfilerActivity, profile
-from trainings import settings
+from trainings import conditions, fit_of, settings
 
-from mtvae.conditioning import ConditionSampler
 from mtvae.determinism import repeatable
-from mtvae.model import build
-from mtvae.training import Fit, TrainingSet
-from sweeps import seeds
+from mtvae.training import TrainingSet
 
 WARM, STEPS, BATCH = 3, 12, 128
 KINDS = {  # parts of an operation's name -> what it is part of; the first that fits
@@ -54,9 +49,7 @@ def profiled(model: str, precision: str) -> tuple[float, Shares]:
     s = settings(family, int(configuration), method, precision)
     images = torch.randint(0, 256, ((WARM + STEPS) * BATCH + BATCH, 1, 28, 28), dtype=torch.uint8)
     train, selection = torch.arange(len(images)).split([(WARM + STEPS) * BATCH, BATCH])
-    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
-    network = build(s.architecture, torch.Generator().manual_seed(0))
-    fit = Fit(network, TrainingSet(images, train, selection), s.loss, s.training, sampler, seeds.of_fold(1, 0))
+    fit = fit_of(s, TrainingSet(images, train, selection))
     profiler = profile(activities=[ProfilerActivity.CPU])
     with repeatable():
         try:
@@ -100,7 +93,7 @@ def main(
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
     """Prints a page of Markdown."""
-    how = f"{machine()}, torch {torch.__version__}; load {os.getloadavg()[0]:.1f} when it began."
+    how = conditions("cpu")
     found = {
         f"{model}, {precision}": profiled(model, precision)
         for model in models.split(",")

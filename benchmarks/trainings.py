@@ -8,8 +8,10 @@ step, torch's default AdamW. Time starts after a first epoch, in which workers s
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from ledger_scale import machine
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,10 +32,14 @@ from mtvae.model import Model, build
 from mtvae.precision import forward_pass, multiplying
 from mtvae.training import Fit, TrainingSet
 from sweeps import seeds
+from sweeps.data import Data, Source, load
 from sweeps.settings import Settings, resolve
 
 EPOCHS, LOADER_WORKERS = 2, 4  # timed epochs, after one that is not
 AfterEpoch = Callable[[], None]
+Kind = Callable[[], dict[str, float]]
+Found = dict[str, list[dict[str, float]]]
+"""What `timed` gave of each kind in each turn."""
 
 
 class Images(Dataset[Tensor]):
@@ -60,11 +67,20 @@ def parts(images: Tensor, device: str) -> TrainingSet:
     return TrainingSet(images.to(device), order[n:], order[:n])
 
 
+def model_and_sampler(s: Settings, device: str) -> tuple[Model, ConditionSampler | None]:
+    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
+    return build(s.architecture, torch.Generator().manual_seed(0), device), sampler
+
+
+def fit_of(s: Settings, data: TrainingSet) -> Fit:
+    """A training of the house before its first step."""
+    model, sampler = model_and_sampler(s, data.images.device.type)
+    return Fit(model, data, s.loss, s.training, sampler, seeds.of_fold(1, 0))
+
+
 def ours(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
     keep_freed_memory()  # as `trial.run_unit`
-    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
-    model = build(s.architecture, torch.Generator().manual_seed(0), device)
-    fit = Fit(model, parts(images, device), s.loss, s.training, sampler, seeds.of_fold(1, 0))
+    fit = fit_of(s, parts(images, device))
     while not fit.finished:
         fit.epoch()
         after_epoch()
@@ -74,10 +90,8 @@ class PlainStep:
     """A model and the loss of a batch of float images, without the house's loop."""
 
     def __init__(self, s: Settings, device: str):
-        self.s, self.model = s, build(s.architecture, torch.Generator().manual_seed(0), device)
-        self.sampler = (
-            None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
-        )
+        self.s = s
+        self.model, self.sampler = model_and_sampler(s, device)
         self.generator = torch.Generator(device).manual_seed(0)
         self.weighting = FixedWeighting(fixed_weights(s.architecture, s.loss))
 
@@ -146,11 +160,7 @@ def lightning(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch)
 
 
 Way = Callable[[Settings, Tensor, str, AfterEpoch], None]
-WAYS: dict[str, Way] = {
-    "ours": ours,
-    "plain": plain,
-    "lightning": lightning,
-}
+WAYS: dict[str, Way] = {"ours": ours, "plain": plain, "lightning": lightning}
 
 
 def synchronise(device: str) -> float:
@@ -197,10 +207,10 @@ def wait_for_the_others(together: str) -> None:
         time.sleep(0.01)
 
 
-def timed(options: Sequence[str], n: int, folder: Path) -> dict[str, float]:
+def timed(options: Sequence[str], n: int, root: Path, folders: Iterator[int]) -> dict[str, float]:
     """Starts `n` processes of this script at once, as `options` says; images per second of all together, and the GPU
-    memory of one in MB."""
-    folder.mkdir()
+    memory of one in MB. They meet in a new folder inside `root`, named by the next number."""
+    (folder := root / str(next(folders))).mkdir()
     command = [sys.executable, __file__, *options, "--together", f"{folder}:{n}"]
     with_output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **with_output) for _ in range(n)]
@@ -217,11 +227,54 @@ def _said(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return said
 
 
-def alternating(kinds: dict[str, Callable[[], dict[str, float]]], times: int) -> Iterator[tuple[str, dict[str, float]]]:
+def alternating(kinds: dict[str, Kind], times: int) -> Found:
     """Every kind once, in turns, so often: a machine that others use too is compared with itself."""
+    found: Found = {name: [] for name in kinds}
     for i in range(times):
         for name in kinds if i % 2 == 0 else reversed(kinds):
-            yield name, kinds[name]()
+            found[name].append(kinds[name]())
+            print(name, found[name][-1], file=sys.stderr, flush=True)
+    return found
+
+
+def of_each_model(
+    models: str, root: str, images: int, measure: Callable[[list[str], str, Path], Found]
+) -> dict[str, Found]:
+    """What `measure` finds for each of the models ("family configuration method", with commas): given the options that
+    name it, the file with the first images of MNIST, and a new folder."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/images.npy"
+        np.save(file, load(Source(Data(dataset="mnist", root=root, limit=images), False)))
+        for model in models.split(","):
+            family, configuration, method = model.split()
+            options = ["--family", family, "--configuration", configuration, "--method", method]
+            (own := Path(folder) / model).mkdir()
+            found[model] = measure(options, file, own)
+    return found
+
+
+def conditions(device: str) -> str:
+    """On what a page's numbers were measured."""
+    where = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
+    return f"{where}{machine()}, torch {torch.__version__}; load {os.getloadavg()[0]:.1f} when it began."
+
+
+def write(
+    raw: str | None,
+    title: str,
+    how: str,
+    images: int,
+    turns: int,
+    found: dict[str, Found],
+    rows: Callable[[Found], list[str]],
+) -> None:
+    """Prints a page of Markdown with a table of each model, and keeps the numbers as JSON where `raw` names a file."""
+    if raw is not None:
+        Path(raw).write_text(json.dumps({"how": how, "images": images, "found": found}, indent=1) + "\n")
+    print(f"# {title}\n\n{how} {images:,} images of MNIST, {turns} turns.")
+    for model, values in found.items():
+        print("\n".join([f"\n**{model}**\n", *rows(values)]))
 
 
 if __name__ == "__main__":

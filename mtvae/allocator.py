@@ -11,7 +11,7 @@ LARGEST = 32 * 2**20  # bytes of a tensor that is taken from them; the most that
 @cache
 def keep_freed_memory() -> bool:
     """Asks glibc to keep what tensors free for the next ones, in this process, for good. By default it gives much of it
-    back at once, and the kernel clears every page anew: 6 % of a step of the smallest VQ-VAE in fp32
+    back at once, and the kernel clears every page anew: 4 % of a step of the smallest VQ-VAE in fp32
     (benchmarks/speed.md). Peak memory stays about the same.
 
     Returns whether there is such an allocator: other systems, and another malloc in its place, go without.

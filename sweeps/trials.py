@@ -32,8 +32,8 @@ class Callback(_OfTheDriver, tune.Callback):
     """Tells the driver's screen what the trials do, and records units whose workers kept dying.
 
     `again`: units to be placed once more: those that Tune gave up and we do not (it counts deaths whatever was done
-    between them), and those that found too little memory on a GPU that they shared. `over`: what ends
-    the sweep: a worker, or this process, that cannot write results, or a worker without the GPU that it was given.
+    between them), and those that found too little memory on a GPU that they shared. `over`: what ends the sweep: a
+    worker, or this process, that cannot write results, or a worker without the GPU that it was given.
     """
 
     def __init__(self, job: Job, progress: Progress, deaths: Deaths):

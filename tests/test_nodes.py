@@ -25,62 +25,68 @@ grid: [{method: single_decoder}]
 """
 
 
+class Sweep:
+    """The grid in a folder: undisturbed in this process as `whole`, on a cluster's nodes as `hurt`."""
+
+    def __init__(self, folder):
+        file = folder / "nodes.yaml"
+        file.write_text(GRID)
+        self.command = [sys.executable, "-m", "sweeps.run", str(file), "--results"]
+        self.folder, self.checkpoints = folder / "hurt", folder / "hurt" / "nodes" / "checkpoints"
+        subprocess.run([*self.command, str(folder / "whole"), "--inline"], check=True, capture_output=True)
+        self.hurt, self.whole = open_ledger(self.folder, "nodes"), open_ledger(folder / "whole", "nodes")
+
+    def start(self, nodes):
+        command = [*self.command, str(self.folder), "--address", nodes.address, "--workers", "2"]
+        self.driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def wait_for_checkpoints(self, n):
+        while self.driver.poll() is None and len(list(self.checkpoints.glob("*.pt"))) < n:
+            wait_for_a_new_checkpoint(self.driver, self.checkpoints)
+
+    def assert_goes_on_from_the_middle(self):
+        assert self.hurt.units() == frozenset()
+        out, err = self.driver.communicate(timeout=300)
+        assert self.driver.returncode == 0, (out, err)
+
+    def assert_is_as_undisturbed(self):
+        assert len(self.hurt.units()) == 2
+        assert rows_of_both(self.hurt) == rows_of_both(self.whole)
+        assert sorted(row["resumed"] for row in self.hurt.read()[0]) == [0, 1]
+        assert temporary_files(self.hurt) == []
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    return Sweep(tmp_path)
+
+
 @pytest.mark.slow
-def test_a_node_killed_under_its_unit_costs_what_the_unit_did_since_its_checkpoint(tmp_path, monkeypatch):
+def test_a_node_killed_under_its_unit_costs_what_the_unit_did_since_its_checkpoint(sweep):
     """All images (460 kB: in the object store, not inline), one unit on each of two nodes, and one node's raylet
     killed; the other ends both."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    file = tmp_path / "nodes.yaml"
-    file.write_text(GRID)
-    command = [sys.executable, "-m", "sweeps.run", str(file), "--results"]
-    subprocess.run([*command, str(tmp_path / "whole"), "--inline"], check=True, capture_output=True)
-    hurt, whole = open_ledger(tmp_path / "hurt", "nodes"), open_ledger(tmp_path / "whole", "nodes")
     before = descendants()
     with adopting():
         with cluster_of_nodes(2) as nodes:
-            placement = ["--address", nodes.address, "--workers", "2"]
-            driver = subprocess.Popen(
-                [*command, str(tmp_path / "hurt"), *placement], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-            checkpoints = tmp_path / "hurt" / "nodes" / "checkpoints"
-            while driver.poll() is None and len(list(checkpoints.glob("*.pt"))) < 2:
-                wait_for_a_new_checkpoint(driver, checkpoints)
+            sweep.start(nodes)
+            sweep.wait_for_checkpoints(2)
             nodes.kill()
-            assert hurt.units() == frozenset()  # both were in the middle
-            out, err = driver.communicate(timeout=300)
-            assert driver.returncode == 0, (out, err)
+            sweep.assert_goes_on_from_the_middle()
         assert orphans(before) == {}
-    assert len(hurt.units()) == 2
-    assert rows_of_both(hurt) == rows_of_both(whole)
-    assert sorted(row["resumed"] for row in hurt.read()[0]) == [0, 1]
-    assert temporary_files(hurt) == []
+    sweep.assert_is_as_undisturbed()
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_when_a_node_joins_and_another_leaves(tmp_path, monkeypatch):
+def test_a_sweep_goes_on_when_a_node_joins_and_another_leaves(sweep):
     """Two workers on a cluster of one node: the second begins when another node joins, and when the first node leaves
     its unit goes on there."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    file = tmp_path / "nodes.yaml"
-    file.write_text(GRID)
-    command = [sys.executable, "-m", "sweeps.run", str(file), "--results"]
-    subprocess.run([*command, str(tmp_path / "whole"), "--inline"], check=True, capture_output=True)
-    moved, whole = open_ledger(tmp_path / "moved", "nodes"), open_ledger(tmp_path / "whole", "nodes")
     with cluster_of_nodes(1) as nodes:
-        placement = ["--address", nodes.address, "--workers", "2"]
-        driver = subprocess.Popen(
-            [*command, str(tmp_path / "moved"), *placement], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        checkpoints = tmp_path / "moved" / "nodes" / "checkpoints"
-        wait_for_a_new_checkpoint(driver, checkpoints)
-        assert len(list(checkpoints.glob("*.pt"))) == 1
+        sweep.start(nodes)
+        wait_for_a_new_checkpoint(sweep.driver, sweep.checkpoints)
+        assert len(list(sweep.checkpoints.glob("*.pt"))) == 1
         nodes.add()
-        while driver.poll() is None and len(list(checkpoints.glob("*.pt"))) < 2:
-            wait_for_a_new_checkpoint(driver, checkpoints)
+        sweep.wait_for_checkpoints(2)
         nodes.remove()
-        assert moved.units() == frozenset()  # both were in the middle
-        out, err = driver.communicate(timeout=300)
-        assert driver.returncode == 0, (out, err)
-    assert rows_of_both(moved) == rows_of_both(whole)
-    assert sorted(row["resumed"] for row in moved.read()[0]) == [0, 1]
-    assert temporary_files(moved) == []
+        sweep.assert_goes_on_from_the_middle()
+    sweep.assert_is_as_undisturbed()
