@@ -46,6 +46,7 @@ class ConditionSampler:
         self.side = side
         self.replacement = config.replacement or config.sampler == "gaussian"
         self.grid = config.positions or exact_positions(side)  # rows and columns of `exact`
+        self._exact: dict[torch.device, Tensor] = {}  # their flat positions, where they were asked for
         fixed = len(self.grid) ** 2 if config.sampler == "exact" else config.count or fixed_count(side)
         self.count = None if config.exponent is not None else fixed
 
@@ -67,8 +68,10 @@ class ConditionSampler:
         """Flat pixel positions in the order in which they are drawn, (n, at least the largest count)."""
         device, pixels = generator.device, self.side**2
         if self.sampler == "exact":
-            line = torch.tensor(self.grid, device=device)
-            return (line[:, None] * self.side + line).flatten().expand(n, -1)
+            if device not in self._exact:  # once: a copy to a GPU waits for it
+                line = torch.tensor(self.grid, device=device)
+                self._exact[device] = (line[:, None] * self.side + line).flatten()
+            return self._exact[device].expand(n, -1)
         draws = pixels if self.count is None else self.count
         if self.sampler == "gaussian":
             # Row and column are independent normals about the middle; what falls outside counts on the edge.

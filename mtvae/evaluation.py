@@ -75,8 +75,10 @@ def evaluate(
             add("codebook_loss", z.codebook_loss, len(x))
             add("commitment_loss", z.commitment_loss, len(x))
             assert isinstance(model.architecture.sizes, VQSizes)
-            counts = torch.bincount(z.indices.flatten(), minlength=model.architecture.sizes.embeddings)
-            used = counts if used is None else used + counts
+            if used is None:
+                used = z.indices.new_zeros(model.architecture.sizes.embeddings)
+            flat = z.indices.flatten()  # not bincount, which waits for a GPU to learn the largest
+            used.scatter_add_(0, flat, torch.ones_like(flat))
         elif z.mean is not None:
             add("kl", kl_divergence(z), len(x))
     means = {name: value.item() / len(images) for name, value in sums.items()}

@@ -70,7 +70,10 @@ class FixedWeighting:
         """Named scalars -> their weighted sum."""
         return torch.stack([weight * terms[name] for name, weight in self.constant.items()]).sum()
 
-    def state(self) -> dict[str, Tensor | list[Tensor]]:
+    def after_step(self) -> None:
+        """Has nothing to renew."""
+
+    def state(self) -> dict[str, Any]:
         return {}
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -91,7 +94,8 @@ class SoftAdaptWeighting:
     Every weight is 1 until the first renewal; from then on they sum to 1. Renewed every `every` steps from the
     unweighted terms since the last renewal: weight proportional to exp(beta (slope - largest slope)), the slope
     estimated from the last `accuracy_order` + 1 steps. Variants: `original`; `normalised`, slopes divided by the sum of
-    their absolute values; `loss_weighted`, times the term's mean. Everything stays on the terms' device.
+    their absolute values; `loss_weighted`, times the term's mean. Everything stays on the terms' device, and in place:
+    a step that was recorded (`mtvae.graph`) finds it where it was.
     """
 
     EPSILON = 1e-8
@@ -102,27 +106,33 @@ class SoftAdaptWeighting:
         self.variant, self.beta, self.every, self.names = config.variant, config.beta, config.every, names
         self.stencil = torch.tensor(FORWARD_DIFFERENCE[config.accuracy_order], device=device)
         self.current = torch.ones(len(names), device=device)
-        self.window: list[Tensor] = []  # of (terms,), the losses since the last renewal
+        self.window = torch.zeros(config.every, len(names), device=device)  # the last losses, the newest last
+        self.filled = 0  # of them, those since the last renewal
 
     def weights(self) -> dict[str, float]:
         return dict(zip(self.names, self.current.tolist(), strict=True))
 
     def __call__(self, terms: dict[str, Tensor]) -> Tensor:
-        """Named scalars -> their weighted sum. Remembers them, and renews the weights when it is time."""
+        """Named scalars -> their weighted sum. Remembers them."""
         values = torch.stack([terms[name] for name in self.names])
-        total = (self.current * values).sum()
-        self.window.append(values.detach())
-        if len(self.window) == self.every:
-            self.current = self.renewed(torch.stack(self.window))
-            self.window = []
-        return total
+        self.window.copy_(torch.cat([self.window[1:], values.detach()[None]]))
+        return (self.current * values).sum()
 
-    def state(self) -> dict[str, Tensor | list[Tensor]]:
+    def after_step(self) -> None:
+        """Renews the weights when it is time."""
+        self.filled += 1
+        if self.filled == self.every:
+            self.current.copy_(self.renewed(self.window))
+            self.filled = 0
+
+    def state(self) -> dict[str, Any]:
         """What the next weights depend on; `resume` takes it back."""
-        return {"current": self.current, "window": self.window}
+        return {"current": self.current, "window": self.window, "filled": self.filled}
 
     def resume(self, state: dict[str, Any]) -> None:
-        self.current, self.window = state["current"], list(state["window"])
+        self.current.copy_(state["current"])
+        self.window.copy_(state["window"])
+        self.filled = state["filled"]
 
     def renewed(self, losses: Tensor) -> Tensor:
         """Weights (terms,) from a window of losses (steps, terms)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import Loss, SoftAdapt, Training
 from mtvae.evaluation import evaluate, to_pixels
+from mtvae.graph import Record, Recorded
 from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
 from mtvae.model import Model
 from mtvae.precision import forward_pass, multiplying
@@ -51,6 +52,7 @@ class Fit:
 
     Args:
         seeds: of `batches`, `sampler`, `latent` (training draws) and `evaluation` (the selection images' draws).
+        record: how a step is recorded, to be replayed from then on; None: every step is run.
 
     Raises:
         ValueError: fewer than two training images, or none to pick the epoch.
@@ -66,6 +68,7 @@ class Fit:
         seeds: Mapping[str, int],
         latent: str | None = "sample",
         soft_adapt: SoftAdapt | None = None,
+        record: Record | None = None,
     ):
         if len(data.train) < 2 or len(data.selection) < 1:
             raise ValueError(
@@ -77,7 +80,11 @@ class Fit:
         device = data.images.device
         self.weighting = weighting(soft_adapt or SoftAdapt(), self.weights, device)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
+            model.parameters(),
+            lr=training.lr,
+            weight_decay=training.weight_decay,
+            fused=True,
+            capturable=data.images.is_cuda,  # its count of steps stays on the GPU, so that a graph can hold it
         )
         self.generators = {  # permutations are drawn on the CPU
             "batches": torch.Generator().manual_seed(seeds["batches"]),
@@ -90,7 +97,11 @@ class Fit:
         # of the epoch under way: the order of its images, the batches done, and the sums of the terms so far
         self.order: Tensor | None = None
         self.position = 0
-        self.sums: dict[str, Tensor] = {}
+        self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in self.weights}
+        drawn_from = [self.generators["sampler"], self.generators["latent"]]
+        self.step = (
+            self.train_on if record is None else Recorded(self.train_on, training.batch_size, drawn_from, record)
+        )
 
     @property
     def finished(self) -> bool:
@@ -111,7 +122,47 @@ class Fit:
             Diverged: a training or selection loss is not finite.
         """
         with multiplying(tf32=self.training.precision == "tf32"):
-            self._train(after_step)
+            for batch in self.batches_left():
+                self.step(batch)
+                self.stepped()
+                after_step()
+        self.end_epoch()
+
+    def batches_left(self) -> Sequence[Tensor]:
+        """Indices of the images of each step that is left of the epoch under way, or of a new one."""
+        self.model.train()
+        if self.order is None:
+            self.order = self.data.train
+            if self.training.shuffle:
+                drawn = torch.randperm(len(self.order), generator=self.generators["batches"])
+                self.order = self.order[drawn.to(self.order.device)]
+        return batches(self.order, self.training.batch_size)[self.position :]
+
+    def train_on(self, batch: Tensor) -> None:
+        """A step on the images at these indices (N,): the device's part, always the same operations on the same memory,
+        and no number that the host would wait for. Adds each unweighted term times N to the sums."""
+        x = to_pixels(self.data.images[batch])
+        condition = None if self.sampler is None else self.sampler(x, self.generators["sampler"])
+        with forward_pass(self.training.precision, x.device):
+            outputs = self.model(x, condition, self.generators["latent"])
+        terms = loss_terms(outputs, x, self.model.architecture, self.loss)
+        self.optimizer.zero_grad()
+        self.weighting(terms).backward()
+        self.optimizer.step()
+        for name, term in terms.items():
+            self.sums[name].add_(term.detach().double() * len(batch))
+
+    def stepped(self) -> None:
+        """The host's part of a step, after it."""
+        self.weighting.after_step()
+        self.position += 1
+
+    def end_epoch(self) -> None:
+        """Measures the selection images, and keeps the weights if they are the best so far.
+
+        Raises:
+            Diverged: a training or selection loss is not finite.
+        """
         number = len(self.history) + 1
         trained = {name: value.item() / len(self.data.train) for name, value in self.sums.items()}
         selected = self._selection_terms()
@@ -128,33 +179,13 @@ class Fit:
         if total < self.best_total:
             self.best_epoch, self.best_total = number, total
             self.best_state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.order, self.position, self.sums = None, 0, {}
+        self.order, self.position = None, 0
+        for value in self.sums.values():
+            value.zero_()
 
     def load_best(self) -> None:
         """Puts the weights of the picked epoch into the model."""
         self.model.load_state_dict(self.best_state)
-
-    def _train(self, after_step: Callable[[], None]) -> None:
-        """The rest of one pass over the training images; adds each unweighted term times its images to the sums."""
-        self.model.train()
-        if self.order is None:
-            self.order = self.data.train
-            if self.training.shuffle:
-                drawn = torch.randperm(len(self.order), generator=self.generators["batches"])
-                self.order = self.order[drawn.to(self.order.device)]
-        for batch in batches(self.order, self.training.batch_size)[self.position :]:
-            x = to_pixels(self.data.images[batch])
-            condition = None if self.sampler is None else self.sampler(x, self.generators["sampler"])
-            with forward_pass(self.training.precision, x.device):
-                outputs = self.model(x, condition, self.generators["latent"])
-            terms = loss_terms(outputs, x, self.model.architecture, self.loss)
-            self.optimizer.zero_grad()
-            self.weighting(terms).backward()
-            self.optimizer.step()
-            for name, term in terms.items():  # sums stay on the device: no synchronisation inside an epoch
-                self.sums[name] = self.sums.get(name, 0) + term.detach().double() * len(batch)
-            self.position += 1
-            after_step()
 
     def _selection_terms(self) -> dict[str, float]:
         """The selection images' scores in the training terms' units."""
@@ -193,5 +224,6 @@ class Fit:
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name].cpu())
         self.history, self.best_epoch, self.best_total = state["history"], state["best_epoch"], state["best_total"]
-        self.best_state, self.order = state["best_state"], state["order"]
-        self.position, self.sums = state["position"], state["sums"]
+        self.best_state, self.order, self.position = state["best_state"], state["order"], state["position"]
+        for name, value in self.sums.items():
+            value.copy_(state["sums"][name])

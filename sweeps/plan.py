@@ -23,6 +23,7 @@ UNCOUNTED = frozenset(
         "data.root",
         "data.max_skipped",  # whether the readable images will do, not which they are
         "training.checkpoint_seconds",
+        "training.cuda_graph",
         "resources.cpus",
         "resources.gpus",
         "resources.memory",

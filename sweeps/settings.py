@@ -49,10 +49,14 @@ Value = Any  # a plain value of a setting: str, int, float, bool, None or a tupl
 
 
 class TrainingOptions(Training):
-    """How a model is trained, and how often a unit under way is saved (which changes no number)."""
+    """How a model is trained, and what of it changes no number: how often a unit under way is saved, and how a GPU is
+    given its steps."""
 
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
         60.0, description="seconds between two checkpoints of a unit under way; stretched to stay under 5 % of the time"
+    )
+    cuda_graph: bool = Field(
+        False, description="on a GPU, record the step once and replay it as a CUDA graph; a CPU runs every step"
     )
 
 

@@ -16,6 +16,7 @@ from mtvae.allocator import keep_freed_memory
 from mtvae.conditioning import ConditionSampler
 from mtvae.determinism import repeatable
 from mtvae.evaluation import Scores, evaluate, mean_image_error
+from mtvae.graph import cuda_graph
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
 from sweeps import models, seeds
@@ -160,7 +161,12 @@ def prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.
     named = _seeds(unit)
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
-    return Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt), parts, pixels
+    record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
+    return (
+        Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record),
+        parts,
+        pixels,
+    )
 
 
 def _seeds(unit: Unit) -> dict[str, int]:

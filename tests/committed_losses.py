@@ -23,6 +23,7 @@ import torch
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
 from mtvae.determinism import repeatable
+from mtvae.graph import Record
 from mtvae.model import build
 from mtvae.training import Fit, TrainingSet
 from sweeps import seeds
@@ -49,7 +50,7 @@ def settings_of(given: dict[str, Any]) -> Settings:
     return resolve({"training.batch_size": BATCH, "training.epochs": 1} | exponent | given, frozenset())
 
 
-def fit(s: Settings, device: str = "cpu") -> Fit:
+def fit(s: Settings, device: str = "cpu", record: Record | None = None) -> Fit:
     """A training of `STEPS` steps on noise with a shape in it."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 120, (STEPS * BATCH + SELECTION, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
@@ -59,7 +60,7 @@ def fit(s: Settings, device: str = "cpu") -> Fit:
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, SIDE)
     data = TrainingSet(images.to(device), train, selection)
-    return Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt)
+    return Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def tamper_pickle(saved):
 
 def tamper_torch_pickle(saved):
     buffer = io.BytesIO()
-    torch.save({"version": 1, "state": Evil()}, buffer)
+    torch.save({"version": 2, "state": Evil()}, buffer)
     return buffer.getvalue()
 
 
@@ -120,7 +120,7 @@ def tamper_other_torch(saved):
         (tamper_pickle, "is damaged"),
         (tamper_torch_pickle, "is damaged"),
         (tamper_missing_part, "is damaged"),
-        (tamper_other_torch, "is of (1, "),
+        (tamper_other_torch, "is of (2, "),
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kinds, ledgers, digits, tamper, said):

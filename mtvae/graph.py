@@ -1,0 +1,67 @@
+"""A training step that is recorded once and replayed: a GPU is handed one graph, not hundreds of kernels.
+
+What is recorded is operations and where they read and write, nothing of Python. So a step must do the same operations
+on the same memory each time, and must not wait for a number; what a host decides (`Fit.stepped`) stays outside.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+WARM_STEPS = 3  # run before one is recorded, as torch.cuda.graph asks for: libraries choose and set up what they use
+
+
+class Record(Protocol):
+    """Runs a step, records it, and returns what replays it. The step draws from these generators."""
+
+    def __call__(self, step: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]: ...
+
+
+def cuda_graph(step: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
+    """Records a step of the current GPU.
+
+    Raises:
+        RuntimeError: some operation of the step cannot be recorded.
+    """
+    graph = torch.cuda.CUDAGraph()
+    for generator in generators:
+        graph.register_generator_state(generator)
+    try:
+        with torch.cuda.graph(graph):
+            step()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise RuntimeError(f"the step cannot be a CUDA graph, train without training.cuda_graph: {error}") from error
+    graph.replay()  # recording did not run it
+    return graph.replay
+
+
+class Recorded:
+    """`step` on batches of indices (`batch_size`,): run, then recorded, then replayed. Batches of another size, such as
+    an epoch's last, are always run.
+
+    Args:
+        generators: all that the step draws from.
+    """
+
+    def __init__(
+        self, step: Callable[[Tensor], None], batch_size: int, generators: Sequence[torch.Generator], record: Record
+    ):
+        self.step, self.batch_size, self.generators, self.record = step, batch_size, generators, record
+        self.run = 0
+        self.batch = torch.empty(0)  # where the recorded step reads its indices
+        self.replay: Callable[[], None] | None = None
+
+    def __call__(self, batch: Tensor) -> None:
+        if len(batch) != self.batch_size or self.run < WARM_STEPS:
+            self.run += len(batch) == self.batch_size
+            self.step(batch)
+        elif self.replay is None:
+            self.batch = batch.clone()
+            self.replay = self.record(lambda: self.step(self.batch), self.generators)
+        else:
+            self.batch.copy_(batch)
+            self.replay()
