@@ -1,9 +1,10 @@
-"""How many trainings share a device: processes side by side, against one alone.
+"""How many trainings share a device, and how: as processes side by side, or in lockstep in one process.
 
 python benchmarks/packing.py --root DIR [--device cuda] [--together 1,5,10,20] [--raw packing.json] > packing.md
 
-DIR holds MNIST/raw. Each training is a process of its own, as `--per-gpu` places units; they begin their timed epochs
-together. Images per second of all of them, as a ratio to one in the same turn.
+DIR holds MNIST/raw. Processes: each training is one of its own, as `--per-gpu` places units; they begin their timed
+epochs together. Lockstep: `lockstep.py`. On a GPU both also with the step as a CUDA graph. Images per second of all of
+them, as a ratio to one in the same turn.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from statistics import median
 from typing import Annotated
 
 import typer
-from trainings import Found, alternating, conditions, of_each_model, timed, write
+from trainings import Found, Kind, alternating, conditions, of_each_model, timed, write
 
 MODELS = "vqvae 1 none,vqvae 3 none,gaussian_vae 1 multi_decoder"
 
@@ -22,15 +23,22 @@ MODELS = "vqvae 1 none,vqvae 3 none,gaussian_vae 1 multi_decoder"
 def measure(
     placed: Sequence[str], counts: Sequence[int], times: int, model: Sequence[str], file: str, root: Path
 ) -> Found:
-    """What so many processes at once came to, in each turn."""
+    """What so many trainings at once came to in each way, in each turn."""
     options, folders = ["ours", file, *model, *placed], count()
-    return alternating({str(n): partial(timed, options, n, root, folders) for n in counts}, times)
+    kinds: dict[str, Kind] = {}
+    for how in ([], ["--graph"]) if "cuda" in placed else ([],):
+        for n in counts:
+            kinds[" ".join([f"{n} processes", *how])] = partial(timed, [*options, *how], n, root, folders)
+        for n in (n for n in counts if n > 1):
+            lockstep = [*options, "--units", str(n), *how]
+            kinds[" ".join([f"{n} in lockstep", *how])] = partial(timed, lockstep, 1, root, folders)
+    return alternating(kinds, times)
 
 
 def rows(found: Found) -> list[str]:
     """Lines of the page."""
     lines = [
-        "| processes | images/s, median | ratio to one, median | range | GPU memory of one: MB |",
+        "| trainings | images/s, median | ratio to one, median | range | GPU memory of a process: MB |",
         "|---" * 5 + "|",
     ]
     (_, alone), *_ = found.items()

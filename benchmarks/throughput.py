@@ -23,24 +23,34 @@ def measure(device: str, times: int, model: Sequence[str], file: str, root: Path
     """Each kind in each turn."""
     folders = count()
 
-    def kind(way: str, n: int, threads: int, precision: str = "fp32") -> Kind:
-        options = [way, file, *model, "--device", device, "--threads", str(threads), "--precision", precision]
+    def kind(way: str, n: int, threads: int, *more: str) -> Kind:
+        options = [way, file, *model, "--device", device, "--threads", str(threads), *more]
         return partial(timed, options, n, root, folders)
 
-    n, precisions = (1, ("fp32", "tf32", "bf16")) if device == "cuda" else (2, ("fp32", "bf16"))
-    ours = {f"ours, {precision}": kind("ours", n, 1, precision) for precision in precisions}
+    cuda = device == "cuda"
+    ours = {
+        ", ".join(["ours", precision, *graph]): kind("ours", 1 if cuda else 2, 1, "--precision", precision, *graph)
+        for precision in (("fp32", "tf32", "bf16") if cuda else ("fp32", "bf16"))
+        for graph in (([], ["--graph"]) if cuda else ([],))
+    }
     return alternating({BASE: kind("plain", 1, 2), "Lightning": kind("lightning", 1, 2)} | ours, times)
 
 
 def rows(found: Found) -> list[str]:
     """Lines of the page: each kind, and its ratio to the plain loop of the same turn."""
-    lines = ["| | images/s, median | range | ratio to the plain loop, median | range |", "|---|---|---|---|---|"]
+    lines = [
+        "| | images/s, median | range | ratio to the plain loop, median | range | GFLOP/s | scores: of the time |",
+        "|---" * 7 + "|",
+    ]
     speeds = {name: [value["images/s"] for value in values] for name, values in found.items()}
     for name, values in speeds.items():
         ratios = [value / base for value, base in zip(values, speeds[BASE], strict=True)]
+        scoring = [value["scoring"] for value in found[name] if "scoring" in value]
         lines.append(
             f"| {name} | {median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} "
-            f"| {median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |"
+            f"| {median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} "
+            f"| {median(value['GFLOP/s'] for value in found[name]):,.0f} "
+            f"| {f'{median(scoring):.1%}' if scoring else ''} |"
         )
     return lines
 

@@ -1,10 +1,11 @@
-"""One training in a process of its own, timed three ways: ours, a plain loop, Lightning. For the other benchmarks here.
+"""Trainings in a process of their own, timed three ways: ours, a plain loop, Lightning. For the other benchmarks here.
 
 python benchmarks/trainings.py WAY --family vqvae ..., started by `timed` below; prints a JSON line.
 
 The three train the same model on batches of the same size, and score the same selection images after each epoch with
 the same function. The plain loop is what one writes first: a Dataset of images, a DataLoader with 4 workers, an eager
-step, torch's default AdamW. Time starts after a first epoch, in which workers start and memory is taken.
+step, torch's default AdamW. Time starts after a first epoch, in which workers start and memory is taken. Ours may be
+several units in lockstep, and with its step recorded.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +23,15 @@ import numpy as np
 import torch
 import typer
 from ledger_scale import machine
+from lockstep import Lockstep
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mtvae.allocator import keep_freed_memory
 from mtvae.conditioning import ConditionSampler
+from mtvae.cost import cost
 from mtvae.evaluation import evaluate
+from mtvae.graph import Record, cuda_graph
 from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
 from mtvae.precision import forward_pass, multiplying
@@ -72,18 +77,33 @@ def model_and_sampler(s: Settings, device: str) -> tuple[Model, ConditionSampler
     return build(s.architecture, torch.Generator().manual_seed(0), device), sampler
 
 
-def fit_of(s: Settings, data: TrainingSet) -> Fit:
+def fit_of(s: Settings, data: TrainingSet, record: Record | None = None, fold: int = 0, kind: type[Fit] = Fit) -> Fit:
     """A training of the house before its first step."""
     model, sampler = model_and_sampler(s, data.images.device.type)
-    return Fit(model, data, s.loss, s.training, sampler, seeds.of_fold(1, 0))
+    return kind(model, data, s.loss, s.training, sampler, seeds.of_fold(1, fold), record=record)
 
 
-def ours(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
+def ours(
+    s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch, units: int = 1, record: Record | None = None
+) -> list[float]:
+    """One unit as in a sweep, or several in lockstep. Returns the seconds of each unit's scores of each epoch."""
     keep_freed_memory()  # as `trial.run_unit`
-    fit = fit_of(s, parts(images, device))
+    data, scoring = parts(images, device), []
+
+    class Timed(Fit):
+        def end_epoch(self) -> None:
+            began = synchronise(device)
+            super().end_epoch()
+            scoring.append(synchronise(device) - began)
+
+    def fit_of_fold(fold: int, record: Record | None = None) -> Fit:
+        return fit_of(s, data, record, fold, Timed)
+
+    fit = fit_of_fold(0, record) if units == 1 else Lockstep(list(map(fit_of_fold, range(units))), record)
     while not fit.finished:
         fit.epoch()
         after_epoch()
+    return scoring
 
 
 class PlainStep:
@@ -159,10 +179,6 @@ def lightning(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch)
     trainer.fit(Module(), loader(data, s))
 
 
-Way = Callable[[Settings, Tensor, str, AfterEpoch], None]
-WAYS: dict[str, Way] = {"ours": ours, "plain": plain, "lightning": lightning}
-
-
 def synchronise(device: str) -> float:
     """The time when all that was asked of the device is done."""
     if device == "cuda":
@@ -179,6 +195,8 @@ def main(
     precision: str = "fp32",
     threads: int = 1,
     device: str = "cpu",
+    units: Annotated[int, typer.Option(help="ours: so many in lockstep")] = 1,
+    graph: Annotated[bool, typer.Option("--graph", help="ours: the step as a CUDA graph")] = False,
     together: Annotated[str, typer.Option(help="FOLDER:N, where N processes wait for each other")] = "",
 ) -> None:
     """Trains, and prints when the timed epochs began and ended, how many images went through them, and the memory."""
@@ -193,11 +211,19 @@ def main(
             wait_for_the_others(together)
             ends[0] = time.time()
 
+    ways = {"ours": partial(ours, units=units, record=cuda_graph if graph else None)}
     with multiplying(tf32=precision == "tf32"):
-        WAYS[way](s, images, device, after_epoch)
-    trained = EPOCHS * (len(images) - len(images) // 10)
-    gpu = torch.cuda.max_memory_reserved() if device == "cuda" else 0
-    print(json.dumps({"began": ends[0], "ended": ends[-1], "images": trained, "gpu_bytes": gpu}), flush=True)
+        scoring = (ways | {"plain": plain, "lightning": lightning})[way](s, images, device, after_epoch)
+    trained = units * EPOCHS * (len(images) - len(images) // 10)
+    found = {
+        "began": ends[0],
+        "ended": ends[-1],
+        "images": trained,
+        "flops": trained * 3 * cost(s.architecture).flops,
+        "scoring": sum(scoring[units:]) if scoring else None,  # without the epoch that is not timed
+        "gpu_bytes": torch.cuda.max_memory_reserved() if device == "cuda" else 0,
+    }
+    print(json.dumps(found), flush=True)
 
 
 def wait_for_the_others(together: str) -> None:
@@ -208,15 +234,22 @@ def wait_for_the_others(together: str) -> None:
 
 
 def timed(options: Sequence[str], n: int, root: Path, folders: Iterator[int]) -> dict[str, float]:
-    """Starts `n` processes of this script at once, as `options` says; images per second of all together, and the GPU
-    memory of one in MB. They meet in a new folder inside `root`, named by the next number."""
+    """Starts `n` processes of this script at once, as `options` says. Of all together: images and floating-point
+    operations per second; of one: the share of its time that went into scores, and its GPU memory in MB. They meet in a
+    new folder inside `root`, named by the next number."""
     (folder := root / str(next(folders))).mkdir()
     command = [sys.executable, __file__, *options, "--together", f"{folder}:{n}"]
     with_output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **with_output) for _ in range(n)]
     found = list(map(_said, processes))
     span = max(f["ended"] for f in found) - min(f["began"] for f in found)
-    return {"images/s": sum(f["images"] for f in found) / span, "GPU MB": found[0]["gpu_bytes"] / 1e6}
+    one = found[0]
+    scoring = {} if one["scoring"] is None else {"scoring": one["scoring"] / (one["ended"] - one["began"])}
+    return {
+        "images/s": sum(f["images"] for f in found) / span,
+        "GFLOP/s": sum(f["flops"] for f in found) / span / 1e9,
+        "GPU MB": one["gpu_bytes"] / 1e6,
+    } | scoring
 
 
 def _said(process: "subprocess.Popen[str]") -> dict[str, Any]:

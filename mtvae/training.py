@@ -98,10 +98,14 @@ class Fit:
         self.order: Tensor | None = None
         self.position = 0
         self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in self.weights}
-        drawn_from = [self.generators["sampler"], self.generators["latent"]]
-        self.step = (
-            self.train_on if record is None else Recorded(self.train_on, training.batch_size, drawn_from, record)
-        )
+        self.step: Callable[[Tensor], None] = self.train_on
+        if record is not None:
+            self.step = Recorded(self.train_on, training.batch_size, self.drawn_from, record)
+
+    @property
+    def drawn_from(self) -> list[torch.Generator]:
+        """The generators that a step draws from."""
+        return [self.generators["sampler"], self.generators["latent"]]
 
     @property
     def finished(self) -> bool:

@@ -162,11 +162,8 @@ def prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
     record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
-    return (
-        Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record),
-        parts,
-        pixels,
-    )
+    fit = Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record)
+    return fit, parts, pixels
 
 
 def _seeds(unit: Unit) -> dict[str, int]:

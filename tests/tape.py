@@ -50,8 +50,6 @@ def tape(step: Callable[[], None], generators: Sequence[torch.Generator]) -> Cal
     recorded = Tape()
     with recorded:
         step()
-    drawn = {
-        kwargs["generator"]._cdata for _, _, kwargs, _ in recorded.operations if kwargs.get("generator") is not None
-    }
+    drawn = {kwargs["generator"]._cdata for _, _, kwargs, _ in recorded.operations if kwargs.get("generator")}
     assert drawn <= {generator._cdata for generator in generators}, "the step draws from a generator it does not name"
     return recorded.replay

@@ -1,0 +1,52 @@
+"""Units of one shape in one process, step by step together: what processes side by side are measured against.
+
+On a GPU each unit has a stream of its own, and their steps can be recorded as one graph.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtvae.graph import Record, Recorded
+from mtvae.training import Fit
+
+
+class Lockstep:
+    """Trains `fits`, which take equally many batches of equal size, as each would be on its own.
+
+    `record`: as in `Fit`; one recording holds the steps of all.
+    """
+
+    def __init__(self, fits: Sequence[Fit], record: Record | None = None):
+        self.fits = fits
+        self.streams: list[torch.cuda.Stream | None] = [
+            torch.cuda.Stream() if fit.data.images.is_cuda else None for fit in fits
+        ]
+        self.step = self.train_on
+        if record is not None:
+            generators = [generator for fit in fits for generator in fit.drawn_from]
+            self.step = Recorded(self.train_on, fits[0].training.batch_size, generators, record)  # type: ignore[assignment]
+
+    @property
+    def finished(self) -> bool:
+        return all(fit.finished for fit in self.fits)
+
+    def epoch(self) -> None:
+        for batches in zip(*(fit.batches_left() for fit in self.fits), strict=True):
+            self.step(torch.stack(batches, 1))
+            for fit in self.fits:
+                fit.stepped()
+        for fit in self.fits:
+            fit.end_epoch()
+
+    def train_on(self, batches: Tensor) -> None:
+        """A step of every unit, on the images at these indices (N, units)."""
+        for fit, batch, stream in zip(self.fits, batches.unbind(1), self.streams, strict=True):
+            if stream is not None:
+                stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):  # None: no stream of its own
+                fit.train_on(batch)
+        for stream in self.streams:
+            if stream is not None:
+                torch.cuda.current_stream().wait_stream(stream)
