@@ -80,11 +80,7 @@ class Fit:
         device = data.images.device
         self.weighting = weighting(soft_adapt or SoftAdapt(), self.weights, device)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=training.lr,
-            weight_decay=training.weight_decay,
-            fused=True,
-            capturable=data.images.is_cuda,  # its count of steps stays on the GPU, so that a graph can hold it
+            model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
         )
         self.generators = {  # permutations are drawn on the CPU
             "batches": torch.Generator().manual_seed(seeds["batches"]),
@@ -152,6 +148,9 @@ class Fit:
         terms = loss_terms(outputs, x, self.model.architecture, self.loss)
         self.optimizer.zero_grad()
         self.weighting(terms).backward()
+        if x.is_cuda:  # an optimizer must be told that it is recorded, and warns where it was told and is not
+            for group in self.optimizer.param_groups:
+                group["capturable"] = torch.cuda.is_current_stream_capturing()
         self.optimizer.step()
         for name, term in terms.items():
             self.sums[name].add_(term.detach().double() * len(batch))

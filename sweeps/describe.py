@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from mtvae.cost import cost, training_bytes
 from sweeps.data import Data, declared, image_count, shape
-from sweeps.grid import shared_and_own
+from sweeps.grid import common
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
 from sweeps.settings import RULES, Settings, Value, flatten, telling
@@ -38,8 +38,8 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     rows = [units[0].settings for units in plan.rows]
     if not rows:
         return f"sweep {plan.grid.name}: no unit in this part of it"
-    shared, _ = shared_and_own(rows)
     flats = [flatten(row) for row in rows]
+    shared = {path: value for path, value in common(flats).items() if value is not None}
     told = telling(flats, flats[0])
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]

@@ -261,9 +261,14 @@ def _rows(
     return rows
 
 
+def common(flats: Sequence[dict[str, Value]]) -> dict[str, Value]:
+    """The flattened settings that all rows have in common, None where they apply to none."""
+    return {path: value for path, value in flats[0].items() if all(flat[path] == value for flat in flats)}
+
+
 def shared_and_own(rows: Sequence[Settings]) -> tuple[dict[str, Value], list[dict[str, Value]]]:
     """Settings that all rows have in common, and for each row what is its own, without what does not apply."""
     flats = [flatten(row) for row in rows]
-    common = {path: value for path, value in flats[0].items() if all(flat[path] == value for flat in flats)}
-    own = [{p: v for p, v in flat.items() if p not in common and v is not None} for flat in flats]
-    return {path: value for path, value in common.items() if value is not None}, own
+    shared = common(flats)
+    own = [{p: v for p, v in flat.items() if p not in shared and v is not None} for flat in flats]
+    return {path: value for path, value in shared.items() if value is not None}, own

@@ -51,8 +51,9 @@ def _shape(unit: Unit) -> object:
 def _measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None]) -> float:
     try:
         taken, total = ray.get(answer)
-    except ray.exceptions.RayTaskError as error:  # its own trial will say what is wrong with it
-        say([f"{long_name(unit.settings)}: gets a whole GPU, its memory could not be measured: {said(error.cause)}"])
+    except ray.exceptions.RayError as error:  # it raised, or its worker died: its own trial will say what is wrong
+        why = said(getattr(error, "cause", error))
+        say([f"{long_name(unit.settings)}: gets a whole GPU, its memory could not be measured: {why}"])
         return 1.0
     n = max(1, int(HEADROOM * total / taken))
     say([f"{long_name(unit.settings)}: {taken / 1e9:.2g} of {total / 1e9:.3g} GB of a GPU, so that {n} share one"])

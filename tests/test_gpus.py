@@ -130,6 +130,16 @@ def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path, monkeypat
     assert asked == [1.0] * 6
 
 
+def test_a_footprint_whose_worker_dies_is_said_and_costs_only_the_sharing(plan, ray_session):
+    """As one that raises: the sweep goes on, with a whole GPU for each unit of that shape."""
+    from sweeps.cluster import ray, shares
+
+    dies = ray.remote(max_retries=0)(lambda: os._exit(1))
+    said = []
+    assert shares._measured_share(plan.units[0], dies.remote(), said.extend) == 1.0
+    assert len(said) == 1 and said[0].startswith("vqvae 1 none: gets a whole GPU, its memory could not be measured: ")
+
+
 @pytest.mark.parametrize(("per_gpu", "says"), [("0", "not a number"), ("x", "not a number"), ("auto", "--inline")])
 def test_what_cannot_be_asked_of_a_gpu_is_one_line(per_gpu, says, tiny_file, tmp_path, capsys):
     assert command(str(tiny_file), [], Options(str(tmp_path), inline=True, per_gpu=per_gpu)) == 2
