@@ -4,18 +4,17 @@ python benchmarks/packing.py --root DIR [--device cuda] [--together 1,5,10,20] [
 
 DIR holds MNIST/raw. Processes: each training is one of its own, as `--per-gpu` places units; they begin their timed
 epochs together. Lockstep: `lockstep.py`. On a GPU both also with the step as a CUDA graph. Images per second of all of
-them, as a ratio to one in the same turn.
+them, as a ratio to the plain loop of the same turn, one training at a time.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
-from trainings import Found, Kind, alternating, conditions, of_each_model, timed, write
+from trainings import BASE, Found, Kind, alternating, conditions, of_each_model, timed, write
 
 MODELS = "vqvae 1 none,vqvae 3 none,gaussian_vae 1 multi_decoder"
 
@@ -24,8 +23,10 @@ def measure(
     placed: Sequence[str], counts: Sequence[int], times: int, model: Sequence[str], file: str, root: Path
 ) -> Found:
     """What so many trainings at once came to in each way, in each turn."""
-    options, folders = ["ours", file, *model, *placed], count()
-    kinds: dict[str, Kind] = {}
+    folders = count()
+    plain = ["plain", file, *model, *placed, "--threads", "2"]
+    kinds: dict[str, Kind] = {BASE: partial(timed, plain, 1, root, folders)}
+    options = ["ours", file, *model, *placed]
     for how in ([], ["--graph"]) if "cuda" in placed else ([],):
         for n in counts:
             kinds[" ".join([f"{n} processes", *how])] = partial(timed, [*options, *how], n, root, folders)
@@ -35,26 +36,10 @@ def measure(
     return alternating(kinds, times)
 
 
-def rows(found: Found) -> list[str]:
-    """Lines of the page."""
-    lines = [
-        "| trainings | images/s, median | ratio to one, median | range | GPU memory of a process: MB |",
-        "|---" * 5 + "|",
-    ]
-    (_, alone), *_ = found.items()
-    for name, values in found.items():
-        ratios = [v["images/s"] / one["images/s"] for v, one in zip(values, alone, strict=True)]
-        speed, memory = (median(v[what] for v in values) for what in ("images/s", "GPU MB"))
-        lines.append(
-            f"| {name} | {speed:,.0f} | {median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} | {memory:,.0f} |"
-        )
-    return lines
-
-
 def main(
     root: Annotated[str, typer.Option(help="the folder that holds MNIST/raw")],
     models: Annotated[str, typer.Option(help="family configuration method, with commas")] = MODELS,
-    together: Annotated[str, typer.Option(help="processes at once, the first is what others are held against")] = "1,2",
+    together: Annotated[str, typer.Option(help="trainings at once")] = "1,2",
     images: int = 14_223,
     repetitions: int = 3,
     device: str = "cpu",
@@ -65,7 +50,7 @@ def main(
     how, counts = conditions(device), list(map(int, together.split(",")))
     placed = ["--device", device, "--precision", precision]
     found = of_each_model(models, root, images, partial(measure, placed, counts, repetitions))
-    write(raw, f"Trainings side by side, {precision}", how, images, repetitions, found, rows)
+    write(raw, f"Trainings side by side, {precision}", how, images, repetitions, found)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
-from trainings import Found, Kind, alternating, conditions, of_each_model, timed, write
-
-BASE = "plain loop"
+from trainings import BASE, Found, Kind, alternating, conditions, of_each_model, timed, write
 
 
 def measure(device: str, times: int, model: Sequence[str], file: str, root: Path) -> Found:
@@ -36,25 +33,6 @@ def measure(device: str, times: int, model: Sequence[str], file: str, root: Path
     return alternating({BASE: kind("plain", 1, 2), "Lightning": kind("lightning", 1, 2)} | ours, times)
 
 
-def rows(found: Found) -> list[str]:
-    """Lines of the page: each kind, and its ratio to the plain loop of the same turn."""
-    lines = [
-        "| | images/s, median | range | ratio to the plain loop, median | range | GFLOP/s | scores: of the time |",
-        "|---" * 7 + "|",
-    ]
-    speeds = {name: [value["images/s"] for value in values] for name, values in found.items()}
-    for name, values in speeds.items():
-        ratios = [value / base for value, base in zip(values, speeds[BASE], strict=True)]
-        scoring = [value["scoring"] for value in found[name] if "scoring" in value]
-        lines.append(
-            f"| {name} | {median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} "
-            f"| {median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} "
-            f"| {median(value['GFLOP/s'] for value in found[name]):,.0f} "
-            f"| {f'{median(scoring):.1%}' if scoring else ''} |"
-        )
-    return lines
-
-
 def main(
     root: Annotated[str, typer.Option(help="the folder that holds MNIST/raw")],
     models: Annotated[str, typer.Option(help="family configuration method, with commas")] = "vqvae 1 none",
@@ -66,7 +44,7 @@ def main(
     """Prints a page of Markdown."""
     how = conditions(device)
     found = of_each_model(models, root, images, partial(measure, device, repetitions))
-    write(raw, "Images per second", how, images, repetitions, found, rows)
+    write(raw, "Images per second", how, images, repetitions, found)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from sweeps.data import Data, Source, load
 from sweeps.settings import Settings, resolve
 
 EPOCHS, LOADER_WORKERS = 2, 4  # timed epochs, after one that is not
+BASE = "plain loop"  # what the others are held against
 AfterEpoch = Callable[[], None]
 Kind = Callable[[], dict[str, float]]
 Found = dict[str, list[dict[str, float]]]
@@ -293,6 +295,30 @@ def conditions(device: str) -> str:
     return f"{where}{machine()}, torch {torch.__version__}; load {os.getloadavg()[0]:.1f} when it began."
 
 
+def rows(found: Found) -> list[str]:
+    """Lines of a page: each kind, and its ratio to the plain loop of the same turn. Scores, memory: of one process."""
+    head = [
+        "",
+        "images/s, median",
+        "range",
+        "ratio to the plain loop, median",
+        "range",
+        "GFLOP/s",
+        "scores: of its time",
+    ]
+    with_memory = any(value["GPU MB"] for value in found[BASE])
+    lines = [head + ["GPU memory: MB"] * with_memory, ["---"] * (len(head) + with_memory)]
+    for name, values in found.items():
+        speeds = [value["images/s"] for value in values]
+        ratios = [speed / base["images/s"] for speed, base in zip(speeds, found[BASE], strict=True)]
+        of = {what: median(value[what] for value in values) for what in values[0]}
+        line = [name, f"{of['images/s']:,.0f}", f"{min(speeds):,.0f} to {max(speeds):,.0f}"]
+        line += [f"{median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}", f"{of['GFLOP/s']:,.0f}"]
+        line += [f"{of['scoring']:.1%}" if "scoring" in of else "", *[f"{of['GPU MB']:,.0f}"] * with_memory]
+        lines.append(line)
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
 def write(
     raw: str | None,
     title: str,
@@ -300,7 +326,6 @@ def write(
     images: int,
     turns: int,
     found: dict[str, Found],
-    rows: Callable[[Found], list[str]],
 ) -> None:
     """Prints a page of Markdown with a table of each model, and keeps the numbers as JSON where `raw` names a file."""
     if raw is not None:

@@ -142,6 +142,21 @@ class Asked(Tape):
         return sorted(name for name in self.operations if name in WAIT)
 
 
+def asked_of_an_epoch(given, batch_size):
+    f = fit(settings_of(given | {"training.batch_size": batch_size}))
+    with repeatable(), Asked() as asked:
+        f.epoch()
+    return asked.counted(), len(asked.operations)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_epoch_asks_for_numbers_at_its_end_however_many_steps_it_has(name):
+    """SoftAdapt's renewals (every second step here) are among them."""
+    (few, shorter), (many, longer) = (asked_of_an_epoch(KINDS[name], size) for size in (16, 4))
+    assert few == many
+    assert longer > 2 * shorter  # 8 steps and 2, and the same scores
+
+
 def asked_of_scores(given, images):
     f = fit(settings_of(given))
     with repeatable(), Asked() as asked:
