@@ -23,10 +23,8 @@ class Lockstep:
         self.streams: list[torch.cuda.Stream | None] = [
             torch.cuda.Stream() if fit.data.images.is_cuda else None for fit in fits
         ]
-        self.step = self.train_on
-        if record is not None:
-            generators = [generator for fit in fits for generator in fit.drawn_from]
-            self.step = Recorded(self.train_on, fits[0].training.batch_size, generators, record)  # type: ignore[assignment]
+        generators = [generator for fit in fits for generator in fit.drawn_from]
+        self.recorded = None if record is None else Recorded(fits[0].training.batch_size, generators, record)
 
     @property
     def finished(self) -> bool:
@@ -34,7 +32,11 @@ class Lockstep:
 
     def epoch(self) -> None:
         for batches in zip(*(fit.batches_left() for fit in self.fits), strict=True):
-            self.step(torch.stack(batches, 1))
+            together = torch.stack(batches, 1)
+            if self.recorded is None:
+                self.train_on(together)
+            else:
+                self.recorded(self.train_on, together)
             for fit in self.fits:
                 fit.stepped()
         for fit in self.fits:

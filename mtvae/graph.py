@@ -40,28 +40,27 @@ def cuda_graph(step: Callable[[], None], generators: Sequence[torch.Generator]) 
 
 
 class Recorded:
-    """`step` on batches of indices (`batch_size`,): run, then recorded, then replayed. Batches of another size, such as
+    """A step on batches of indices (`batch_size`, ...): run, then recorded, then replayed. Batches of another size, as
     an epoch's last, are always run.
 
     Args:
         generators: all that the step draws from.
     """
 
-    def __init__(
-        self, step: Callable[[Tensor], None], batch_size: int, generators: Sequence[torch.Generator], record: Record
-    ):
-        self.step, self.batch_size, self.generators, self.record = step, batch_size, generators, record
+    def __init__(self, batch_size: int, generators: Sequence[torch.Generator], record: Record):
+        self.batch_size, self.generators, self.record = batch_size, generators, record
         self.run = 0
         self.batch = torch.empty(0)  # where the recorded step reads its indices
         self.replay: Callable[[], None] | None = None
 
-    def __call__(self, batch: Tensor) -> None:
+    def __call__(self, step: Callable[[Tensor], None], batch: Tensor) -> None:
+        """`step` must be the same each time; it is not kept, since it holds a whole training."""
         if len(batch) != self.batch_size or self.run < WARM_STEPS:
             self.run += len(batch) == self.batch_size
-            self.step(batch)
+            step(batch)
         elif self.replay is None:
             self.batch = batch.clone()
-            self.replay = self.record(lambda: self.step(self.batch), self.generators)
+            self.replay = self.record(lambda: step(self.batch), self.generators)
         else:
             self.batch.copy_(batch)
             self.replay()

@@ -94,9 +94,7 @@ class Fit:
         self.order: Tensor | None = None
         self.position = 0
         self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in self.weights}
-        self.step: Callable[[Tensor], None] = self.train_on
-        if record is not None:
-            self.step = Recorded(self.train_on, training.batch_size, self.drawn_from, record)
+        self.recorded = None if record is None else Recorded(training.batch_size, self.drawn_from, record)
 
     @property
     def drawn_from(self) -> list[torch.Generator]:
@@ -137,6 +135,13 @@ class Fit:
                 drawn = torch.randperm(len(self.order), generator=self.generators["batches"])
                 self.order = self.order[drawn.to(self.order.device)]
         return batches(self.order, self.training.batch_size)[self.position :]
+
+    def step(self, batch: Tensor) -> None:
+        """`train_on`, as it is run or as it was recorded."""
+        if self.recorded is None:
+            self.train_on(batch)
+        else:
+            self.recorded(self.train_on, batch)
 
     def train_on(self, batch: Tensor) -> None:
         """A step on the images at these indices (N,): the device's part, always the same operations on the same memory,

@@ -6,6 +6,7 @@ for each of its values, and what `with_parameters` is given is unpickled for eac
 """
 
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -100,6 +101,7 @@ def run_units(
         if ours:
             ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+        gc.collect()  # Tune's trials hold each other: the report may have their memory
 
 
 def _scratch() -> str:

@@ -3,6 +3,9 @@
 No GPU: `tape` stands in for the CUDA graph. What it cannot show is that CUDA records every operation.
 """
 
+import gc
+import weakref
+
 import pytest
 import torch
 from committed_losses import double_precision, fit, kinds, settings_of
@@ -59,7 +62,7 @@ def same(f, g):
 @pytest.mark.parametrize("name", EVERY)
 def test_replayed_steps_give_the_digits_of_steps_that_are_run(name):
     replayed = trained(EVERY[name], record=tape)
-    assert isinstance(replayed.step, Recorded) and replayed.step.replay is not None
+    assert replayed.recorded.replay is not None
     same(trained(EVERY[name]), replayed)
 
 
@@ -81,12 +84,12 @@ def test_only_whole_batches_are_recorded_and_only_after_some_were_run():
     def record(step, generators):
         recorded.append(len(run))
         step()
-        return lambda: replayed.append(step_of.batch.tolist())
+        return lambda: replayed.append(recorder.batch.tolist())
 
-    step_of = Recorded(lambda batch: run.append(batch.tolist()), 2, [], record)
+    recorder = Recorded(2, [], record)
     for i in range(6):
-        step_of(torch.tensor([i, i]))
-        step_of(torch.tensor([i]))
+        for batch in ([i, i], [i]):
+            recorder(lambda batch: run.append(batch.tolist()), torch.tensor(batch))
     assert recorded == [2 * WARM_STEPS]
     assert replayed == [[i, i] for i in range(WARM_STEPS + 1, 6)]
     assert run == [batch for i in range(6) for batch in ([i, i], [i]) if batch not in replayed]
@@ -99,7 +102,7 @@ def made_wrong(given, wrong):
     """A replayed training whose `train_on` also does `wrong(fit)`."""
     f = fit(settings_of(given | LONGER), record=tape)
     right = f.train_on
-    f.step.step = lambda batch: (right(batch), wrong(f))
+    f.train_on = lambda batch: (right(batch), wrong(f))
     with repeatable():
         while not f.finished:
             f.epoch()
@@ -170,6 +173,19 @@ def test_scores_are_asked_for_at_the_end_however_many_batches_there_are(name, mo
     one, four = (asked_of_scores(KINDS[name], n) for n in (8, 32))
     assert one == four
     assert set(one) == {"_local_scalar_dense"}
+
+
+@pytest.mark.parametrize("record", [None, tape], ids=["run", "recorded"])
+def test_a_training_that_nobody_holds_is_gone_at_once(record):
+    """Its weights and moments, before the worker's next unit takes its own."""
+    f = trained(KINDS["vqvae none"], record=record)
+    gone = weakref.ref(f)
+    gc.disable()
+    try:
+        del f
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_what_cuda_is_asked_for_is_there():

@@ -33,7 +33,7 @@ def test_each_units_digits_are_its_own(name, record, monkeypatch):
     assert [f.history for f in pack.fits] == [f.history for f in alone]
     assert alone[0].history != alone[1].history
     if record is not None:
-        assert pack.step.replay is not None
+        assert pack.recorded.replay is not None
 
 
 @pytest.mark.parametrize("units", [1, 2])
