@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONFIGURATIONS, SAMPLERS, Architecture, Conditioning, Loss, Sizes, resolve_sizes, terms
 from mtvae.cost import cost
-from mtvae.layers import VectorQuantizer
+from mtvae.layers import MergeLinear, VectorQuantizer
 from mtvae.losses import FixedWeighting, fixed_weights, kl_divergence, loss_terms
 from mtvae.model import Latent, Model, build, parameter_count
 
@@ -205,3 +205,31 @@ def test_multi_decoders_share_nothing_but_z():
         p.data.zero_()
     assert torch.equal(other.train().decode(z), model.train().decode(z))
     assert plain.shape == x.shape
+
+
+def merged(layer, x, g):
+    """The layer's output, and the gradients of its input, weight and bias."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    return y, *torch.autograd.grad(y, [x, layer.weight, layer.bias], g.to(y.dtype))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_merging_linear_is_a_linear_without_the_conditions_gradient(autocast):
+    ours, plain = MergeLinear(3, 8, 5), torch.nn.Linear(11, 5)
+    plain.load_state_dict(ours.state_dict())
+    x, g = torch.randn(4, 11, generator=seeded()), torch.randn(4, 5, generator=seeded(1))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        (y, of_x, *of_own), (y0, of_x0, *of_own0) = merged(ours, x, g), merged(plain, x, g)
+    assert y.dtype == y0.dtype == (torch.bfloat16 if autocast else torch.float32)
+    torch.testing.assert_close([y, of_x[:, :3], *of_own], [y0, of_x0[:, :3], *of_own0])
+    assert of_x0[:, 3:].all() and not of_x[:, 3:].any()
+
+
+def test_and_does_a_third_less_than_one():
+    def flops(layer):
+        with FlopCounterMode(display=False) as counter:
+            layer(torch.randn(4, 1100, requires_grad=True)).sum().backward()
+        return counter.get_total_flops()
+
+    assert flops(MergeLinear(10, 1090, 50)) < 0.68 * flops(torch.nn.Linear(1100, 50))
