@@ -103,7 +103,6 @@ def cost(architecture: Architecture) -> Cost:
 
 def training_bytes(architecture: Architecture, batch_size: int) -> int:
     """Memory that a training holds at its peak, about, in fp32: weights, gradients, AdamW's two moments and the best
-    weights; all of these but the gradients once more while a checkpoint is written; and the activations of a batch with
-    their gradients. Not the images, nor the process itself."""
+    weights; and the activations of a batch with their gradients. Not the images, nor the process itself."""
     of = cost(architecture)
-    return 4 * ((5 + 4) * of.parameters + 2 * batch_size * of.activations)
+    return 4 * (5 * of.parameters + 2 * batch_size * of.activations)

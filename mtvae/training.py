@@ -186,14 +186,19 @@ class Fit:
         )
         if total < self.best_total:
             self.best_epoch, self.best_total = number, total
-            self.best_state = {name: value.clone() for name, value in self.model.state_dict().items()}
+            for name, value in self.model.state_dict().items():  # in place: two copies would be the peak of memory
+                if name in self.best_state:
+                    self.best_state[name].copy_(value)
+                else:
+                    self.best_state[name] = value.clone()
         self.order, self.position = None, 0
         for value in self.sums.values():
             value.zero_()
 
     def load_best(self) -> None:
-        """Puts the weights of the picked epoch into the model."""
+        """Puts the weights of the picked epoch into the model, and lets the gradients go."""
         self.model.load_state_dict(self.best_state)
+        self.optimizer.zero_grad()
 
     def _selection_terms(self) -> dict[str, float]:
         """The selection images' scores in the training terms' units."""

@@ -1,6 +1,5 @@
 """A unit under way: `checkpoints/<key>-fold<k>.pt`, so that a killed training goes on instead of starting again."""
 
-import io
 import pickle
 import platform
 import time
@@ -44,16 +43,15 @@ class Checkpoint:
             A line that says so, or why not: then `resumed` is 0, and `fit` may be half restored. None: no checkpoint.
         """
         try:
-            data = self.storage.read(self.name)
-        except FileNotFoundError:
-            return None
-        try:
-            saved: dict[str, Any] = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
+            with self.storage.reading(self.name) as file:  # piece by piece: the whole may be hundreds of megabytes
+                saved: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
             made_by = (saved["version"], saved["unit"], saved["kind"])
             if made_by != (VERSION, self.unit.name, kind_of(self.device)):
                 return f"starts again: {self.storage.path(self.name)} is of {made_by}, not {kind_of(self.device)}"
             fit.resume(saved["state"])
             self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
+        except FileNotFoundError:
+            return None
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
             return f"starts again: {self.storage.path(self.name)} is damaged ({' '.join(str(error).split())[:200]})"
         return f"goes on in epoch {len(fit.history) + 1}, after {fit.images_trained:,} images"
@@ -69,7 +67,6 @@ class Checkpoint:
 
     def save(self, fit: Fit) -> None:
         began = time.monotonic()
-        buffer = io.BytesIO()
         saved = {
             "version": VERSION,
             "unit": self.unit.name,
@@ -78,8 +75,13 @@ class Checkpoint:
             "seconds": self.elapsed(),
             "state": fit.state(),
         }
-        torch.save(saved, buffer)
-        self.storage.write(self.name, buffer.getbuffer())  # not getvalue, which copies: it may be hundreds of megabytes
+        with self.storage.writing(self.name) as file:
+            try:
+                torch.save(saved, file)
+            except RuntimeError as error:  # torch's word for a write that failed; the system's own comes with it
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began
 

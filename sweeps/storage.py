@@ -101,6 +101,12 @@ class Storage:
             return pa.BufferReader(self.read(name))
         return self.filesystem.open_input_file(self.path(name))
 
+    @contextmanager
+    def reading(self, name: str) -> Iterator[NativeFile]:
+        """`open`, with all that goes wrong until it is closed told as by `read`."""
+        with self._named(name, "read"), self.open(name) as file:
+            yield file
+
     def stamp(self, name: str) -> tuple[int, object] | None:
         """What changes when a file does; None where there is none. Raises StorageError."""
         info = self._info(name)

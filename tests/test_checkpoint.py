@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from sweeps import trial
 from sweeps.checkpoint import Checkpoint
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import Plan
-from sweeps.storage import Storage
+from sweeps.storage import Storage, StorageError
 
 EVERY_KIND = """
 name: kinds
@@ -143,6 +144,24 @@ def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
     ledger.storage.rename(name, f"checkpoints/{kinds[1].name}.pt")
     assert trial.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
     assert "starts again" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
+
+
+def test_a_checkpoint_that_finds_no_room_is_the_folders_failure_and_the_one_before_stays(kinds, ledgers, digits):
+    """Of torch's and of the system's word for it, the system's."""
+    ledger = ledgers("full")
+    name = stopped(kinds[0], digits, ledger)
+    before = ledger.storage.read(name)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=f"cannot write .*{name}: File too large"):
+            trial.run_unit(kinds[0], digits, ledger, "cpu", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ledger.storage.read(name) == before
+    assert ledger.storage.names("checkpoints") == [f"{kinds[0].name}.pt"]
+    assert trial.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert ledger.read()[0][0]["resumed"] == 1
 
 
 def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkeypatch):
