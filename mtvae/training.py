@@ -14,6 +14,7 @@ from mtvae.evaluation import evaluate, to_pixels
 from mtvae.graph import Record, Recorded
 from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
 from mtvae.model import Model
+from mtvae.optimizer import AdamW
 from mtvae.precision import forward_pass, multiplying
 
 
@@ -79,9 +80,7 @@ class Fit:
         self.weights = fixed_weights(model.architecture, loss)
         device = data.images.device
         self.weighting = weighting(soft_adapt or SoftAdapt(), self.weights, device)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
-        )
+        self.optimizer = AdamW(model.parameters(), training.lr, training.weight_decay)
         self.generators = {  # permutations are drawn on the CPU
             "batches": torch.Generator().manual_seed(seeds["batches"]),
             "sampler": torch.Generator(device).manual_seed(seeds["sampler"]),
@@ -153,9 +152,6 @@ class Fit:
         terms = loss_terms(outputs, x, self.model.architecture, self.loss)
         self.optimizer.zero_grad()
         self.weighting(terms).backward()
-        if x.is_cuda:  # an optimizer must be told that it is recorded, and warns where it was told and is not
-            for group in self.optimizer.param_groups:
-                group["capturable"] = torch.cuda.is_current_stream_capturing()
         self.optimizer.step()
         for name, term in terms.items():
             self.sums[name].add_(term.detach().double() * len(batch))
@@ -216,7 +212,7 @@ class Fit:
         """Everything that `resume` needs. Its tensors are the live ones: save them before the next step."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "weighting": self.weighting.state(),
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
             "history": self.history,
@@ -232,7 +228,7 @@ class Fit:
         """Goes back to a `state` of a Fit with the same arguments, whose tensors are on this one's device (generator
         states on the CPU)."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.resume(state["optimizer"])
         self.weighting.resume(state["weighting"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name].cpu())

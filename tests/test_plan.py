@@ -123,9 +123,16 @@ def test_a_split_parts_the_images(folds, n, seed):
     assert sorted(tested) == list(range(n))
 
 
-def test_contiguous_folds_are_kfolds():
-    for fold, (_, test) in enumerate(KFold(5).split(np.empty(53))):
-        assert np.array_equal(split(53, Folds(shuffle=False), 1, fold).test, test)
+@given(folds, st.integers(20, 200), st.integers(0, 2**63 - 1))
+@settings(max_examples=60, deadline=None)
+def test_the_folds_are_scikit_learns_kfolds(folds, n, seed):
+    random_state = seeds.of_fold(seed, 0)["fold"] % 2**32 if folds.shuffle else None
+    kfold = KFold(folds.n_splits, shuffle=folds.shuffle, random_state=random_state)
+    folds = folds.model_copy(update={"selection": "fold"})
+    for fold, (rest, test) in enumerate(kfold.split(np.empty(n))):
+        parts = split(n, folds, seed, fold)
+        assert np.array_equal(parts.train, rest)
+        assert np.array_equal(parts.test, test)
 
 
 def test_mnist_has_the_thesiss_sizes():
