@@ -104,15 +104,17 @@ def evaluate(
     )
 
 
-def mean_image_error(train: Tensor, test: Tensor) -> float:
-    """Squared error per pixel of predicting every test image by the training images' mean image (both uint8)."""
-    # Running sums, as integers: exact, and neither a floating-point copy of the training images nor a result kept for
-    # every batch, behind which the allocator cannot reuse what the batch took.
-    total = torch.zeros_like(train[0], dtype=torch.int64)
-    error = torch.zeros((), dtype=torch.float64, device=test.device)
+def mean_image_error(images: Tensor, train: Tensor, test: Tensor) -> float:
+    """Squared error per pixel of predicting every test image by the training images' mean image. uint8 images
+    (n,C,H,H), and the indices of both parts."""
+    # Running sums, as integers: exact, and neither a copy of the training images nor a result kept for every batch,
+    # behind which the allocator cannot reuse what the batch took.
+    total = torch.zeros_like(images[0], dtype=torch.int64)
+    error = torch.zeros((), dtype=torch.float64, device=images.device)
     for batch in train.split(BATCH_SIZE):
-        total += batch.sum(0, dtype=torch.int64)
+        total += images[batch].sum(0, dtype=torch.int64)
     mean = (total.double() / (255 * len(train))).float()
     for batch in test.split(BATCH_SIZE):
-        error += F.mse_loss(to_pixels(batch), mean.expand(batch.shape)) * len(batch)
+        x = to_pixels(images[batch])
+        error += F.mse_loss(x, mean.expand(x.shape)) * len(x)
     return error.item() / len(test)

@@ -46,6 +46,7 @@ from sweeps.storage import TEMPORARY, StorageError, is_stale, temporary_name
 from sweeps.trials import Callback, Placing, Stopper
 
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
+ONE_ARENA = "MALLOC_ARENA_MAX"  # a trial is a thread, which glibc would give memory of its own, kept by other rules
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
 
@@ -117,6 +118,8 @@ def _scratch() -> str:
 
 def _start(units: Sequence[Unit], workers: int, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if ONE_ARENA not in os.environ:
+        quiet["runtime_env"] = {"env_vars": {ONE_ARENA: "1"}}
     if address is not None:
         nodes.connect(address, **quiet)
         print(f"Ray cluster at {address}: {nodes.described()}")

@@ -230,4 +230,4 @@ def _load_published(source: Source) -> Images:
 
 def fingerprint(images: Images) -> str:
     """SHA-256 over the pixels, in hex."""
-    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()

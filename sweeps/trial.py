@@ -5,6 +5,7 @@ import platform
 import resource
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
@@ -156,7 +157,9 @@ def prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.
     s = unit.settings
     half = test_half_count(s.source)
     parts = split(len(images) - half, s.folds, s.seed, unit.fold, half)
-    pixels = torch.tensor(images, device=device)
+    with warnings.catch_warnings():  # that they cannot be written to; nobody does
+        warnings.simplefilter("ignore", UserWarning)
+        pixels = torch.as_tensor(images, device=device)  # on the CPU the very bytes that workers share
     data = TrainingSet(pixels, torch.tensor(parts.train, device=device), torch.tensor(parts.selection, device=device))
     named = _seeds(unit)
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
@@ -174,10 +177,10 @@ def _score(unit: Unit, fit: Fit, parts: Split, pixels: torch.Tensor, device: str
     """The result columns of a finished training: the picked weights on the tabulated fold."""
     s, named = unit.settings, _seeds(unit)
     fit.load_best()
-    test = pixels[torch.tensor(parts.test, device=device)]
-    scores = evaluate(fit.model, test, s.loss, fit.sampler, named["evaluation"], s.evaluation.latent)
+    test = torch.tensor(parts.test, device=device)
+    scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, named["evaluation"], s.evaluation.latent)
     return (
-        _score_columns(scores, mean_image_error(pixels[fit.data.train], test), s.method)
+        _score_columns(scores, mean_image_error(pixels, fit.data.train, test), s.method)
         | _split_columns(parts)
         | {
             "best_epoch": fit.best_epoch,

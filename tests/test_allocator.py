@@ -40,3 +40,50 @@ def test_steps_take_no_new_pages(size):
         pytest.skip("not glibc")
     assert faults(keep=False, size=size) > 10_000
     assert faults(keep=True, size=size) < 1_000
+
+
+IN_A_TRIAL = """
+import resource
+import sys
+import threading
+from sweeps import cluster, grid
+from sweeps.plan import Plan
+
+cluster._start(Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units, 1, None)
+
+
+def in_a_thread():  # as Tune runs a trial; with pages of its own to show that the counting works
+    import torch
+    from mtvae.allocator import keep_freed_memory
+
+    counts = []
+
+    def trial():
+        assert keep_freed_memory()
+        for steps in (10, 20):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(steps):
+                held = [torch.ones(3 * 2**18) for _ in range(20)]  # of 3 MiB
+            counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    thread = threading.Thread(target=trial)
+    thread.start()
+    thread.join()
+    return counts
+
+
+print(*cluster.ray.get(cluster.ray.remote(in_a_thread).remote()))
+cluster.ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_nor_do_those_of_a_trial_which_is_a_thread(tiny_file):
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("not glibc")
+    env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run([sys.executable, "-c", IN_A_TRIAL, str(tiny_file)], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    first, later = map(int, done.stdout.split())
+    assert first > 10_000  # the heap's own first pages
+    assert later < 1_000

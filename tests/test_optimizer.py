@@ -51,11 +51,11 @@ from sweeps.plan import Plan
 unit = Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units[0]
 images = np.zeros((60, 1, 16, 16), np.uint8)  # a data set is read by another process
 assert trial.run_unit(unit, images, open_ledger(sys.argv[2], "tiny"), "cpu", {}) == "done"
-print(*[name for name in ("torch._dynamo", "sklearn") if name in sys.modules])
+print(*[name for name in ("torch._dynamo", "sympy", "sklearn") if name in sys.modules])
 """
 
 
 def test_a_worker_loads_neither_torchs_compiler_nor_what_only_a_driver_needs(tiny_file, tmp_path):
-    """Together 270 MB of the 1 GB that a worker may take."""
+    """Together 310 MB of the 1 GB that a worker may take."""
     command = [sys.executable, "-c", TRAINS, str(tiny_file), str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"

@@ -105,7 +105,9 @@ def test_perplexity_counts_effective_codes():
 def test_mean_image_error_is_the_variance_around_the_training_mean():
     train, test = images(40)[:30], images(40)[30:]
     mean = to_pixels(train).mean(0)
-    assert mean_image_error(train, test) == pytest.approx((to_pixels(test) - mean).square().mean().item(), rel=1e-6)
+    assert mean_image_error(images(40), torch.arange(30), torch.arange(30, 40)) == pytest.approx(
+        (to_pixels(test) - mean).square().mean().item(), rel=1e-6
+    )
 
 
 def test_unshuffled_batches_do_not_depend_on_the_batches_seed():
