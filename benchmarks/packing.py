@@ -29,7 +29,7 @@ def measure(
     options = ["ours", file, *model, *placed]
     for how in ([], ["--graph"]) if "cuda" in placed else ([],):
         for n in counts:
-            kinds[" ".join([f"{n} processes", *how])] = partial(timed, [*options, *how], n, root, folders)
+            kinds[" ".join([f"{n} process{'es' * (n > 1)}", *how])] = partial(timed, [*options, *how], n, root, folders)
         for n in (n for n in counts if n > 1):
             lockstep = [*options, "--units", str(n), *how]
             kinds[" ".join([f"{n} in lockstep", *how])] = partial(timed, lockstep, 1, root, folders)
