@@ -11,7 +11,7 @@ from mtvae.training import Fit
 from sweeps.plan import Unit
 from sweeps.storage import Storage
 
-VERSION = 2  # SoftAdapt's window is one tensor
+VERSION = 2  # of what the file holds
 SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it
 
 

@@ -12,10 +12,7 @@ from sweeps.settings import RULES, Settings, Value, flatten, telling
 from sweeps.sharding import flops
 from sweeps.wording import value_text
 
-PROCESS_BYTES = (
-    950 * 10**6
-)  # of a worker without images and model (measured: torch 2.14 is 507 MB of it, 667 MB with its
-# first optimizer, scikit-learn 112 MB, Ray and Tune 54 MB)
+PROCESS_BYTES = 870 * 10**6  # of a worker, less images and model (measured: 680 MB before the first image, then scores)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
 MAX_ROWS = 60
 
