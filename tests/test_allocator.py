@@ -38,38 +38,49 @@ def faults(keep, size):
 def test_steps_take_no_new_pages(size):
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("not glibc")
-    assert faults(keep=False, size=size) > 10_000
-    assert faults(keep=True, size=size) < 1_000
+    given_back = faults(keep=False, size=size)
+    assert given_back > 10_000
+    assert faults(keep=True, size=size) < given_back / 10  # seldom the heap still grows, where others took from it
 
 
 IN_A_TRIAL = """
-import resource
 import sys
-import threading
 from sweeps import cluster, grid
 from sweeps.plan import Plan
 
 cluster._start(Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units, 1, None)
 
 
-def in_a_thread():  # as Tune runs a trial; with pages of its own to show that the counting works
+def in_a_thread():  # as Tune runs a trial
+    import resource
+    import threading
     import torch
     from mtvae.allocator import keep_freed_memory
+    from mtvae.conditioning import ConditionSampler
+    from mtvae.determinism import repeatable
+    from mtvae.model import build
+    from mtvae.training import Fit, TrainingSet
+    from sweeps import seeds
+    from sweeps.settings import resolve
 
-    counts = []
+    pages = []
 
     def trial():
         assert keep_freed_memory()
-        for steps in (10, 20):
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            for _ in range(steps):
-                held = [torch.ones(3 * 2**18) for _ in range(20)]  # of 3 MiB
-            counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        given = {"family": "gaussian_vae", "method": "single_decoder", "data.dataset": "mnist"}
+        s = resolve(given | {"training.epochs": 1, "training.batch_size": 32}, frozenset())
+        images = torch.randint(0, 256, (12 * 32 + 1, 1, 28, 28), dtype=torch.uint8)
+        data = TrainingSet(images, torch.arange(12 * 32), torch.tensor([12 * 32]))
+        model = build(s.architecture, torch.Generator().manual_seed(0))
+        sampler = ConditionSampler(s.condition_sampler, 28)
+        fit = Fit(model, data, s.loss, s.training, sampler, seeds.of_fold(0, 0))
+        with repeatable():
+            fit.epoch(lambda: pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
 
     thread = threading.Thread(target=trial)
     thread.start()
     thread.join()
-    return counts
+    return pages
 
 
 print(*cluster.ray.get(cluster.ray.remote(in_a_thread).remote()))
@@ -79,11 +90,12 @@ cluster.ray.shutdown()
 
 @pytest.mark.slow
 def test_nor_do_those_of_a_trial_which_is_a_thread(tiny_file):
+    """Of a model whose largest gradient has 79 MB, 19,400 pages: it is not given back and taken again at every step."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("not glibc")
     env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
     done = subprocess.run([sys.executable, "-c", IN_A_TRIAL, str(tiny_file)], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    first, later = map(int, done.stdout.split())
-    assert first > 10_000  # the heap's own first pages
-    assert later < 1_000
+    pages = list(map(int, done.stdout.split()))
+    assert len(pages) == 12
+    assert pages[-1] - pages[5] < 3 * 19_400  # in six steps
