@@ -238,10 +238,17 @@ def test_a_foreign_rows_text_is_shown_as_text(swept, plan):
     assert "\\input{" not in "\n".join(lines(swept, format="latex"))
 
 
-def test_the_readme_shows_what_the_committed_ledger_says():
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "pages"),
+    [("digits", ["README.md", "results/digits/report/table.md"]), ("mnist10k", ["results/mnist10k/report/table.md"])],
+)
+def test_pages_show_what_the_committed_ledgers_say(sweep, pages):
     """No table is typed by hand, the README's own included."""
-    root = Path(__file__).parents[1]
-    shown = report.report(str(root / "results"), "digits", Asked(format="markdown"))
+    shown = report.report(str(ROOT / "results"), sweep, Asked(format="markdown"))
     table = shown[shown.index("| family") :]
-    assert table in (root / "README.md").read_text()
-    assert table in (root / "results" / "digits" / "report" / "table.md").read_text()
+    assert table.count("5/5") == 18
+    for page in pages:
+        assert table in (ROOT / page).read_text()
