@@ -24,7 +24,7 @@ class Lockstep:
             torch.cuda.Stream() if fit.data.images.is_cuda else None for fit in fits
         ]
         generators = [generator for fit in fits for generator in fit.drawn_from]
-        self.recorded = None if record is None else Recorded(fits[0].training.batch_size, generators, record)
+        self.recorded = Recorded(fits[0].training.batch_size, generators, record)
 
     @property
     def finished(self) -> bool:
@@ -32,11 +32,7 @@ class Lockstep:
 
     def epoch(self) -> None:
         for batches in zip(*(fit.batches_left() for fit in self.fits), strict=True):
-            together = torch.stack(batches, 1)
-            if self.recorded is None:
-                self.train_on(together)
-            else:
-                self.recorded(self.train_on, together)
+            self.recorded(self.train_on, torch.stack(batches, 1))
             for fit in self.fits:
                 fit.stepped()
         for fit in self.fits:

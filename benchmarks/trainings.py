@@ -213,9 +213,13 @@ def main(
             wait_for_the_others(together)
             ends[0] = time.time()
 
-    ways = {"ours": partial(ours, units=units, record=cuda_graph if graph else None)}
+    ways: dict[str, Callable[[Settings, Tensor, str, AfterEpoch], list[float] | None]] = {
+        "ours": partial(ours, units=units, record=cuda_graph if graph else None),
+        "plain": plain,
+        "lightning": lightning,
+    }
     with multiplying(tf32=precision == "tf32"):
-        scoring = (ways | {"plain": plain, "lightning": lightning})[way](s, images, device, after_epoch)
+        scoring = ways[way](s, images, device, after_epoch)
     trained = units * EPOCHS * (len(images) - len(images) // 10)
     found = {
         "began": ends[0],

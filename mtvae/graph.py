@@ -45,9 +45,10 @@ class Recorded:
 
     Args:
         generators: all that the step draws from.
+        record: None: every step is run.
     """
 
-    def __init__(self, batch_size: int, generators: Sequence[torch.Generator], record: Record):
+    def __init__(self, batch_size: int, generators: Sequence[torch.Generator], record: Record | None):
         self.batch_size, self.generators, self.record = batch_size, generators, record
         self.run = 0
         self.batch = torch.empty(0)  # where the recorded step reads its indices
@@ -55,7 +56,7 @@ class Recorded:
 
     def __call__(self, step: Callable[[Tensor], None], batch: Tensor) -> None:
         """`step` must be the same each time; it is not kept, since it holds a whole training."""
-        if len(batch) != self.batch_size or self.run < WARM_STEPS:
+        if self.record is None or len(batch) != self.batch_size or self.run < WARM_STEPS:
             self.run += len(batch) == self.batch_size
             step(batch)
         elif self.replay is None:

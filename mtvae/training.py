@@ -93,7 +93,7 @@ class Fit:
         self.order: Tensor | None = None
         self.position = 0
         self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in self.weights}
-        self.recorded = None if record is None else Recorded(training.batch_size, self.drawn_from, record)
+        self.recorded = Recorded(training.batch_size, self.drawn_from, record)
 
     @property
     def drawn_from(self) -> list[torch.Generator]:
@@ -120,7 +120,7 @@ class Fit:
         """
         with multiplying(tf32=self.training.precision == "tf32"):
             for batch in self.batches_left():
-                self.step(batch)
+                self.recorded(self.train_on, batch)
                 self.stepped()
                 after_step()
         self.end_epoch()
@@ -134,13 +134,6 @@ class Fit:
                 drawn = torch.randperm(len(self.order), generator=self.generators["batches"])
                 self.order = self.order[drawn.to(self.order.device)]
         return batches(self.order, self.training.batch_size)[self.position :]
-
-    def step(self, batch: Tensor) -> None:
-        """`train_on`, as it is run or as it was recorded."""
-        if self.recorded is None:
-            self.train_on(batch)
-        else:
-            self.recorded(self.train_on, batch)
 
     def train_on(self, batch: Tensor) -> None:
         """A step on the images at these indices (N,): the device's part, always the same operations on the same memory,
