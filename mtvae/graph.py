@@ -23,6 +23,7 @@ def cuda_graph(step: Callable[[], None], generators: Sequence[torch.Generator]) 
     """Records a step of the current GPU.
 
     Raises:
+        torch.OutOfMemoryError: the GPU has too little memory for the graph's own copy of what a step allocates.
         RuntimeError: some operation of the step cannot be recorded.
     """
     graph = torch.cuda.CUDAGraph()
@@ -31,9 +32,10 @@ def cuda_graph(step: Callable[[], None], generators: Sequence[torch.Generator]) 
     try:
         with torch.cuda.graph(graph):
             step()
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        for cause in (error, error.__context__):  # ending a recording that failed raises an error of its own
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
         raise RuntimeError(f"the step cannot be a CUDA graph, train without training.cuda_graph: {error}") from error
     graph.replay()  # recording did not run it
     return graph.replay

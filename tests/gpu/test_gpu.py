@@ -1,0 +1,205 @@
+"""What only a GPU can show. Imports torch, pytest and the project alone, so that it runs on a machine with little else:
+
+python -m pytest --noconftest tests/gpu
+"""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
+from mtvae.determinism import repeatable
+from mtvae.evaluation import to_pixels
+from mtvae.graph import WARM_STEPS
+from mtvae.losses import loss_terms
+from mtvae.precision import forward_pass, multiplying
+from sweeps import grid, models, trial, yamlfile
+from sweeps.ledger import Ledger
+from sweeps.plan import Plan
+from sweeps.storage import Storage
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+KINDS = [
+    (family, method, soft_adapt)
+    for family in CONFIGURATIONS
+    for method in SAMPLERS
+    for soft_adapt in (False, True)
+    if not soft_adapt or len(terms(family, method)) > 1
+]
+SOFT_ADAPT = "soft_adapt: {variant: loss_weighted, beta: 0.1, every: 2, accuracy_order: 1}"
+
+
+@pytest.fixture
+def images():
+    """uint8 noise with a shape in it, as many as `unit_of` asks for."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 120, (300, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    noise[:, :, 4:10, 3:12] += 130
+    return noise.numpy()
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(Storage(tmp_path / "results" / "gpu"))
+
+
+def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **training):
+    """The first fold of a small grid: 135 images in batches of 16, so a short last batch, for 2 epochs."""
+    options = {"epochs": 2, "batch_size": 16, "deterministic": True} | training
+    written = ", ".join(f"{name}: {str(value).lower()}" for name, value in options.items())
+    row = [f"family: {family}", f"method: {method}"]
+    row += [SOFT_ADAPT] * soft_adapt
+    row += ["exponent: 4.0"] * (method == "single_decoder")  # at which most images show some pixels
+    text = (
+        f"name: gpu\nseed: 3\ndata: {{dataset: digits, limit: 300}}\nfolds: {{n_splits: 2}}\ntraining: {{{written}}}\n"
+        f"resources: {{gpus: {gpus}}}\nkeep_models: all\ngrid:\n  - {{{', '.join(row)}}}\n"
+    )
+    return Plan(grid.read(yamlfile.parse(text), "gpu.yaml"), frozenset(), frozenset()).units[0]
+
+
+def trained(unit, images):
+    """The unit's training after its last epoch."""
+    with repeatable(unit.settings.training.deterministic):
+        fit, _, _ = trial.prepare(unit, images, "cuda")
+        while not fit.finished:
+            fit.epoch()
+    return fit
+
+
+def assert_equal_to_the_bit(first, second):
+    assert first.history == second.history
+    weights = second.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in first.model.state_dict().items())
+
+
+@pytest.mark.parametrize(("family", "method", "soft_adapt"), KINDS)
+def test_two_deterministic_runs_are_equal_to_the_bit(family, method, soft_adapt, images):
+    unit = unit_of(family, method, soft_adapt)
+    assert_equal_to_the_bit(trained(unit, images), trained(unit, images))
+
+
+@pytest.mark.parametrize(("family", "method", "soft_adapt"), KINDS)
+def test_a_cuda_graph_gives_the_losses_of_the_eager_step(family, method, soft_adapt, images):
+    eager = trained(unit_of(family, method, soft_adapt), images)
+    graph = trained(unit_of(family, method, soft_adapt, cuda_graph=True), images)
+    assert graph.recorded.replay is not None
+    for expected, found in zip(eager.history, graph.history, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_cuda_graph_in_lower_precision(precision, images):
+    eager = trained(unit_of("gaussian_vae", "multi_decoder", precision=precision), images)
+    graph = trained(unit_of("gaussian_vae", "multi_decoder", precision=precision, cuda_graph=True), images)
+    for expected, found in zip(eager.history, graph.history, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("stop_after", [2, 7, 13])
+def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, images, tmp_path):
+    unit = unit_of("gaussian_vae", "multi_decoder", soft_adapt=True, cuda_graph=cuda_graph)
+    records, weights = [], []
+    for name, stops in [("undisturbed", False), ("resumed", True)]:
+        ledger = Ledger(Storage(tmp_path / name))
+        asked = 0
+
+        def should_stop():
+            nonlocal asked
+            asked += 1
+            return asked == stop_after + 1  # it is asked once before the first step
+
+        if stops:
+            assert trial.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "stopped"
+        assert trial.run_unit(unit, images, ledger, "cuda", {}) == "done"
+        (record,), _ = ledger.read()
+        assert record["resumed"] == int(stops)
+        records.append({k: record[k] for k in ("history", "unconditioned_per_image", "conditioned_per_image")})
+        weights.append(models.load(ledger.storage, unit.name)[1].state_dict())
+    assert records[0] == records[1]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def first_losses(unit, images, precision):
+    """The terms of one training pass over 128 images without draws of z: in float64 on the CPU, and here."""
+    s = unit.settings
+    fit, _, pixels = trial.prepare(unit, images, "cuda")
+    x = to_pixels(pixels[:128]).cpu()
+    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)
+    condition = None if sampler is None else sampler(x, torch.Generator().manual_seed(0))
+    exact = copy.deepcopy(fit.model).cpu().double().train()
+    outputs = exact(x.double(), None if condition is None else condition.double(), None)
+    expected = {name: value.item() for name, value in loss_terms(outputs, x.double(), s.architecture, s.loss).items()}
+    x, condition = x.cuda(), None if condition is None else condition.cuda()
+    with repeatable(), multiplying(tf32=precision == "tf32"):
+        with forward_pass(precision, x.device):
+            outputs = fit.model.train()(x, condition, None)
+        found = {name: value.item() for name, value in loss_terms(outputs, x, s.architecture, s.loss).items()}
+    return expected, found
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("tf32", 5e-3), ("bf16", 5e-2)])
+@pytest.mark.parametrize("family", CONFIGURATIONS)
+def test_each_precision_is_within_its_tolerance_of_float64(family, precision, tolerance, images):
+    expected, found = first_losses(unit_of(family, "multi_decoder"), images, precision)
+    print(precision, {name: abs(found[name] / value - 1) for name, value in expected.items()})
+    assert found == pytest.approx(expected, rel=tolerance)
+    if precision != "fp32":  # it is what was asked for, not fp32 under another name
+        assert max(abs(found[name] / value - 1) for name, value in expected.items()) > 1e-6
+
+
+@pytest.mark.parametrize(("gpus", "outcome"), [(1.0, "failed"), (0.5, "crowded")])
+def test_a_unit_that_runs_out_of_memory_is_told_so_and_the_process_goes_on(gpus, outcome, images, ledger):
+    unit = unit_of("gaussian_vae", "multi_decoder", gpus=gpus)
+    limit_memory(4 * 2**20)
+    try:
+        assert trial.run_unit(unit, images, ledger, "cuda", {}) == outcome
+    finally:
+        limit_memory(None)
+    if outcome == "failed":
+        (record,), _ = ledger.read("failed")
+        assert record["reason"].startswith("out of memory: CUDA out of memory")
+    assert trial.run_unit(unit_of(), images, ledger, "cuda", {}) == "done"
+
+
+def test_memory_that_ends_while_a_step_is_recorded_is_out_of_memory_too(images, ledger):
+    unit = unit_of("gaussian_vae", "multi_decoder", gpus=0.5, cuda_graph=True)
+    asked = 0
+
+    def should_stop():
+        nonlocal asked
+        asked += 1
+        if asked == WARM_STEPS + 1:  # the next step is recorded, in memory of its own
+            limit_memory(torch.cuda.memory_reserved())
+        return False
+
+    try:
+        assert trial.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "crowded"
+    finally:
+        limit_memory(None)
+    assert trial.run_unit(unit, images, ledger, "cuda", {}) == "done"
+
+
+def limit_memory(size):
+    """Bytes that torch may hold on the GPU; None: all."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(1.0 if size is None else size / total)
+
+
+def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
+    unit = unit_of()
+    assert trial.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    (record,), _ = ledger.read()
+    assert record["device"] == torch.cuda.get_device_name()
+    assert record["peak_memory"] > 0
+    settings, model = models.load(ledger.storage, unit.name)
+    _, parts, _ = trial.prepare(unit, images, "cpu")
+    from mtvae.evaluation import evaluate
+
+    scores = evaluate(model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, 0)
+    assert scores.unconditioned_per_pixel == pytest.approx(record["unconditioned_per_pixel"], rel=1e-4)
