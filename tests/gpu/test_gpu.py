@@ -92,9 +92,11 @@ def test_a_cuda_graph_gives_the_losses_of_the_eager_step(family, method, soft_ad
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
-def test_a_cuda_graph_in_lower_precision(precision, images):
-    eager = trained(unit_of("gaussian_vae", "multi_decoder", precision=precision), images)
-    graph = trained(unit_of("gaussian_vae", "multi_decoder", precision=precision, cuda_graph=True), images)
+@pytest.mark.parametrize("family", CONFIGURATIONS)
+@pytest.mark.parametrize("method", SAMPLERS)
+def test_a_cuda_graph_in_lower_precision(family, method, precision, images):
+    eager = trained(unit_of(family, method, precision=precision), images)
+    graph = trained(unit_of(family, method, precision=precision, cuda_graph=True), images)
     for expected, found in zip(eager.history, graph.history, strict=True):
         assert found == pytest.approx(expected, rel=1e-5)
 
