@@ -39,7 +39,7 @@ def reconstruction_scale(architecture: Architecture) -> int:
 def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Loss) -> dict[str, Tensor]:
     """The unweighted terms of a training pass over x (N,C,H,H), scalars with gradient, named as in `config.terms`."""
     scale = reconstruction_scale(architecture)
-    # In the images' type: on a GPU the backward pass of a squared error takes one type only, and bf16 images are another.
+    # A bf16 decoder gives another type than the images, and on a GPU the backward pass of mse_loss takes only one.
     values = {name: scale * F.mse_loss(image.to(x.dtype), x) for name, image in outputs.reconstructions.items()}
     latent = latent_loss(outputs.latent, loss)
     return values if latent is None else values | {"latent": latent}

@@ -1,6 +1,6 @@
 """A step that is recorded once and replayed gives the digits of one that is run, for every kind of training.
 
-No GPU: `tape` stands in for the CUDA graph. What it cannot show is that CUDA records every operation.
+Without a GPU: `tape` stands in for the CUDA graph. That CUDA records every operation is shown by tests/gpu.
 """
 
 import gc
@@ -189,7 +189,7 @@ def test_a_training_that_nobody_holds_is_gone_at_once(record):
 
 
 def test_what_cuda_is_asked_for_is_there():
-    """The names that `cuda_graph` uses, in the torch that is installed; it has never met a GPU."""
+    """The names that `cuda_graph` uses, in the torch that is installed; tests/gpu calls them."""
     assert callable(torch.cuda.CUDAGraph.register_generator_state)
     assert callable(torch.cuda.CUDAGraph.replay)
     if not torch.cuda.is_available():

@@ -68,7 +68,7 @@ def test_what_does_not_count_does_not():
         "data.root": "/elsewhere",
         "data.max_skipped": 0.5,
         "training.checkpoint_seconds": 1.0,
-        "training.cuda_graph": True,
+        "training.cuda_graph": False,
         "resources.cpus": 2.0,
         "resources.gpus": 0.5,
         "resources.memory": 10**9,
