@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sweeps.table import Table, TableRow
-from sweeps.wording import one_line, value_text
+from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
 Unit = Literal["per_image", "per_pixel"]

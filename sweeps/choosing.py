@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from sweeps.plan import Unit, long_name
-from sweeps.wording import nearest
+from sweeps.text import nearest
 
 SHOWN = 3  # units that a refusal names
 

@@ -10,7 +10,7 @@ from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
 from sweeps.settings import RULES, Settings, Value, flatten, telling
 from sweeps.sharding import flops
-from sweeps.wording import value_text
+from sweeps.text import value_text
 
 PROCESS_BYTES = 870 * 10**6  # of a worker, less images and model (measured: 680 MB before the first image, then scores)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)

@@ -16,7 +16,7 @@ from sweeps.schema import UNIT_SCHEMA
 from sweeps.sheet import ReportError
 from sweeps.storage import Storage
 from sweeps.table import read_table
-from sweeps.wording import FORMULA, said
+from sweeps.text import FORMULA, said
 
 What = Literal["units", "curves"]
 """A row per done unit, or a row per unit and epoch."""

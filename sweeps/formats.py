@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from sweeps.sheet import Cell, Sheet
-from sweeps.wording import FORMULA
+from sweeps.text import FORMULA
 
 Format = Literal["text", "markdown", "latex", "html", "csv", "json"]
 FORMATS = get_args(Format)

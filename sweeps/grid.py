@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from sweeps import yamlfile
 from sweeps.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
-from sweeps.wording import nearest, one_line
+from sweeps.text import nearest, one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""

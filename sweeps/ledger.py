@@ -23,7 +23,7 @@ from sweeps.grid import Grid, shared_and_own
 from sweeps.plan import Unit, UnitId, key_of
 from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
 from sweeps.storage import Storage, StorageError
-from sweeps.wording import said
+from sweeps.text import said
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"

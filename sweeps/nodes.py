@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.ledger import Ledger
 from sweeps.plan import PlacementError, Unit
 from sweeps.storage import temporary_name
-from sweeps.wording import said
+from sweeps.text import said
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder, or imports torch

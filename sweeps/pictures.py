@@ -27,7 +27,7 @@ from sweeps.readers import Images
 from sweeps.schema import column
 from sweeps.settings import Settings
 from sweeps.table import Table, TableRow
-from sweeps.wording import one_line
+from sweeps.text import one_line
 
 COLUMNS = 8  # images of a fold, the first ones
 EXAMPLES = 3  # images of the sampling table

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.plan import Plan, Unit, long_name
-from sweeps.wording import one_line
+from sweeps.text import one_line
 
 MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
 

@@ -14,7 +14,7 @@ from sweeps.sheet import ReportError
 from sweeps.sheets import KINDS, Asked, sheets
 from sweeps.storage import Storage, StorageError
 from sweeps.table import read_table
-from sweeps.wording import one_line
+from sweeps.text import one_line
 
 
 def report(results: str, sweep: str, asked: Asked) -> str:

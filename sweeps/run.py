@@ -23,7 +23,7 @@ from sweeps.progress import Progress
 from sweeps.sharding import longest_first, parse, shard
 from sweeps.stopping import Stop, ignore_signals
 from sweeps.storage import StorageError
-from sweeps.wording import one_line
+from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 MOST_PER_GPU = 100

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mtvae.cost import cost
 from sweeps.choosing import ChoiceError
 from sweeps.plan import Unit
-from sweeps.wording import one_line
+from sweeps.text import one_line
 
 
 def flops(unit: Unit) -> int:

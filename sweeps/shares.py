@@ -11,7 +11,7 @@ import ray
 
 from sweeps.data import Loaded, Source
 from sweeps.plan import Unit, long_name
-from sweeps.wording import said
+from sweeps.text import said
 
 HEADROOM = 0.9  # of a GPU's memory is given away
 Wanted = int | Literal["auto"]

@@ -8,7 +8,7 @@ from sweeps.cells import THESIS, Look
 from sweeps.formats import Format
 from sweeps.sheet import ReportError, Sheet
 from sweeps.table import Table
-from sweeps.wording import nearest, one_line
+from sweeps.text import nearest, one_line
 
 Kind = Literal["table", "differences", "claims", "published", "statistics"]
 KINDS = get_args(Kind)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import NativeFile, fs
 
 from sweeps.remote import connect
-from sweeps.wording import said
+from sweeps.text import said
 
 TEMPORARY = ".tmp"
 

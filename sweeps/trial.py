@@ -30,7 +30,7 @@ from sweeps.readers import Images
 from sweeps.schema import Row
 from sweeps.storage import StorageError
 from sweeps.tensorboard import Live
-from sweeps.wording import said
+from sweeps.text import said
 
 Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
 OnProgress = Callable[[int], None]

@@ -23,7 +23,7 @@ from sweeps.comparison import Comparison, best, differences
 from sweeps.sheet import Cell, ReportError, Sheet
 from sweeps.statistics import LEVEL, Sample
 from sweeps.table import METRICS, SETTINGS, Table, TableRow
-from sweeps.wording import nearest, one_line
+from sweeps.text import nearest, one_line
 
 RESULTS = (
     *METRICS, "codebook_loss", "commitment_loss", "perplexity", "condition_pixels", "mean_image_per_pixel",

@@ -12,7 +12,7 @@ from sweeps.schema import Row
 from sweeps.sheet import Sheet
 from sweeps.sheets import KINDS, Asked, sheets
 from sweeps.table import Table, read_table
-from sweeps.wording import one_line
+from sweeps.text import one_line
 
 FOLDER = "report"
 MOST_CURVES = 2_000
