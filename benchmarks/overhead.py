@@ -24,7 +24,7 @@ from ledger_scale import machine
 
 from mtvae.determinism import repeatable
 from sweeps import grid, trial, yamlfile
-from sweeps.data import load
+from sweeps.data.datasets import load
 from sweeps.ledger import open_ledger
 from sweeps.plan import Plan, Unit
 from sweeps.sharding import longest_first

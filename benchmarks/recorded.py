@@ -18,10 +18,10 @@ from typing import Any
 import typer
 
 from sweeps import cluster
+from sweeps.data.readers import Images
 from sweeps.job import Job
 from sweeps.ledger import Ledger
 from sweeps.plan import Unit, UnitId, key_of
-from sweeps.readers import Images
 from sweeps.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
 from sweeps.stopping import StopFile
 from sweeps.storage import Storage

@@ -37,8 +37,8 @@ from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
 from mtvae.precision import forward_pass, multiplying
 from mtvae.training import Fit, TrainingSet
-from sweeps import seeds
-from sweeps.data import Data, Source, load
+from sweeps.data import seeds
+from sweeps.data.datasets import Data, Source, load
 from sweeps.settings import Settings, resolve
 
 EPOCHS, LOADER_WORKERS = 2, 4  # timed epochs, after one that is not

@@ -36,7 +36,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps import nodes, shares
-from sweeps.data import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
+from sweeps.data.datasets import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
 from sweeps.plan import PlacementError, Unit

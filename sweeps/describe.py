@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from mtvae.cost import cost, training_bytes
-from sweeps.data import Data, declared, image_count, shape
+from sweeps.data.datasets import Data, declared, image_count, shape
 from sweeps.grid import common
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left

@@ -1,6 +1,6 @@
 """The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
 
-from sweeps.data import Loaded, Source, load_noted
+from sweeps.data.datasets import Loaded, Source, load_noted
 from sweeps.job import Job
 from sweeps.plan import Unit
 from sweeps.progress import Progress

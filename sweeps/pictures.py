@@ -16,14 +16,15 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import Conditioning
 from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
 from mtvae.model import Model
-from sweeps import models, seeds
-from sweeps.data import Data, DataError, Source, load, test_half_count
+from sweeps import models
+from sweeps.data import seeds
+from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
+from sweeps.data.readers import Images
+from sweeps.data.splits import split
 from sweeps.drawing import file_name, house_look, labels, model_text, plain, unused
 from sweeps.figures import ZERO
-from sweeps.folds import split
 from sweeps.ledger import Ledger
 from sweeps.plan import key_of
-from sweeps.readers import Images
 from sweeps.schema import column
 from sweeps.settings import Settings
 from sweeps.table import Table, TableRow

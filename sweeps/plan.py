@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sweeps.data import declared, image_count, test_half_count
-from sweeps.folds import fold_sizes
+from sweeps.data.datasets import declared, image_count, test_half_count
+from sweeps.data.splits import fold_sizes
 from sweeps.grid import Grid
 from sweeps.settings import Settings, Value, flatten
 

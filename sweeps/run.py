@@ -15,7 +15,7 @@ import typer
 
 from sweeps import describe, grid, redo
 from sweeps.choosing import ChoiceError, one, some
-from sweeps.data import DataError, check_files
+from sweeps.data.datasets import DataError, check_files
 from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import PlacementError, Plan, Unit

@@ -32,7 +32,7 @@ from mtvae.config import (
     resolve_sizes,
     terms,
 )
-from sweeps.data import (
+from sweeps.data.datasets import (
     FOLDER_CHANNELS,
     FOLDER_MAX_SKIPPED,
     FOLDER_SIDE,
@@ -43,7 +43,7 @@ from sweeps.data import (
     shape,
     test_half_count,
 )
-from sweeps.folds import Folds, fold_sizes
+from sweeps.data.splits import Folds, fold_sizes
 
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
 

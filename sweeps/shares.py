@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import ray
 
-from sweeps.data import Loaded, Source
+from sweeps.data.datasets import Loaded, Source
 from sweeps.plan import Unit, long_name
 from sweeps.text import said
 

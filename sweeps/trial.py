@@ -20,13 +20,14 @@ from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.graph import cuda_graph
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
-from sweeps import models, seeds
+from sweeps import models
 from sweeps.checkpoint import Checkpoint
-from sweeps.data import fingerprint, test_half_count
-from sweeps.folds import Split, split
+from sweeps.data import seeds
+from sweeps.data.datasets import fingerprint, test_half_count
+from sweeps.data.readers import Images
+from sweeps.data.splits import Split, split
 from sweeps.ledger import Ledger
 from sweeps.plan import PlacementError, Unit
-from sweeps.readers import Images
 from sweeps.schema import Row
 from sweeps.storage import StorageError
 from sweeps.tensorboard import Live

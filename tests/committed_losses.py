@@ -26,7 +26,7 @@ from mtvae.determinism import repeatable
 from mtvae.graph import Record
 from mtvae.model import build
 from mtvae.training import Fit, TrainingSet
-from sweeps import seeds
+from sweeps.data import seeds
 from sweeps.settings import Settings, resolve
 
 FILE = Path(__file__).with_suffix(".json")

@@ -62,7 +62,7 @@ def plan(tiny: grid.Grid, ledger: Ledger) -> Plan:
 
 @pytest.fixture
 def digits() -> np.ndarray:
-    from sweeps.data import Data, Source, load
+    from sweeps.data.datasets import Data, Source, load
 
     return load(Source(Data(limit=60), False))
 

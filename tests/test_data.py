@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweeps.data import DATASETS, Data, DataError, Source, check_files, declared, image_count, load
-from sweeps.imagefolder import SUFFIXES, folder_files
+from sweeps.data.datasets import DATASETS, Data, DataError, Source, check_files, declared, image_count, load
+from sweeps.data.image_folder import SUFFIXES, folder_files
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from mtvae.evaluation import to_pixels
 from sweeps import drawing, figures, models, pictures, trial
-from sweeps.folds import split
+from sweeps.data.splits import split
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.storage import Storage
@@ -340,7 +340,7 @@ grid:
 def trained(tmp_path_factory):
     """A ledger with fold 0 of every family trained for an epoch, and its grid."""
     from sweeps import grid, yamlfile
-    from sweeps.data import load
+    from sweeps.data.datasets import load
 
     ledger = Ledger(Storage(tmp_path_factory.mktemp("results") / "trained"))
     parsed = grid.read(yamlfile.parse(TRAINED), "test.yaml")

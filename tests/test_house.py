@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
+
+
 def imports(path):
     """Modules of this project that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):

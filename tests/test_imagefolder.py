@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps import data as data_module
 from sweeps import run
-from sweeps.data import Data, DataError, Source, declared, load_noted
-from sweeps.imagefile import Unusable, read_image
-from sweeps.imagefolder import folder_files
+from sweeps.data import datasets as data_module
+from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
+from sweeps.data.image_file import Unusable, read_image
+from sweeps.data.image_folder import folder_files
 from sweeps.ledger import open_ledger
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
-from sweeps import seeds
-from sweeps.folds import Folds, fold_sizes, split
+from sweeps.data import seeds
+from sweeps.data.splits import Folds, fold_sizes, split
 from sweeps.plan import UNCOUNTED, Plan, key_of, seconds_left
 from sweeps.settings import LEAVES, resolve
 

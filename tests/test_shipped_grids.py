@@ -10,8 +10,9 @@ import torch
 from mtvae.conditioning import ConditionSampler
 from mtvae.model import build
 from mtvae.training import Fit, TrainingSet
-from sweeps import grid, seeds
-from sweeps.data import shape
+from sweeps import grid
+from sweeps.data import seeds
+from sweeps.data.datasets import shape
 
 FOLDER = Path(grid.__file__).parent / "grids"
 SIZES: Mapping[str, tuple[int, int]] = {  # rows, units

@@ -11,7 +11,7 @@ from mtvae.config import Architecture, Loss, Sizes, Training, resolve_sizes
 from mtvae.evaluation import evaluate, mean_image_error, to_pixels
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet, batches
-from sweeps import seeds
+from sweeps.data import seeds
 
 LOSS = Loss(w2=1.0, latent_weight=1.0, commitment_weight=0.25)
 

@@ -49,8 +49,9 @@ def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
     """Loaded from its file alone, on the fold that it never saw."""
     from mtvae.conditioning import ConditionSampler
     from mtvae.evaluation import evaluate
-    from sweeps import models, seeds
-    from sweeps.folds import split
+    from sweeps import models
+    from sweeps.data import seeds
+    from sweeps.data.splits import split
 
     for unit in plan.units:
         trial.run_unit(unit, digits, ledger, "cpu", {})

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.imagefile import Unusable, read_image
+from sweeps.data.image_file import Unusable, read_image
 
 Images = NDArray[np.uint8]
 Part = Literal["train", "test"]
@@ -55,7 +55,7 @@ def celeba(root: Path, part: Part, n: int) -> Images:
 
 
 def read_files(paths: Sequence[Path], side: int, channels: int) -> tuple[Images, Skipped]:
-    """Image files as `imagefile.read_image` reads them, less those that it cannot, which are told by reason."""
+    """Image files as `image_file.read_image` reads them, less those that it cannot, which are told by reason."""
     images = np.empty((len(paths), channels, side, side), np.uint8)
     n, skipped = 0, Skipped()
     for path in paths:

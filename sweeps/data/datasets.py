@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mtvae.config import Section
-from sweeps import readers
-from sweeps.imagefolder import folder_files, manifest, told
-from sweeps.readers import Images, Part
+from sweeps.data import readers
+from sweeps.data.image_folder import folder_files, manifest, told
+from sweeps.data.readers import Images, Part
 
 Positive = Annotated[int, Field(gt=0)]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mtvae.config import Section
-from sweeps import seeds
+from sweeps.data import seeds
 
 Indices = NDArray[np.int64]
 
