@@ -26,7 +26,7 @@ import yaml
 from ledger_scale import TIMER, machine, timed
 from recorded import SCALE, STARTED, SWEEP, WORKERS, recorded
 
-from sweeps import grid, yamlfile
+from sweeps.config import grid, yaml_reader
 from sweeps.ledger import Ledger, open_ledger
 from sweeps.plan import Plan
 
@@ -192,7 +192,7 @@ def without_workers(root: Path) -> Iterator[str]:
         assert subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode in (0, 75)
         wall, cpu, peak = ([f"{x:.3g}" for x in sorted(values)] for values in zip(*found, strict=True))
         yield f"| `{option}` | {', '.join(wall)} | {', '.join(cpu)} | {peak[-1]} |"
-    plan = Plan(grid.read(yamlfile.parse(path.read_text()), "many"), frozenset(), frozenset())
+    plan = Plan(grid.read(yaml_reader.parse(path.read_text()), "many"), frozenset(), frozenset())
     yield f"| the plan of a loaded grid | {timed(plan.missing):.3g} | | |"
 
 

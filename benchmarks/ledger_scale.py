@@ -28,8 +28,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from sweeps import grid, unitfile, yamlfile
+from sweeps import unitfile
 from sweeps.compaction import BATCH, compact
+from sweeps.config import grid, yaml_reader
 from sweeps.ledger import COMPACTED, open_ledger
 from sweeps.plan import Plan, Unit
 from sweeps.schema import UNIT_SCHEMA, settings_row
@@ -80,7 +81,7 @@ def made_grid(name: str, units: int) -> grid.Grid:
         sizes=SIZES["model.embedding_size"],
         rates=[float(f"{rate:.6g}") for rate in np.geomspace(1e-5, 1e-1, rates)],
     )
-    return grid.read(yamlfile.parse(text), name)
+    return grid.read(yaml_reader.parse(text), name)
 
 
 def results(units: Sequence[Unit], random: np.random.Generator) -> dict[str, pa.Array]:

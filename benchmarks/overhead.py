@@ -23,7 +23,8 @@ import typer
 from ledger_scale import machine
 
 from mtvae.determinism import repeatable
-from sweeps import grid, trial, yamlfile
+from sweeps import trial
+from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
 from sweeps.ledger import open_ledger
 from sweeps.plan import Plan, Unit
@@ -44,7 +45,7 @@ _images: Any = None
 
 
 def units_of(text: str) -> list[Unit]:
-    return longest_first(Plan(grid.read(yamlfile.parse(text), "overhead"), frozenset(), frozenset()).missing())
+    return longest_first(Plan(grid.read(yaml_reader.parse(text), "overhead"), frozenset(), frozenset()).missing())
 
 
 def prepare(unit: Unit) -> None:

@@ -16,7 +16,7 @@ import typer
 
 from mtvae.config import Architecture
 from mtvae.cost import cost
-from sweeps import grid
+from sweeps.config import grid
 from sweeps.ledger import open_ledger
 from sweeps.plan import Plan, Unit, long_name
 from sweeps.sharding import flops

@@ -37,9 +37,9 @@ from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
 from mtvae.precision import forward_pass, multiplying
 from mtvae.training import Fit, TrainingSet
+from sweeps.config.settings import Settings, resolve
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, Source, load
-from sweeps.settings import Settings, resolve
 
 EPOCHS, LOADER_WORKERS = 2, 4  # timed epochs, after one that is not
 BASE = "plain loop"  # what the others are held against

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from mtvae.cost import cost, training_bytes
+from sweeps.config.grid import common
+from sweeps.config.settings import RULES, Settings, Value, flatten, telling
 from sweeps.data.datasets import Data, declared, image_count, shape
-from sweeps.grid import common
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan, Unit, long_name, seconds_left
-from sweeps.settings import RULES, Settings, Value, flatten, telling
 from sweeps.sharding import flops
 from sweeps.text import value_text
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweeps.cells import setting_text, settings_words
-from sweeps.settings import telling
+from sweeps.config.settings import telling
 from sweeps.table import COUNTED, Table, TableRow
 
 Style = dict[str, Any]

@@ -19,7 +19,7 @@ import pyarrow as pa
 import yaml
 
 from sweeps import redo, unitfile
-from sweeps.grid import Grid, shared_and_own
+from sweeps.config.grid import Grid, shared_and_own
 from sweeps.plan import Unit, UnitId, key_of
 from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
 from sweeps.storage import Storage, StorageError
@@ -30,7 +30,7 @@ COMPACTED = "units.parquet"
 BATCH = 500  # units in memory at a time: about 10 kB each at 100 epochs, ten times that as curves
 _BLOCK = re.compile(r"^- .*  # (?P<key>[0-9a-f]{12})$", re.MULTILINE)
 """A row of a grid that `dump` wrote."""
-_ROWS = 1000  # of a grid read at a time: about 50 values each, of yamlfile's 100,000
+_ROWS = 1000  # of a grid read at a time: about 50 values each, of yaml_reader's 100,000
 _FILE = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})\.parquet")
 
 Damage = list[tuple[str, str]]
@@ -191,7 +191,7 @@ class Ledger:
 
     def grid_of(self, keys: Collection[str]) -> Iterator[str]:
         """The latest grid cut down to the rows of these keys, as grid files of a few rows each: a large grid as a whole
-        is more than `yamlfile` reads."""
+        is more than `yaml_reader` reads."""
         if not keys:
             return
         text = self.storage.read("grid.yaml").decode()

@@ -8,8 +8,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from mtvae.model import Model, build
+from sweeps.config.settings import Settings, unflatten
 from sweeps.plan import Unit, as_plain
-from sweeps.settings import Settings, unflatten
 from sweeps.storage import Storage
 
 

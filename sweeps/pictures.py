@@ -17,6 +17,7 @@ from mtvae.config import Conditioning
 from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
 from mtvae.model import Model
 from sweeps import models
+from sweeps.config.settings import Settings
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
 from sweeps.data.readers import Images
@@ -26,7 +27,6 @@ from sweeps.figures import ZERO
 from sweeps.ledger import Ledger
 from sweeps.plan import key_of
 from sweeps.schema import column
-from sweeps.settings import Settings
 from sweeps.table import Table, TableRow
 from sweeps.text import one_line
 

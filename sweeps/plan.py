@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from sweeps.config.grid import Grid
+from sweeps.config.settings import Settings, Value, flatten
 from sweeps.data.datasets import declared, image_count, test_half_count
 from sweeps.data.splits import fold_sizes
-from sweeps.grid import Grid
-from sweeps.settings import Settings, Value, flatten
 
 KEY_VERSION = 1
 

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweeps import describe, grid, redo
+from sweeps import describe, redo
 from sweeps.choosing import ChoiceError, one, some
+from sweeps.config import grid
 from sweeps.data.datasets import DataError, check_files
 from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
 
+from sweeps.config.settings import LEAVES, options
 from sweeps.plan import Unit, as_plain
-from sweeps.settings import LEAVES, options
 
 SCHEMA_VERSION = 1
 

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mtvae.config import PER_IMAGE_FAMILIES
-from sweeps import grid, unitfile, yamlfile
+from sweeps import unitfile
+from sweeps.config import grid, yaml_reader
+from sweeps.config.settings import LEAVES, telling
 from sweeps.ledger import Damage, Ledger
 from sweeps.plan import UNCOUNTED, Unit, key_of
 from sweeps.schema import Row, column, settings_row
-from sweeps.settings import LEAVES, telling
 from sweeps.statistics import Sample
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
@@ -176,7 +177,7 @@ def _first_of_each_key(units: Any) -> dict[str, TableRow]:
 def _in_order(rows: dict[str, TableRow], keys: Sequence[str], ledger: Ledger) -> dict[str, TableRow]:
     """The rows of the latest grid, those without any finished unit too."""
     for part in ledger.grid_of(set(keys) - rows.keys()):
-        for settings in grid.read(yamlfile.parse(part), "grid.yaml").rows:
+        for settings in grid.read(yaml_reader.parse(part), "grid.yaml").rows:
             key = key_of(settings)
             rows[key] = TableRow(key, settings_row(Unit(key, 0, settings)))
     return {key: rows[key] for key in keys if key in rows}

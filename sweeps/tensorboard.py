@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweeps.config.settings import LEAVES
 from sweeps.ledger import Damage, Ledger
 from sweeps.plan import UNCOUNTED, Unit
 from sweeps.schema import Row, column, settings_row
-from sweeps.settings import LEAVES
 from sweeps.storage import StorageError, temporary_name
 
 EVENTS = "events.out.tfevents."

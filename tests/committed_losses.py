@@ -26,8 +26,8 @@ from mtvae.determinism import repeatable
 from mtvae.graph import Record
 from mtvae.model import build
 from mtvae.training import Fit, TrainingSet
+from sweeps.config.settings import Settings, resolve
 from sweeps.data import seeds
-from sweeps.settings import Settings, resolve
 
 FILE = Path(__file__).with_suffix(".json")
 STEPS, BATCH, SIDE, SELECTION = 4, 8, 16, 16

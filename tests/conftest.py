@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps import grid, yamlfile
+from sweeps.config import grid, yaml_reader
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.storage import Storage
@@ -35,7 +35,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def read_grid() -> Callable[..., grid.Grid]:
     """YAML text -> grid."""
-    return lambda text, overrides=(): grid.read(yamlfile.parse(text), "test.yaml", overrides)
+    return lambda text, overrides=(): grid.read(yaml_reader.parse(text), "test.yaml", overrides)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from test_grid import documents, values, words
 from typer.testing import CliRunner
 
-from sweeps import grid, run
+from sweeps import run
+from sweeps.config import grid
 
 runner = CliRunner()
 app = typer.Typer()

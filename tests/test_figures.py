@@ -339,11 +339,11 @@ grid:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A ledger with fold 0 of every family trained for an epoch, and its grid."""
-    from sweeps import grid, yamlfile
+    from sweeps.config import grid, yaml_reader
     from sweeps.data.datasets import load
 
     ledger = Ledger(Storage(tmp_path_factory.mktemp("results") / "trained"))
-    parsed = grid.read(yamlfile.parse(TRAINED), "test.yaml")
+    parsed = grid.read(yaml_reader.parse(TRAINED), "test.yaml")
     ledger.write_grid(parsed)
     for units in Plan(parsed, frozenset(), frozenset()).rows:
         assert trial.run_unit(units[0], load(units[0].settings.source), ledger, "cpu", {}) == "done"

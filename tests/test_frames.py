@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sweeps import frames, grid, tensorboard, trial, yamlfile
+from sweeps import frames, tensorboard, trial
 from sweeps.compaction import compact
+from sweeps.config import grid, yaml_reader
 from sweeps.export import export
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
@@ -67,7 +68,7 @@ def result(row, fold):
     } | ({"conditioned_per_pixel": v / 3} if row >= 2 else {})
 
 
-MADE = grid.read(yamlfile.parse(GRID), "made.yaml")
+MADE = grid.read(yaml_reader.parse(GRID), "made.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,20 @@
 """Grid files: what they mean, and every problem in them at once, with its line and the nearest valid word."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps import grid, yamlfile
+from sweeps.config import grid, yaml_reader
+from sweeps.config.settings import LEAVES, flatten, unflatten
 from sweeps.ledger import dump
 from sweeps.plan import key_of
-from sweeps.settings import LEAVES, flatten, unflatten
 
 BLOCK = "grid: [{family: vqvae}]"
 
 
 def problems(text, overrides=()):
     with pytest.raises(grid.GridError) as caught:
-        grid.read(yamlfile.parse(text), "g.yaml", overrides)
+        grid.read(yaml_reader.parse(text), "g.yaml", overrides)
     return caught.value.problems
 
 
@@ -146,24 +144,24 @@ def test_every_problem_at_once():
     ],
 )
 def test_broken_and_hostile_yaml(text, expected):
-    with pytest.raises(yamlfile.Unreadable, match=expected):
-        yamlfile.parse(text)
+    with pytest.raises(yaml_reader.Unreadable, match=expected):
+        yaml_reader.parse(text)
 
 
 def test_aliases_cannot_expand_without_end():
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{i}: &a{i} [" + ", ".join([f"*a{i - 1}"] * 10) + "]" for i in range(1, 9)]
-    with pytest.raises(yamlfile.Unreadable, match="after expanding aliases"):
-        yamlfile.parse("\n".join(levels))
+    with pytest.raises(yaml_reader.Unreadable, match="after expanding aliases"):
+        yaml_reader.parse("\n".join(levels))
 
 
 def test_merge_keys_and_keys_that_are_no_words_are_problems():
-    document = yamlfile.parse("a: &a {x: 1}\nb:\n  <<: *a\n3: 4\n")
+    document = yaml_reader.parse("a: &a {x: 1}\nb:\n  <<: *a\n3: 4\n")
     assert [line for line, _ in document.problems] == [3, 4]
 
 
 def test_numbers_and_dates():
-    assert yamlfile.parse("[1e-3, -2E5, 1.5e3, 7, 2024-01-01]").value == (1e-3, -2e5, 1.5e3, 7, "2024-01-01")
+    assert yaml_reader.parse("[1e-3, -2E5, 1.5e3, 7, 2024-01-01]").value == (1e-3, -2e5, 1.5e3, 7, "2024-01-01")
 
 
 def test_unreadable_files(tmp_path):
@@ -183,13 +181,13 @@ def test_a_file_here_wins_over_a_shipped_one(tmp_path, monkeypatch):
     assert grid.load("grid_quick.yaml").name == "mine"
 
 
-SHIPPED = sorted(path.name for path in (Path(grid.__file__).parent / "grids").glob("*.yaml"))
+SHIPPED = sorted(path.name for path in grid.SHIPPED.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_resolved_grid_is_a_grid_of_the_same_keys(name):
     g = grid.load(name)
-    again = grid.read(yamlfile.parse(dump(g)), "grid.yaml")
+    again = grid.read(yaml_reader.parse(dump(g)), "grid.yaml")
     assert again.name == g.name
     assert list(map(key_of, again.rows)) == list(map(key_of, g.rows))
     assert again.rows == g.rows
@@ -222,11 +220,11 @@ def test_any_document_is_a_grid_or_a_list_of_problems(document, overrides):
 
     text = yaml.safe_dump(document, allow_unicode=True)
     try:
-        g = grid.read(yamlfile.parse(text), "g.yaml", [f"{path}={value}" for path, value in overrides])
+        g = grid.read(yaml_reader.parse(text), "g.yaml", [f"{path}={value}" for path, value in overrides])
     except grid.GridError as error:
         assert error.problems
         assert not any("\n" in problem for problem in error.problems)
-    except yamlfile.Unreadable as error:
+    except yaml_reader.Unreadable as error:
         assert str(error)
     else:
         assert g.rows
@@ -237,8 +235,8 @@ def test_any_document_is_a_grid_or_a_list_of_problems(document, overrides):
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_yaml_or_unreadable(text):
     try:
-        yamlfile.parse(text)
-    except yamlfile.Unreadable as error:
+        yaml_reader.parse(text)
+    except yaml_reader.Unreadable as error:
         assert str(error)
 
 

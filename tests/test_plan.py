@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
+from sweeps.config.settings import LEAVES, resolve
 from sweeps.data import seeds
 from sweeps.data.splits import Folds, fold_sizes, split
 from sweeps.plan import UNCOUNTED, Plan, key_of, seconds_left
-from sweeps.settings import LEAVES, resolve
 
 GOLDEN = {
     # (what is set): key. A key that changes orphans every done unit of that kind: declare the new setting in

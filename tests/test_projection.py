@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import grid
+from sweeps.config import grid
 from sweeps.ledger import open_ledger
 from sweeps.plan import Plan
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import claims, grid
+from sweeps import claims
 from sweeps.claims import CLAIMS
+from sweeps.config import grid
 from sweeps.plan import Unit, key_of
 from sweeps.published import counterpart, published_rows, published_sheet, reasons, verdict
 from sweeps.schema import settings_row

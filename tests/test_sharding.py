@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps import grid, run
+from sweeps import run
 from sweeps.choosing import ChoiceError
+from sweeps.config import grid
 from sweeps.ledger import open_ledger
 from sweeps.plan import Plan
 from sweeps.sharding import flops, parse, shard

@@ -10,11 +10,11 @@ import torch
 from mtvae.conditioning import ConditionSampler
 from mtvae.model import build
 from mtvae.training import Fit, TrainingSet
-from sweeps import grid
+from sweeps.config import grid
 from sweeps.data import seeds
 from sweeps.data.datasets import shape
 
-FOLDER = Path(grid.__file__).parent / "grids"
+FOLDER = grid.SHIPPED
 SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_quick.yaml": (12, 60),
     "grid_digits.yaml": (18, 90),

@@ -16,7 +16,8 @@ from mtvae.evaluation import to_pixels
 from mtvae.graph import WARM_STEPS
 from mtvae.losses import loss_terms
 from mtvae.precision import forward_pass, multiplying
-from sweeps import grid, models, trial, yamlfile
+from sweeps import models, trial
+from sweeps.config import grid, yaml_reader
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.storage import Storage
@@ -58,7 +59,7 @@ def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **trainin
         f"name: gpu\nseed: 3\ndata: {{dataset: digits, limit: 300}}\nfolds: {{n_splits: 2}}\ntraining: {{{written}}}\n"
         f"resources: {{gpus: {gpus}}}\nkeep_models: all\ngrid:\n  - {{{', '.join(row)}}}\n"
     )
-    return Plan(grid.read(yamlfile.parse(text), "gpu.yaml"), frozenset(), frozenset()).units[0]
+    return Plan(grid.read(yaml_reader.parse(text), "gpu.yaml"), frozenset(), frozenset()).units[0]
 
 
 def trained(unit, images):

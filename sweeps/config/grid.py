@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from sweeps import yamlfile
-from sweeps.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
+from sweeps.config import yaml_reader
+from sweeps.config.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
 from sweeps.text import nearest, one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
@@ -23,6 +23,8 @@ SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(\.|$))[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 """Of a sweep and of its folder, on Windows too, where results are looked at: no device's name, no dot at the end."""
 MAX_ROWS = 100_000
+SHIPPED = Path(str(resources.files("sweeps") / "grids"))
+"""The folder of the grids that come with this package."""
 
 
 class GridError(ValueError):
@@ -55,10 +57,10 @@ class Reader:
     """Collects problems while a document is taken apart."""
 
     source: str
-    document: yamlfile.Document
+    document: yaml_reader.Document
     problems: list[str] = field(default_factory=list)
 
-    def where(self, path: yamlfile.Path) -> str:
+    def where(self, path: yaml_reader.Path) -> str:
         while path not in self.document.lines:
             path = path[:-1]
         return f"{self.source}, line {self.document.lines[path]}"
@@ -66,7 +68,7 @@ class Reader:
     def problem(self, where: str, message: str) -> None:
         self.problems.append(f"{where}: {message}")
 
-    def settings(self, mapping: dict[str, Any], path: yamlfile.Path, several: bool) -> dict[str, list[Given]]:
+    def settings(self, mapping: dict[str, Any], path: yaml_reader.Path, several: bool) -> dict[str, list[Given]]:
         """The values given for each setting in a mapping: one each, or (`several`) any number to choose from."""
         given: dict[str, list[Given]] = {}
         for key, value in mapping.items():
@@ -156,10 +158,9 @@ def find(grid: str) -> Path:
         path = path.expanduser()
     if os.path.exists(path):  # False of a name that no file can have, where Path.exists raises
         return path
-    shipped = Path(str(resources.files("sweeps") / "grids"))
-    if path.name == grid and os.path.isfile(shipped / grid):
-        return shipped / grid
-    names = sorted(file.name for file in shipped.glob("*.yaml"))
+    if path.name == grid and os.path.isfile(SHIPPED / grid):
+        return SHIPPED / grid
+    names = sorted(file.name for file in SHIPPED.glob("*.yaml"))
     raise GridError([f"{grid}: no such file, and no shipped grid of that name ({', '.join(names)})"])
 
 
@@ -171,14 +172,14 @@ def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
     """
     path = find(grid)
     try:
-        document = yamlfile.read(path)
-    except yamlfile.Unreadable as error:
+        document = yaml_reader.read(path)
+    except yaml_reader.Unreadable as error:
         line = f", line {error.line}" if error.line else ""
         raise GridError([f"{path}{line}: {error}"]) from None
     return read(document, str(path), overrides)
 
 
-def read(document: yamlfile.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
+def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
     """As `load`, for a parsed document called `source` in messages."""
     reader = Reader(source, document)
     reader.problems += [f"{source}, line {line}: {message}" for line, message in document.problems]
@@ -212,8 +213,8 @@ def _overrides(overrides: Sequence[str], reader: Reader, name: Any) -> tuple[dic
         path, equals, text = override.partition("=")
         path = SHORTHAND.get(path, path)
         try:
-            value = yamlfile.parse(text).value if equals else None
-        except yamlfile.Unreadable as error:
+            value = yaml_reader.parse(text).value if equals else None
+        except yaml_reader.Unreadable as error:
             reader.problem(where, str(error))
             continue
         if not equals:
