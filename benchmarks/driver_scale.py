@@ -28,7 +28,7 @@ from recorded import SCALE, STARTED, SWEEP, WORKERS, recorded
 
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import Ledger, open_ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 
 HERE = Path(__file__).parent
 MANY = 1111  # seeds: 99,990 units

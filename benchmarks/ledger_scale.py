@@ -32,7 +32,8 @@ from sweeps import unitfile
 from sweeps.compaction import BATCH, compact
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import COMPACTED, open_ledger
-from sweeps.plan import Plan, Unit
+from sweeps.plan.plan import Plan
+from sweeps.plan.unit import Unit
 from sweeps.schema import UNIT_SCHEMA, settings_row
 from sweeps.table import BASE_COLUMNS, SETTINGS
 

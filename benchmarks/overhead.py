@@ -27,8 +27,9 @@ from sweeps import trial
 from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan, Unit
-from sweeps.sharding import longest_first
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharding import longest_first
+from sweeps.plan.unit import Unit
 
 WORKERS, BAR = 2, 1.10
 GRID = """

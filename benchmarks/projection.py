@@ -18,8 +18,9 @@ from mtvae.config import Architecture
 from mtvae.cost import cost
 from sweeps.config import grid
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan, Unit, long_name
-from sweeps.sharding import flops
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharding import flops
+from sweeps.plan.unit import Unit, long_name
 
 Shape = tuple[Architecture, str]
 

@@ -21,7 +21,8 @@ from sweeps import cluster
 from sweeps.data.readers import Images
 from sweeps.job import Job
 from sweeps.ledger import Ledger
-from sweeps.plan import Unit, UnitId, key_of
+from sweeps.plan.identity import key_of
+from sweeps.plan.unit import Unit, UnitId
 from sweeps.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
 from sweeps.stopping import StopFile
 from sweeps.storage import Storage

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mtvae.training import Fit
-from sweeps.plan import Unit
+from sweeps.plan.unit import Unit
 from sweeps.storage import Storage
 
 VERSION = 2  # of what the file holds

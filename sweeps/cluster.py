@@ -39,7 +39,7 @@ from sweeps import nodes, shares
 from sweeps.data.datasets import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
-from sweeps.plan import PlacementError, Unit
+from sweeps.plan.unit import PlacementError, Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
 from sweeps.storage import TEMPORARY, StorageError, is_stale, temporary_name

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from sweeps import unitfile
 from sweeps.ledger import BATCH, COMPACTED, Damage, Ledger, files
-from sweeps.plan import UnitId
+from sweeps.plan.unit import UnitId
 from sweeps.schema import UNIT_SCHEMA
 from sweeps.storage import StorageError
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from sweeps.ledger import Ledger
-from sweeps.plan import Unit, UnitId
+from sweeps.plan.unit import Unit, UnitId
 
 ALLOWED = 3  # deaths without progress after which a unit is failed
 

@@ -8,8 +8,9 @@ from sweeps.config.grid import common
 from sweeps.config.settings import RULES, Settings, Value, flatten, telling
 from sweeps.data.datasets import Data, declared, image_count, shape
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan, Unit, long_name, seconds_left
-from sweeps.sharding import flops
+from sweeps.plan.plan import Plan, seconds_left
+from sweeps.plan.sharding import flops
+from sweeps.plan.unit import Unit, long_name
 from sweeps.text import value_text
 
 PROCESS_BYTES = 870 * 10**6  # of a worker, less images and model (measured: 680 MB before the first image, then scores)

@@ -8,7 +8,7 @@ from mtvae.determinism import repeatable
 from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.graph import WARM_STEPS
 from sweeps.data.readers import Images
-from sweeps.plan import Unit
+from sweeps.plan.unit import Unit
 from sweeps.trial import prepare
 
 STEPS = WARM_STEPS + 1  # after which the optimizer has its state, the allocator what a step needs, and a graph its own

@@ -2,7 +2,7 @@
 
 from sweeps.data.datasets import Loaded, Source, load_noted
 from sweeps.job import Job
-from sweeps.plan import Unit
+from sweeps.plan.unit import Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweeps.ledger import Ledger
-from sweeps.plan import Unit
+from sweeps.plan.unit import Unit
 from sweeps.schema import Row
 
 

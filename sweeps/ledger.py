@@ -20,7 +20,8 @@ import yaml
 
 from sweeps import redo, unitfile
 from sweeps.config.grid import Grid, shared_and_own
-from sweeps.plan import Unit, UnitId, key_of
+from sweeps.plan.identity import key_of
+from sweeps.plan.unit import Unit, UnitId
 from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
 from sweeps.storage import Storage, StorageError
 from sweeps.text import said

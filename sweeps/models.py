@@ -9,7 +9,8 @@ from safetensors.torch import save as save_tensors
 
 from mtvae.model import Model, build
 from sweeps.config.settings import Settings, unflatten
-from sweeps.plan import Unit, as_plain
+from sweeps.plan.identity import as_plain
+from sweeps.plan.unit import Unit
 from sweeps.storage import Storage
 
 

@@ -11,7 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.ledger import Ledger
-from sweeps.plan import PlacementError, Unit
+from sweeps.plan.unit import PlacementError, Unit
 from sweeps.storage import temporary_name
 from sweeps.text import said
 

@@ -25,7 +25,7 @@ from sweeps.data.splits import split
 from sweeps.drawing import file_name, house_look, labels, model_text, plain, unused
 from sweeps.figures import ZERO
 from sweeps.ledger import Ledger
-from sweeps.plan import key_of
+from sweeps.plan.identity import key_of
 from sweeps.schema import column
 from sweeps.table import Table, TableRow
 from sweeps.text import one_line

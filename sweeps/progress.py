@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.plan import Plan, Unit, long_name
+from sweeps.plan.plan import Plan
+from sweeps.plan.unit import Unit, long_name
 from sweeps.text import one_line
 
 MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way

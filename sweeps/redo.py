@@ -8,7 +8,7 @@ marks of its own pattern, goes on with what is left of them and begins anew only
 import re
 from collections.abc import Sequence
 
-from sweeps.plan import Unit, UnitId
+from sweeps.plan.unit import Unit, UnitId
 from sweeps.storage import Storage
 
 FOLDER = "redo"

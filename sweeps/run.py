@@ -14,14 +14,15 @@ from typing import Annotated, Literal
 import typer
 
 from sweeps import describe, redo
-from sweeps.choosing import ChoiceError, one, some
 from sweeps.config import grid
 from sweeps.data.datasets import DataError, check_files
 from sweeps.job import Job
 from sweeps.ledger import Ledger, open_ledger
-from sweeps.plan import PlacementError, Plan, Unit
+from sweeps.plan.patterns import ChoiceError, one, some
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharding import longest_first, parse, shard
+from sweeps.plan.unit import PlacementError, Unit
 from sweeps.progress import Progress
-from sweeps.sharding import longest_first, parse, shard
 from sweeps.stopping import Stop, ignore_signals
 from sweeps.storage import StorageError
 from sweeps.text import one_line

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 import pyarrow as pa
 
 from sweeps.config.settings import LEAVES, options
-from sweeps.plan import Unit, as_plain
+from sweeps.plan.identity import as_plain
+from sweeps.plan.unit import Unit
 
 SCHEMA_VERSION = 1
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import ray
 
 from sweeps.data.datasets import Loaded, Source
-from sweeps.plan import Unit, long_name
+from sweeps.plan.unit import Unit, long_name
 from sweeps.text import said
 
 HEADROOM = 0.9  # of a GPU's memory is given away

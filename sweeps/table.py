@@ -10,7 +10,8 @@ from sweeps import unitfile
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, telling
 from sweeps.ledger import Damage, Ledger
-from sweeps.plan import UNCOUNTED, Unit, key_of
+from sweeps.plan.identity import UNCOUNTED, key_of
+from sweeps.plan.unit import Unit
 from sweeps.schema import Row, column, settings_row
 from sweeps.statistics import Sample
 

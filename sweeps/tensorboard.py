@@ -15,7 +15,8 @@ from typing import Any
 
 from sweeps.config.settings import LEAVES
 from sweeps.ledger import Damage, Ledger
-from sweeps.plan import UNCOUNTED, Unit
+from sweeps.plan.identity import UNCOUNTED
+from sweeps.plan.unit import Unit
 from sweeps.schema import Row, column, settings_row
 from sweeps.storage import StorageError, temporary_name
 

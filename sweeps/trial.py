@@ -27,7 +27,7 @@ from sweeps.data.datasets import fingerprint, test_half_count
 from sweeps.data.readers import Images
 from sweeps.data.splits import Split, split
 from sweeps.ledger import Ledger
-from sweeps.plan import PlacementError, Unit
+from sweeps.plan.unit import PlacementError, Unit
 from sweeps.schema import Row
 from sweeps.storage import StorageError
 from sweeps.tensorboard import Live

@@ -10,7 +10,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
-from sweeps.plan import PlacementError, Unit, UnitId
+from sweeps.plan.unit import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
 from sweeps.shares import larger
 from sweeps.stopping import Stop

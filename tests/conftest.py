@@ -8,7 +8,7 @@ import pytest
 
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.storage import Storage
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

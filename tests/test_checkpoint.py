@@ -18,7 +18,7 @@ from test_trial import rows_of
 from sweeps import trial
 from sweeps.checkpoint import Checkpoint
 from sweeps.ledger import Ledger, open_ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.storage import Storage, StorageError
 
 EVERY_KIND = """

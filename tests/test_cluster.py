@@ -16,7 +16,8 @@ from test_trial import rows_of
 from sweeps import inline
 from sweeps.job import Job
 from sweeps.ledger import Ledger
-from sweeps.plan import PlacementError, Plan
+from sweeps.plan.plan import Plan
+from sweeps.plan.unit import PlacementError
 from sweeps.progress import Progress
 from sweeps.stopping import Stop
 

@@ -157,7 +157,7 @@ class TestFolder:
         # a plan is still possible, and says what it cannot know
         from sweeps.describe import dry_run
         from sweeps.ledger import open_ledger
-        from sweeps.plan import Plan
+        from sweeps.plan.plan import Plan
 
         g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path}}}\ngrid: [{{}}]")
         text = dry_run(Plan(g, frozenset(), frozenset()), open_ledger(tmp_path, "a"), 1, False)

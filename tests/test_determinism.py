@@ -70,7 +70,7 @@ def test_two_runs_are_equal_whatever_was_set_outside(method):
 
 
 def test_every_unit_runs_inside_it_once_by_its_own_setting(read_grid, ledger, digits, monkeypatch):
-    from sweeps.plan import Plan
+    from sweeps.plan.plan import Plan
 
     g = read_grid(
         "name: a\ndata.limit: 60\nfolds.n_splits: 2\ntraining: {epochs: 1}\n"

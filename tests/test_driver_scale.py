@@ -6,9 +6,9 @@ import pytest
 
 from sweeps.config import grid
 from sweeps.job import Job
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharding import flops, longest_first
 from sweeps.progress import Progress
-from sweeps.sharding import flops, longest_first
 from sweeps.stopping import Stop
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

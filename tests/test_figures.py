@@ -13,7 +13,7 @@ from mtvae.evaluation import to_pixels
 from sweeps import drawing, figures, models, pictures, trial
 from sweeps.data.splits import split
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.storage import Storage
 from sweeps.table import read_table
 

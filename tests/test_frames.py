@@ -21,7 +21,7 @@ from sweeps.compaction import compact
 from sweeps.config import grid, yaml_reader
 from sweeps.export import export
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.storage import Storage, StorageError
 
 GRID = """

@@ -17,7 +17,7 @@ from mtvae.optimizer import AdamW
 from sweeps import trial
 from sweeps.footprint import footprint
 from sweeps.ledger import open_ledger
-from sweeps.plan import key_of
+from sweeps.plan.identity import key_of
 from sweeps.provenance import provenance
 from sweeps.run import Options, command
 from sweeps.shares import larger, share

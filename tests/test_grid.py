@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, flatten, unflatten
 from sweeps.ledger import dump
-from sweeps.plan import key_of
+from sweeps.plan.identity import key_of
 
 BLOCK = "grid: [{family: vqvae}]"
 

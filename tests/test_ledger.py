@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from sweeps.compaction import compact
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.schema import UNIT_SCHEMA
 from sweeps.storage import Storage, StorageError
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from sweeps import cluster, nodes
-from sweeps.plan import PlacementError, Plan
+from sweeps.plan.plan import Plan
+from sweeps.plan.unit import PlacementError
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from sklearn.model_selection import KFold
 from sweeps.config.settings import LEAVES, resolve
 from sweeps.data import seeds
 from sweeps.data.splits import Folds, fold_sizes, split
-from sweeps.plan import UNCOUNTED, Plan, key_of, seconds_left
+from sweeps.plan.identity import UNCOUNTED, key_of
+from sweeps.plan.plan import Plan, seconds_left
 
 GOLDEN = {
     # (what is set): key. A key that changes orphans every done unit of that kind: declare the new setting in

@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.config import grid
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,10 +9,10 @@ import pytest
 from test_trial import rows_of
 
 from sweeps import redo, run, trial
-from sweeps.choosing import ChoiceError, matching, one, some
 from sweeps.compaction import compact
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan
+from sweeps.plan.patterns import ChoiceError, matching, one, some
+from sweeps.plan.plan import Plan
 from sweeps.storage import StorageError
 
 

@@ -10,7 +10,7 @@ from sweeps import report
 from sweeps.cells import Look
 from sweeps.comparison import best, differences
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.report import Asked
 from sweeps.storage import Storage
 from sweeps.table import read_table

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps import run
-from sweeps.choosing import ChoiceError
 from sweeps.config import grid
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan
-from sweeps.sharding import flops, parse, shard
+from sweeps.plan.patterns import ChoiceError
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharding import flops, parse, shard
 
 UNITS = Plan(grid.load("grid_vqvae.yaml"), frozenset(), frozenset()).units
 

@@ -9,7 +9,7 @@ import torch
 
 from sweeps import trial
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.provenance import provenance
 
 VOLATILE = {"seconds", "finished_at", "peak_memory", "resumed"}

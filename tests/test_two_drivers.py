@@ -10,7 +10,7 @@ from test_checkpoint import rows_of_both
 from sweeps import inline
 from sweeps.job import Job
 from sweeps.ledger import open_ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.progress import Progress
 from sweeps.stopping import Stop
 from sweeps.storage import Storage

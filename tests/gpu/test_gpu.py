@@ -19,7 +19,7 @@ from mtvae.precision import forward_pass, multiplying
 from sweeps import models, trial
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import Ledger
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 from sweeps.storage import Storage
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

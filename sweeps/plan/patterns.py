@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from sweeps.plan import Unit, long_name
+from sweeps.plan.unit import Unit, long_name
 from sweeps.text import nearest
 
 SHOWN = 3  # units that a refusal names

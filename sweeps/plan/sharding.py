@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 
 from mtvae.cost import cost
-from sweeps.choosing import ChoiceError
-from sweeps.plan import Unit
+from sweeps.plan.patterns import ChoiceError
+from sweeps.plan.unit import Unit
 from sweeps.text import one_line
 
 

@@ -1,0 +1,66 @@
+"""The units of a grid, and what a sweep still has to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from sweeps.config.grid import Grid
+from sweeps.plan.identity import key_of
+from sweeps.plan.unit import Unit, UnitId
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units of a grid against what the ledger holds. `chosen`: those of them that count, None for all."""
+
+    grid: Grid
+    done: frozenset[UnitId]
+    failed: frozenset[UnitId]
+    chosen: frozenset[UnitId] | None = None
+
+    @cached_property
+    def rows(self) -> list[list[Unit]]:
+        """The units of each configuration, in the grid's order."""
+        rows = []
+        for settings in self.grid.rows:
+            key = key_of(settings)
+            rows.append([Unit(key, fold, settings) for fold in range(settings.folds.n_splits)])
+        if self.chosen is None:
+            return rows
+        chosen = [[unit for unit in row if unit.id in self.chosen] for row in rows]
+        return [row for row in chosen if row]
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        return [unit for row in self.rows for unit in row]
+
+    def missing(self, retry: bool = False) -> list[Unit]:
+        """Units to train: neither done nor failed, with `retry` the failed ones too. A done unit never counts as
+        failed. Fold by fold through all rows, so that an early stop leaves every row with about as many folds."""
+        skip = self.done if retry else self.done | self.failed
+        return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
+
+    def of(self, units: Sequence[Unit]) -> "Plan":
+        """The same of these units alone."""
+        return replace(self, chosen=frozenset(unit.id for unit in units))
+
+    def again(self, units: Sequence[Unit]) -> "Plan":
+        """The same with these units to be trained, whatever the ledger holds of them."""
+        ids = {unit.id for unit in units}
+        return replace(self, done=self.done - ids, failed=self.failed - ids)
+
+    def count(self, ids: frozenset[UnitId]) -> int:
+        """How many of this plan's units are among `ids`."""
+        return sum(unit.id in ids for unit in self.units)
+
+    @property
+    def still_failed(self) -> list[Unit]:
+        """Units that failed and were not done since."""
+        return [unit for unit in self.units if unit.id in self.failed - self.done]
+
+
+def seconds_left(missing: Sequence[Unit], seconds_by_key: Mapping[str, Sequence[float]]) -> tuple[float, int]:
+    """Seconds of one worker that the missing units will take, by the mean of the done units of their own configuration,
+    and how many units have no such measurement."""
+    known = [seconds_by_key[unit.key] for unit in missing if seconds_by_key.get(unit.key)]
+    return sum(sum(measured) / len(measured) for measured in known), len(missing) - len(known)

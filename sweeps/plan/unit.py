@@ -1,0 +1,59 @@
+"""A unit: one configuration on one fold, the thing that is done or not done."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from sweeps.config.settings import Settings
+from sweeps.data.datasets import image_count, test_half_count
+from sweeps.data.splits import fold_sizes
+
+UnitId = tuple[str, int]
+"""(key, fold): what the ledger knows a unit by."""
+
+
+def long_name(settings: Settings) -> str:
+    """A configuration in a reader's words, for showing only."""
+    parts: list[object] = [settings.family, settings.configuration, settings.method]
+    parts += [part for part in (settings.sampler,) if part]
+    if settings.exponent is not None:
+        parts.append(f"a={settings.exponent:g}")
+    if settings.soft_adapt.variant is not None:
+        parts.append(f"SoftAdapt {settings.soft_adapt.variant}")
+    return " ".join(map(str, parts))
+
+
+class PlacementError(RuntimeError):
+    """The resources that units ask for are not there; the message says which."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One configuration on one fold: one training, the thing that is done or not done."""
+
+    key: str
+    fold: int
+    settings: Settings
+
+    @property
+    def id(self) -> UnitId:
+        return self.key, self.fold
+
+    @property
+    def name(self) -> str:
+        """Of this unit's files, without their endings."""
+        return f"{self.key}-fold{self.fold}"
+
+    @cached_property
+    def images_to_train(self) -> int:
+        """Images that pass through the training step: training part x epochs; fewer where files are skipped."""
+        folds = self.settings.folds
+        n, half = image_count(self.settings.data), test_half_count(self.settings.source)
+        return fold_sizes(n, folds, self.fold, half).train * self.settings.training.epochs
+
+    def with_gpus(self, share: float) -> "Unit":
+        """The same unit, given another share of a GPU."""
+        resources = self.settings.resources.model_copy(update={"gpus": share})
+        return replace(self, settings=self.settings.model_copy(update={"resources": resources}))
+
+    def __str__(self) -> str:
+        return f"{long_name(self.settings)}, fold {self.fold} ({self.name})"
