@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from disturbance import adopting, descendants, orphans, reap, rows_of_both, temporary_files, wait_for_a_new_checkpoint
 from nodes import Nodes, cluster_of_nodes
 
-from sweeps.ledger import Ledger, open_ledger
+from sweeps.ledger.ledger import Ledger, open_ledger
 
 GRID = """
 name: chaos

@@ -6,8 +6,8 @@ python benchmarks/directions.py [RESULTS] > benchmarks/directions.md
 import sys
 from collections import defaultdict
 
-from sweeps.ledger import open_ledger
-from sweeps.schema import Row
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.schema import Row
 
 CLAIMS = (  # family, method, metric, its sign against the baseline, the thesis's words and section
     (

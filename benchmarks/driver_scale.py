@@ -27,7 +27,7 @@ from ledger_scale import TIMER, machine, timed
 from recorded import SCALE, STARTED, SWEEP, WORKERS, recorded
 
 from sweeps.config import grid, yaml_reader
-from sweeps.ledger import Ledger, open_ledger
+from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.plan.plan import Plan
 
 HERE = Path(__file__).parent

@@ -28,13 +28,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from sweeps import unitfile
-from sweeps.compaction import BATCH, compact
 from sweeps.config import grid, yaml_reader
-from sweeps.ledger import COMPACTED, open_ledger
+from sweeps.ledger import unit_file
+from sweeps.ledger.compaction import BATCH, compact
+from sweeps.ledger.ledger import COMPACTED, open_ledger
+from sweeps.ledger.schema import UNIT_SCHEMA, settings_row
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit
-from sweeps.schema import UNIT_SCHEMA, settings_row
 from sweeps.table import BASE_COLUMNS, SETTINGS
 
 FOLDS, EPOCHS, REPETITIONS = 5, 20, 3
@@ -150,7 +150,7 @@ def make_files(results_folder: Path, sweep: grid.Grid) -> None:
     ledger = open_ledger(results_folder, sweep.name)
     ledger.write_grid(sweep)
     for table in tables(Plan(sweep, frozenset(), frozenset())):
-        for i, (key, fold) in enumerate(unitfile.ids(table)):
+        for i, (key, fold) in enumerate(unit_file.ids(table)):
             sink = pa.BufferOutputStream()
             pq.write_table(table.slice(i, 1), sink)
             ledger.storage.write(f"units/{key}-fold{fold}.parquet", sink.getvalue())

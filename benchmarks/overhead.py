@@ -26,7 +26,7 @@ from mtvae.determinism import repeatable
 from sweeps import trial
 from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first
 from sweeps.plan.unit import Unit

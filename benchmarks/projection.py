@@ -17,7 +17,7 @@ import typer
 from mtvae.config import Architecture
 from mtvae.cost import cost
 from sweeps.config import grid
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import flops
 from sweeps.plan.unit import Unit, long_name

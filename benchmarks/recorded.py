@@ -20,12 +20,12 @@ import typer
 from sweeps import cluster
 from sweeps.data.readers import Images
 from sweeps.job import Job
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
+from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit, UnitId
-from sweeps.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
 from sweeps.stopping import StopFile
-from sweeps.storage import Storage
 
 SWEEP = Path(__file__).parents[1] / "results" / "digits"
 SEED, SCALE = 1, "SECONDS_PER_RECORDED_SECOND"

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from mtvae.training import Fit
+from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import Unit
-from sweeps.storage import Storage
 
 VERSION = 2  # of what the file holds
 SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from sweeps.schema import Row
+from sweeps.ledger.schema import Row
 from sweeps.statistics import Sample
 from sweeps.table import COUNTED, OF_METHOD, HasSettings, partners
 

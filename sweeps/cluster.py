@@ -39,10 +39,10 @@ from sweeps import nodes, shares
 from sweeps.data.datasets import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
+from sweeps.ledger.storage import TEMPORARY, StorageError, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, StopFile
-from sweeps.storage import TEMPORARY, StorageError, is_stale, temporary_name
 from sweeps.trials import Callback, Placing, Stopper
 
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is

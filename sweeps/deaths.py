@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
 from sweeps.plan.unit import Unit, UnitId
 
 ALLOWED = 3  # deaths without progress after which a unit is failed

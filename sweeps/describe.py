@@ -7,7 +7,7 @@ from mtvae.cost import cost, training_bytes
 from sweeps.config.grid import common
 from sweeps.config.settings import RULES, Settings, Value, flatten, telling
 from sweeps.data.datasets import Data, declared, image_count, shape
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
 from sweeps.plan.unit import Unit, long_name

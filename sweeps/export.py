@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
-from sweeps import unitfile
-from sweeps.ledger import BATCH, COMPACTED, Damage, Ledger, files
-from sweeps.schema import UNIT_SCHEMA
+from sweeps.ledger import unit_file
+from sweeps.ledger.ledger import BATCH, COMPACTED, Damage, Ledger, files
+from sweeps.ledger.schema import UNIT_SCHEMA
+from sweeps.ledger.storage import Storage
 from sweeps.sheet import ReportError
-from sweeps.storage import Storage
 from sweeps.table import read_table
 from sweeps.text import FORMULA, said
 
@@ -96,8 +96,8 @@ def _batches(ledger: Ledger, damaged: Damage) -> Iterator[pa.Table]:
     if ledger.storage.exists(COMPACTED):
         try:
             with ledger.storage.open(COMPACTED) as file:
-                for table in unitfile.batches(file, UNIT_SCHEMA, BATCH):
-                    yield unitfile.without(table, own)
+                for table in unit_file.batches(file, UNIT_SCHEMA, BATCH):
+                    yield unit_file.without(table, own)
         except (pa.ArrowException, OSError, ValueError) as error:
             damaged.append((COMPACTED, said(error)[:200]))
 

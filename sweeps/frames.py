@@ -16,9 +16,9 @@ from sweeps import comparison
 from sweeps.cells import THESIS
 from sweeps.comparison import Comparison
 from sweeps.export import What, flat, parts
-from sweeps.ledger import Damage, Ledger, open_ledger
+from sweeps.ledger.ledger import Damage, Ledger, open_ledger
+from sweeps.ledger.schema import UNIT_SCHEMA, Row
 from sweeps.report import find
-from sweeps.schema import UNIT_SCHEMA, Row
 from sweeps.table import METRICS, Table, read_table
 from sweeps.views import comparison_record, record
 

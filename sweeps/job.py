@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Unit
-from sweeps.schema import Row
 
 
 @dataclass(frozen=True)

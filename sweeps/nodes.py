@@ -10,9 +10,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import temporary_name
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.storage import temporary_name
 from sweeps.text import said
 
 CONNECT_SECONDS = 5.0

@@ -16,7 +16,6 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import Conditioning
 from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
 from mtvae.model import Model
-from sweeps import models
 from sweeps.config.settings import Settings
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
@@ -24,9 +23,10 @@ from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.drawing import file_name, house_look, labels, model_text, plain, unused
 from sweeps.figures import ZERO
-from sweeps.ledger import Ledger
+from sweeps.ledger import kept_models
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import column
 from sweeps.plan.identity import key_of
-from sweeps.schema import column
 from sweeps.table import Table, TableRow
 from sweeps.text import one_line
 
@@ -130,7 +130,7 @@ def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, 
     if fold not in row.folds:
         raise _Unusable("the fold is not done")
     try:
-        settings, model = models.load(ledger.storage, f"{row.key}-fold{fold}")
+        settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
     except FileNotFoundError:
         raise _Unusable(f"no models/{row.key}-fold{fold}.safetensors") from None
     settings = settings.model_copy(update={"data": _here(settings.data, roots)})

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from sweeps.cells import decimals, folds_text, number, settings_text
-from sweeps.schema import Row
+from sweeps.ledger.schema import Row
 from sweeps.sheet import Cell, Sheet
 from sweeps.statistics import Sample
 from sweeps.table import METRICS, Table, TableRow

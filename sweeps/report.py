@@ -9,10 +9,10 @@ import typer
 from sweeps import views
 from sweeps.cells import Look, Spread, Unit
 from sweeps.formats import Format, render
-from sweeps.ledger import COMPACTED, Damage, Ledger, open_ledger, sweeps
+from sweeps.ledger.ledger import COMPACTED, Damage, Ledger, open_ledger, sweeps
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.sheet import ReportError
 from sweeps.sheets import KINDS, Asked, sheets
-from sweeps.storage import Storage, StorageError
 from sweeps.table import read_table
 from sweeps.text import one_line
 
@@ -55,7 +55,7 @@ class Actions:
         """Does it, and says what was done. Nothing heavy is imported for what was not asked."""
         said = []
         if self.compact:
-            from sweeps.compaction import compact
+            from sweeps.ledger.compaction import compact
 
             units, damaged = compact(ledger)
             said += [f"{units:,} units in {ledger.storage.path(COMPACTED)}", *_named(damaged)]
@@ -71,7 +71,7 @@ class Actions:
                 rows, damaged = export(ledger, file, what)
                 said += [f"{rows:,} rows in {file}", *_named(damaged)]
         if self.tensorboard:
-            from sweeps.tensorboard import from_ledger
+            from sweeps.ledger.tensorboard import from_ledger
 
             units, damaged = from_ledger(ledger, self.tensorboard)
             said += [f"the epochs of {units:,} units in {self.tensorboard}", *_named(damaged)]

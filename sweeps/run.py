@@ -13,18 +13,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweeps import describe, redo
+from sweeps import describe
 from sweeps.config import grid
 from sweeps.data.datasets import DataError, check_files
 from sweeps.job import Job
-from sweeps.ledger import Ledger, open_ledger
+from sweeps.ledger import redo
+from sweeps.ledger.ledger import Ledger, open_ledger
+from sweeps.ledger.storage import StorageError
 from sweeps.plan.patterns import ChoiceError, one, some
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first, parse, shard
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.progress import Progress
 from sweeps.stopping import Stop, ignore_signals
-from sweeps.storage import StorageError
 from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -108,8 +109,8 @@ def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
 
 def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     """Trains what is missing. Returns when it ended, for whatever reason short of bad input: whether it was stopped."""
-    from sweeps.provenance import provenance
-    from sweeps.tensorboard import prepared
+    from sweeps.ledger.provenance import provenance
+    from sweeps.ledger.tensorboard import prepared
 
     plan = look(ledger, sweep, options)
     again = to_mark(ledger, plan, options.redo)

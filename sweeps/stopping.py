@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from sweeps.storage import Storage, temporary_name
+from sweeps.ledger.storage import Storage, temporary_name
 
 POLL_SECONDS = 0.5  # how often a worker looks at the file
 

@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mtvae.config import PER_IMAGE_FAMILIES
-from sweeps import unitfile
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, telling
-from sweeps.ledger import Damage, Ledger
+from sweeps.ledger import unit_file
+from sweeps.ledger.ledger import Damage, Ledger
+from sweeps.ledger.schema import Row, column, settings_row
 from sweeps.plan.identity import UNCOUNTED, key_of
 from sweeps.plan.unit import Unit
-from sweeps.schema import Row, column, settings_row
 from sweeps.statistics import Sample
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
@@ -171,7 +171,7 @@ def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     first: dict[str, int] = {}
     for i, key in enumerate(units["key"].to_pylist()):
         first.setdefault(key, i)
-    settings = unitfile.take(units.select(SETTINGS), list(first.values())).to_pylist()
+    settings = unit_file.take(units.select(SETTINGS), list(first.values())).to_pylist()
     return {key: TableRow(key, row) for key, row in zip(first, settings, strict=True)}
 
 

@@ -20,17 +20,17 @@ from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.graph import cuda_graph
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
-from sweeps import models
 from sweeps.checkpoint import Checkpoint
 from sweeps.data import seeds
 from sweeps.data.datasets import fingerprint, test_half_count
 from sweeps.data.readers import Images
 from sweeps.data.splits import Split, split
-from sweeps.ledger import Ledger
+from sweeps.ledger import kept_models
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import Row
+from sweeps.ledger.storage import StorageError
+from sweeps.ledger.tensorboard import Live
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.schema import Row
-from sweeps.storage import StorageError
-from sweeps.tensorboard import Live
 from sweeps.text import said
 
 Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
@@ -136,8 +136,8 @@ def _results(
             if live is not None:
                 live.epoch(fit.history[-1])
         results = _score(unit, fit, parts, pixels, device)
-        if models.is_kept(unit):
-            models.save(ledger.storage, unit, fit.model)
+        if kept_models.is_kept(unit):
+            kept_models.save(ledger.storage, unit, fit.model)
     return results
 
 

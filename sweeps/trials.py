@@ -10,11 +10,11 @@ from ray.tune.schedulers import FIFOScheduler
 
 from sweeps.deaths import ALLOWED, Deaths
 from sweeps.job import Job
+from sweeps.ledger.storage import StorageError
 from sweeps.plan.unit import PlacementError, Unit, UnitId
 from sweeps.progress import Progress
 from sweeps.shares import larger
 from sweeps.stopping import Stop
-from sweeps.storage import StorageError
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 HEARD = frozenset({"images", "outcome", "over", "done", "training_iteration"})

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from sweeps.cells import setting_text
 from sweeps.formats import ENDINGS, render
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import Row
 from sweeps.page import page
-from sweeps.schema import Row
 from sweeps.sheet import Sheet
 from sweeps.sheets import KINDS, Asked, sheets
 from sweeps.table import Table, read_table

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sweeps.config import grid, yaml_reader
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
-from sweeps.storage import Storage
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

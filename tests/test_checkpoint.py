@@ -17,9 +17,9 @@ from test_trial import rows_of
 
 from sweeps import trial
 from sweeps.checkpoint import Checkpoint
-from sweeps.ledger import Ledger, open_ledger
+from sweeps.ledger.ledger import Ledger, open_ledger
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
-from sweeps.storage import Storage, StorageError
 
 EVERY_KIND = """
 name: kinds

@@ -15,7 +15,7 @@ from test_trial import rows_of
 
 from sweeps import inline
 from sweeps.job import Job
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
 from sweeps.progress import Progress

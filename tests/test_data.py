@@ -156,7 +156,7 @@ class TestFolder:
                 check_files(data)
         # a plan is still possible, and says what it cannot know
         from sweeps.describe import dry_run
-        from sweeps.ledger import open_ledger
+        from sweeps.ledger.ledger import open_ledger
         from sweeps.plan.plan import Plan
 
         g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path}}}\ngrid: [{{}}]")

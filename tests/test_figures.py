@@ -10,11 +10,12 @@ import torch
 from matplotlib.colors import to_rgb
 
 from mtvae.evaluation import to_pixels
-from sweeps import drawing, figures, models, pictures, trial
+from sweeps import drawing, figures, pictures, trial
 from sweeps.data.splits import split
-from sweeps.ledger import Ledger
+from sweeps.ledger import kept_models
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
-from sweeps.storage import Storage
 from sweeps.table import read_table
 
 GRID = """
@@ -374,7 +375,7 @@ def test_pictures_hold_the_tabulated_images_and_what_the_models_make_of_them(tra
     for row in table.rows:
         (name,) = [name for name in found if row.key in name]
         figure = found[name]
-        s, model = models.load(trained.storage, f"{row.key}-fold0")
+        s, model = kept_models.load(trained.storage, f"{row.key}-fold0")
         test = torch.tensor(digits[split(60, s.folds, s.seed, 0).test])
         shown = pictures.outputs(s, model, test, 0)
         rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]

@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sweeps import frames, tensorboard, trial
-from sweeps.compaction import compact
+from sweeps import frames, trial
 from sweeps.config import grid, yaml_reader
 from sweeps.export import export
-from sweeps.ledger import Ledger
+from sweeps.ledger import tensorboard
+from sweeps.ledger.compaction import compact
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
-from sweeps.storage import Storage, StorageError
 
 GRID = """
 name: made

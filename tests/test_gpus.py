@@ -16,9 +16,9 @@ from nodes import cluster_of_nodes
 from mtvae.optimizer import AdamW
 from sweeps import trial
 from sweeps.footprint import footprint
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
-from sweeps.provenance import provenance
 from sweeps.run import Options, command
 from sweeps.shares import larger, share
 

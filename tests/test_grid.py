@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, flatten, unflatten
-from sweeps.ledger import dump
+from sweeps.ledger.ledger import dump
 from sweeps.plan.identity import key_of
 
 BLOCK = "grid: [{family: vqvae}]"

@@ -3,7 +3,7 @@
 import pytest
 
 from sweeps import run, trial
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 from sweeps.report import report
 from sweeps.sheets import Asked
 

@@ -14,7 +14,7 @@ from sweeps.data import datasets as data_module
 from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
 from sweeps.data.image_file import Unusable, read_image
 from sweeps.data.image_folder import folder_files
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 
 
 @pytest.fixture(autouse=True)

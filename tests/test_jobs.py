@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 
 pytest.importorskip("aiohttp_cors", reason="ray[default] is not installed")
 pytestmark = pytest.mark.slow

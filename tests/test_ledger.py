@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from sweeps.compaction import compact
-from sweeps.ledger import Ledger
+from sweeps.ledger.compaction import compact
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import UNIT_SCHEMA
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
-from sweeps.schema import UNIT_SCHEMA
-from sweeps.storage import Storage, StorageError
 
 RESULTS = {
     "unconditioned_per_pixel": 0.5,
@@ -259,7 +259,7 @@ def test_many_units_of_a_file_each_are_read_in_order_whatever_the_number_joined_
         ledger.write(unit, RESULTS)
     at_once, _ = ledger.table()
     for size in (1, 4, len(plan.units)):
-        monkeypatch.setattr("sweeps.ledger.BATCH", size)
+        monkeypatch.setattr("sweeps.ledger.ledger.BATCH", size)
         table, damaged = ledger.table()
         assert table.equals(at_once)
         assert (len(table), damaged) == (6, [])

@@ -14,7 +14,7 @@ from disturbance import (
 )
 from nodes import cluster_of_nodes
 
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 
 GRID = """
 name: nodes

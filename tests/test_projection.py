@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.config import grid
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 
 ROOT = Path(__file__).parents[1]

@@ -9,10 +9,10 @@ import pytest
 from sweeps import claims
 from sweeps.claims import CLAIMS
 from sweeps.config import grid
+from sweeps.ledger.schema import settings_row
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit
 from sweeps.published import counterpart, published_rows, published_sheet, reasons, verdict
-from sweeps.schema import settings_row
 from sweeps.statistics import Sample
 from sweeps.table import Table, TableRow
 from sweeps.verdicts import claims_sheet, judge

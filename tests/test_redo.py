@@ -8,12 +8,13 @@ import sys
 import pytest
 from test_trial import rows_of
 
-from sweeps import redo, run, trial
-from sweeps.compaction import compact
-from sweeps.ledger import open_ledger
+from sweeps import run, trial
+from sweeps.ledger import redo
+from sweeps.ledger.compaction import compact
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.storage import StorageError
 from sweeps.plan.patterns import ChoiceError, matching, one, some
 from sweeps.plan.plan import Plan
-from sweeps.storage import StorageError
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from sweeps import report
 from sweeps.cells import Look
 from sweeps.comparison import best, differences
-from sweeps.ledger import Ledger
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
 from sweeps.report import Asked
-from sweeps.storage import Storage
 from sweeps.table import read_table
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sweeps import run
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 
 SWEEPS = [sys.executable, "-m", "sweeps.run"]
 

@@ -11,9 +11,9 @@ import time
 import pytest
 from test_trial import rows_of
 
-from sweeps import remote
-from sweeps.ledger import Ledger
-from sweeps.storage import Storage, StorageError
+from sweeps.ledger import s3
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage, StorageError
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -108,7 +108,7 @@ def test_a_server_that_never_answers_ends_in_one_line_in_the_stated_time(silent)
     taken = time.monotonic() - began
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert done.stderr.startswith("cannot read bucket/prefix: ")
-    assert remote.ANSWER_SECONDS < taken < remote.ATTEMPTS * (remote.ANSWER_SECONDS + 2) + 20
+    assert s3.ANSWER_SECONDS < taken < s3.ATTEMPTS * (s3.ANSWER_SECONDS + 2) + 20
 
 
 def test_a_file_that_cannot_be_had_is_not_called_damaged(bucket, plan, monkeypatch):

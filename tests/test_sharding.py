@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sweeps import run
 from sweeps.config import grid
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import flops, parse, shard

@@ -9,7 +9,7 @@ import sys
 import pytest
 from test_trial import rows_of
 
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 
 PLACEMENTS = [["--inline"], ["--workers", "2"]]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from sweeps import trial
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.provenance import provenance
 from sweeps.plan.plan import Plan
-from sweeps.provenance import provenance
 
 VOLATILE = {"seconds", "finished_at", "peak_memory", "resumed"}
 
@@ -49,9 +49,9 @@ def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
     """Loaded from its file alone, on the fold that it never saw."""
     from mtvae.conditioning import ConditionSampler
     from mtvae.evaluation import evaluate
-    from sweeps import models
     from sweeps.data import seeds
     from sweeps.data.splits import split
+    from sweeps.ledger import kept_models
 
     for unit in plan.units:
         trial.run_unit(unit, digits, ledger, "cpu", {})
@@ -59,7 +59,7 @@ def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
     assert ledger.storage.names("models") == sorted(f"{unit.name}.safetensors" for unit in kept)
     tabulated = rows_of(ledger)
     for unit in kept:
-        s, model = models.load(ledger.storage, unit.name)
+        s, model = kept_models.load(ledger.storage, unit.name)
         assert s == unit.settings
         test = torch.tensor(digits[split(len(digits), s.folds, s.seed, 0).test])
         sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)

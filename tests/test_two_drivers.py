@@ -9,11 +9,11 @@ from test_checkpoint import rows_of_both
 
 from sweeps import inline
 from sweeps.job import Job
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
 from sweeps.progress import Progress
 from sweeps.stopping import Stop
-from sweeps.storage import Storage
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.ledger import open_ledger
+from sweeps.ledger.ledger import open_ledger
 from sweeps.page import page
 from sweeps.sheets import KINDS, Asked
 from sweeps.table import read_table

@@ -16,11 +16,12 @@ from mtvae.evaluation import to_pixels
 from mtvae.graph import WARM_STEPS
 from mtvae.losses import loss_terms
 from mtvae.precision import forward_pass, multiplying
-from sweeps import models, trial
+from sweeps import trial
 from sweeps.config import grid, yaml_reader
-from sweeps.ledger import Ledger
+from sweeps.ledger import kept_models
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
-from sweeps.storage import Storage
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -122,7 +123,7 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
         (record,), _ = ledger.read()
         assert record["resumed"] == int(stops)
         records.append({k: record[k] for k in ("history", "unconditioned_per_image", "conditioned_per_image")})
-        weights.append(models.load(ledger.storage, unit.name)[1].state_dict())
+        weights.append(kept_models.load(ledger.storage, unit.name)[1].state_dict())
     assert records[0] == records[1]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
@@ -200,7 +201,7 @@ def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
     (record,), _ = ledger.read()
     assert record["device"] == torch.cuda.get_device_name()
     assert record["peak_memory"] > 0
-    settings, model = models.load(ledger.storage, unit.name)
+    settings, model = kept_models.load(ledger.storage, unit.name)
     _, parts, _ = trial.prepare(unit, images, "cpu")
     from mtvae.evaluation import evaluate
 

@@ -9,9 +9,9 @@ from safetensors.torch import save as save_tensors
 
 from mtvae.model import Model, build
 from sweeps.config.settings import Settings, unflatten
+from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import as_plain
 from sweeps.plan.unit import Unit
-from sweeps.storage import Storage
 
 
 def is_kept(unit: Unit) -> bool:

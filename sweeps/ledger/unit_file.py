@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sweeps.ledger.schema import REQUIRED, Row, column
 from sweeps.plan.identity import NEUTRAL
 from sweeps.plan.unit import UnitId
-from sweeps.schema import REQUIRED, Row, column
 
 _NEUTRAL = {column(path): value for path, value in NEUTRAL.items()}
 

@@ -27,9 +27,8 @@ def _version(package: str) -> str | None:
 
 def provenance() -> dict[str, Any]:
     """The columns `git_commit`, `git_dirty` (null outside a checkout of this code) and `versions`."""
-    package = Path(__file__).parent
     # An installed copy may lie inside somebody else's repository (a venv there): only a tracked file counts.
-    ours = _git("ls-files", "--error-unmatch", str(package / "provenance.py")) is not None
+    ours = _git("ls-files", "--error-unmatch", str(Path(__file__))) is not None
     status = _git("status", "--porcelain", "--untracked-files=no") if ours else None
     versions = {package: version for package in PACKAGES if (version := _version(package))}
     return {

@@ -8,8 +8,8 @@ marks of its own pattern, goes on with what is left of them and begins anew only
 import re
 from collections.abc import Sequence
 
+from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import Unit, UnitId
-from sweeps.storage import Storage
 
 FOLDER = "redo"
 ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again

@@ -5,7 +5,7 @@ DIR/<sweep>/units.parquet                  done units that were compacted, a row
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
 DIR/<sweep>/redo/<key>-fold<k>             a done unit that is to be trained again, and so not done (`redo.py`)
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
-DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`models.py`)
+DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`kept_models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
 DIR/<sweep>/grid.yaml                      the resolved grid of the latest run, earlier ones beside it
 """
@@ -18,12 +18,12 @@ from typing import Literal
 import pyarrow as pa
 import yaml
 
-from sweeps import redo, unitfile
 from sweeps.config.grid import Grid, shared_and_own
+from sweeps.ledger import redo, unit_file
+from sweeps.ledger.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit, UnitId
-from sweeps.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
-from sweeps.storage import Storage, StorageError
 from sweeps.text import said
 
 DAMAGED = ".damaged"
@@ -58,7 +58,7 @@ class Ledger:
             ids: frozenset[UnitId] = frozenset()
             if stamp is not None:
                 table, _ = self.try_read(COMPACTED, ("key", "fold"))
-                ids = frozenset() if table is None else frozenset(unitfile.ids(table))
+                ids = frozenset() if table is None else frozenset(unit_file.ids(table))
             self._compacted = stamp, ids
         return self._compacted[1]
 
@@ -69,14 +69,14 @@ class Ledger:
 
     def write(self, unit: Unit, results: Row) -> None:
         """Records a unit as done, and forgets an earlier failure of it and that it was to be trained again."""
-        self.storage.write(f"units/{unit.name}.parquet", unitfile.encode(settings_row(unit) | results, UNIT_SCHEMA))
+        self.storage.write(f"units/{unit.name}.parquet", unit_file.encode(settings_row(unit) | results, UNIT_SCHEMA))
         self.storage.remove(f"failed/{unit.name}.parquet")
         redo.unmark(self.storage, unit)
 
     def write_failed(self, unit: Unit, reason: str) -> None:
         """Records why a unit failed. A done file stays what it is."""
         row = settings_row(unit) | {"reason": reason, "log": self.log_path(unit)}
-        self.storage.write(f"failed/{unit.name}.parquet", unitfile.encode(row, FAILED_SCHEMA))
+        self.storage.write(f"failed/{unit.name}.parquet", unit_file.encode(row, FAILED_SCHEMA))
 
     def log_path(self, unit: Unit) -> str:
         return self.storage.path(f"logs/{unit.name}.log")
@@ -109,7 +109,7 @@ class Ledger:
             if part is None:
                 damaged.append((name, why))
             else:
-                few.append(unitfile.without(part, again))
+                few.append(unit_file.without(part, again))
             if len(few) == BATCH:
                 parts.append(pa.concat_tables(few).combine_chunks())
                 few.clear()
@@ -132,7 +132,7 @@ class Ledger:
             yield table, name, why
         if folder == "units" and self.storage.exists(COMPACTED):
             table, why = self.try_read(COMPACTED, names)
-            yield (None if table is None else unitfile.without(table, set(own.values()))), COMPACTED, why
+            yield (None if table is None else unit_file.without(table, set(own.values()))), COMPACTED, why
 
     def own_batches(self, size: int, damaged: Damage) -> Iterator[pa.Table]:
         """All columns of the units that have a file of their own, `size` units at a time. What cannot be read is added
@@ -152,15 +152,15 @@ class Ledger:
     def _try_own(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
         """`try_read` of a file that must hold this very unit."""
         table, why = self.try_read(name, columns)
-        if table is not None and unitfile.ids(table) != [id_]:
-            return None, "it holds {}-fold{}".format(*unitfile.ids(table)[0])
+        if table is not None and unit_file.ids(table) != [id_]:
+            return None, "it holds {}-fold{}".format(*unit_file.ids(table)[0])
         return table, why
 
     def try_read(self, name: str, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
         """A file's table, or None and why what it holds cannot be read. Raises StorageError where it cannot be had."""
         try:
             with self.storage.open(name) as file:
-                return unitfile.read(file, columns, FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA), ""
+                return unit_file.read(file, columns, FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA), ""
         except StorageError:  # of a server that does not answer: the file may be as good as ever
             raise
         except (pa.ArrowException, OSError, ValueError) as error:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeps import unitfile
-from sweeps.ledger import BATCH, COMPACTED, Damage, Ledger, files
+from sweeps.ledger import unit_file
+from sweeps.ledger.ledger import BATCH, COMPACTED, Damage, Ledger, files
+from sweeps.ledger.schema import UNIT_SCHEMA
+from sweeps.ledger.storage import StorageError
 from sweeps.plan.unit import UnitId
-from sweeps.schema import UNIT_SCHEMA
-from sweeps.storage import StorageError
 
 
 def compact(ledger: Ledger) -> tuple[int, Damage]:
@@ -30,7 +30,7 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
     try:
         with storage.writing(COMPACTED) as sink, pq.ParquetWriter(sink, UNIT_SCHEMA) as writer:
             for part in _parts(ledger, damaged):
-                written |= set(unitfile.ids(part))
+                written |= set(unit_file.ids(part))
                 writer.write_table(part)
     except (pa.ArrowException, ValueError) as error:
         raise StorageError(f"cannot compact into {path}: {error}") from error
@@ -47,9 +47,9 @@ def _parts(ledger: Ledger, damaged: Damage) -> Iterator[pa.Table]:
     """What the new file is to hold: the rows of the units' own files, then the old one's that have no good one."""
     fresh: set[UnitId] = set()
     for part in ledger.own_batches(BATCH, damaged):
-        fresh |= set(unitfile.ids(part))
+        fresh |= set(unit_file.ids(part))
         yield part
     if ledger.storage.exists(COMPACTED):
         with ledger.storage.open(COMPACTED) as file:
-            for part in unitfile.batches(file, UNIT_SCHEMA, BATCH):
-                yield unitfile.without(part, fresh)
+            for part in unit_file.batches(file, UNIT_SCHEMA, BATCH):
+                yield unit_file.without(part, fresh)

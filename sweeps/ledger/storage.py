@@ -13,7 +13,7 @@ from typing import IO, Literal
 import pyarrow as pa
 from pyarrow import NativeFile, fs
 
-from sweeps.remote import connect
+from sweeps.ledger.s3 import connect
 from sweeps.text import said
 
 TEMPORARY = ".tmp"

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.config.settings import LEAVES
-from sweeps.ledger import Damage, Ledger
+from sweeps.ledger.ledger import Damage, Ledger
+from sweeps.ledger.schema import Row, column, settings_row
+from sweeps.ledger.storage import StorageError, temporary_name
 from sweeps.plan.identity import UNCOUNTED
 from sweeps.plan.unit import Unit
-from sweeps.schema import Row, column, settings_row
-from sweeps.storage import StorageError, temporary_name
 
 EVENTS = "events.out.tfevents."
 NAMED = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant", "key")
