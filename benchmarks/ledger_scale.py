@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from sweeps.analysis.results import BASE_COLUMNS, SETTINGS
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import unit_file
 from sweeps.ledger.compaction import BATCH, compact
@@ -35,7 +36,6 @@ from sweeps.ledger.ledger import COMPACTED, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA, settings_row
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit
-from sweeps.table import BASE_COLUMNS, SETTINGS
 
 FOLDS, EPOCHS, REPETITIONS = 5, 20, 3
 SEEDS = UNIT_SCHEMA.field("seeds").type

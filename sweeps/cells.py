@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sweeps.table import Table, TableRow
+from sweeps.analysis.results import Table, TableRow
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sweeps.analysis.results import COUNTED, OF_METHOD, HasSettings, partners
+from sweeps.analysis.statistics import Sample
 from sweeps.ledger.schema import Row
-from sweeps.statistics import Sample
-from sweeps.table import COUNTED, OF_METHOD, HasSettings, partners
 
 Direction = Literal["lower", "higher", "little", "steadier"]
 

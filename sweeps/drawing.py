@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from sweeps.analysis.results import COUNTED, Table, TableRow
 from sweeps.cells import setting_text, settings_words
 from sweeps.config.settings import telling
-from sweeps.table import COUNTED, Table, TableRow
 
 Style = dict[str, Any]
 

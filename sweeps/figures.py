@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sweeps.analysis.results import Table, TableRow
 from sweeps.drawing import (
     MARKERS,
     Canvas,
@@ -23,7 +24,6 @@ from sweeps.drawing import (
     style,
     unused,
 )
-from sweeps.table import Table, TableRow
 
 CURVES, POINTS = 6, 22  # rows of one figure that can still be told apart, beside the baseline
 ERROR = {"per_image": "squared error per image", "per_pixel": "squared error per pixel"}

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from sweeps import comparison
+from sweeps.analysis import differences as comparison
+from sweeps.analysis.differences import Comparison
+from sweeps.analysis.export import What, flat, parts
+from sweeps.analysis.results import METRICS, Table, read_table
 from sweeps.cells import THESIS
-from sweeps.comparison import Comparison
-from sweeps.export import What, flat, parts
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA, Row
 from sweeps.report import find
-from sweeps.table import METRICS, Table, read_table
 from sweeps.views import comparison_record, record
 
 Results = str | Path

@@ -16,6 +16,7 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import Conditioning
 from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
 from mtvae.model import Model
+from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
@@ -27,7 +28,6 @@ from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import column
 from sweeps.plan.identity import key_of
-from sweeps.table import Table, TableRow
 from sweeps.text import one_line
 
 COLUMNS = 8  # images of a fold, the first ones

@@ -12,11 +12,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from sweeps.analysis.results import METRICS, Table, TableRow
+from sweeps.analysis.statistics import Sample
 from sweeps.cells import decimals, folds_text, number, settings_text
 from sweeps.ledger.schema import Row
 from sweeps.sheet import Cell, Sheet
-from sweeps.statistics import Sample
-from sweeps.table import METRICS, Table, TableRow
 
 FOLDS = 5
 AGREES = 2.0

@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from sweeps import views
+from sweeps.analysis.results import ReportError, read_table
 from sweeps.cells import Look, Spread, Unit
 from sweeps.formats import Format, render
 from sweeps.ledger.ledger import COMPACTED, Damage, Ledger, open_ledger, sweeps
 from sweeps.ledger.storage import Storage, StorageError
-from sweeps.sheet import ReportError
 from sweeps.sheets import KINDS, Asked, sheets
-from sweeps.table import read_table
 from sweeps.text import one_line
 
 
@@ -66,7 +65,7 @@ class Actions:
         wanted: list[tuple[str | None, Literal["units", "curves"]]] = [(self.export, "units"), (self.curves, "curves")]
         for file, what in wanted:
             if file:
-                from sweeps.export import export
+                from sweeps.analysis.export import export
 
                 rows, damaged = export(ledger, file, what)
                 said += [f"{rows:,} rows in {file}", *_named(damaged)]

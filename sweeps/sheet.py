@@ -5,10 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class ReportError(ValueError):
-    """What was asked for cannot be shown; the message says why."""
-
-
 @dataclass(frozen=True)
 class Cell:
     """`best`: to be marked."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sweeps import views
+from sweeps.analysis.results import ReportError, Table
 from sweeps.cells import THESIS, Look
 from sweeps.formats import Format
-from sweeps.sheet import ReportError, Sheet
-from sweeps.table import Table
+from sweeps.sheet import Sheet
 from sweeps.text import nearest, one_line
 
 Kind = Literal["table", "differences", "claims", "published", "statistics"]

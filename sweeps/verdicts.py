@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sweeps.analysis.results import Table
+from sweeps.analysis.statistics import LEVEL, difference, holm, variance_ratio
 from sweeps.claims import CLAIMS, Claim, Direction, Pair, Rows
 from sweeps.published import published_rows
 from sweeps.sheet import Cell, Sheet
-from sweeps.statistics import LEVEL, difference, holm, variance_ratio
-from sweeps.table import Table
 
 LITTLE = 0.1
 """A change of at most this share of the first value is little."""

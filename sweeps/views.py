@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sweeps.analysis.differences import Comparison, best, differences
+from sweeps.analysis.results import METRICS, SETTINGS, ReportError, Table, TableRow
+from sweeps.analysis.statistics import LEVEL, Sample
 from sweeps.cells import (
     KEYS,
     SPREAD_NOTES,
@@ -19,10 +22,7 @@ from sweeps.cells import (
     settings_text,
     shared_lines,
 )
-from sweeps.comparison import Comparison, best, differences
-from sweeps.sheet import Cell, ReportError, Sheet
-from sweeps.statistics import LEVEL, Sample
-from sweeps.table import METRICS, SETTINGS, Table, TableRow
+from sweeps.sheet import Cell, Sheet
 from sweeps.text import nearest, one_line
 
 RESULTS = (

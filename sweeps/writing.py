@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
+from sweeps.analysis.results import Table, read_table
 from sweeps.cells import setting_text
 from sweeps.formats import ENDINGS, render
 from sweeps.ledger.ledger import Ledger
@@ -11,7 +12,6 @@ from sweeps.ledger.schema import Row
 from sweeps.page import page
 from sweeps.sheet import Sheet
 from sweeps.sheets import KINDS, Asked, sheets
-from sweeps.table import Table, read_table
 from sweeps.text import one_line
 
 FOLDER = "report"

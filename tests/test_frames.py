@@ -17,8 +17,8 @@ import pytest
 from scipy import stats
 
 from sweeps import frames, trial
+from sweeps.analysis.export import export
 from sweeps.config import grid, yaml_reader
-from sweeps.export import export
 from sweeps.ledger import tensorboard
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
@@ -302,7 +302,7 @@ class TestExport:
         assert pd.read_csv(tmp_path / "units.csv")["latent_loss"].min() == -1.5
 
     def test_units_in_several_batches_and_in_both_forms(self, swept, plan, tmp_path, monkeypatch):
-        monkeypatch.setattr("sweeps.export.BATCH", 2)
+        monkeypatch.setattr("sweeps.analysis.export.BATCH", 2)
         compact(swept)
         swept.write(plan.units[1], result(1, 0) | {"latent_loss": 9.0})
         for what, rows in (("units", 15), ("curves", 30)):
@@ -324,7 +324,7 @@ class TestExport:
         path = tmp_path / f"units.{ending}"
         path.write_text("old")
         one = swept.table()[0]
-        monkeypatch.setattr("sweeps.export._batches", lambda *_: (one if i == 0 else 1 / 0 for i in range(2)))
+        monkeypatch.setattr("sweeps.analysis.export._batches", lambda *_: (one if i == 0 else 1 / 0 for i in range(2)))
         with pytest.raises(ZeroDivisionError):
             export(swept, path, "units")
         assert path.read_text() == "old"

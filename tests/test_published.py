@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from sweeps import claims
+from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.statistics import Sample
 from sweeps.claims import CLAIMS
 from sweeps.config import grid
 from sweeps.ledger.schema import settings_row
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit
 from sweeps.published import counterpart, published_rows, published_sheet, reasons, verdict
-from sweeps.statistics import Sample
-from sweeps.table import Table, TableRow
 from sweeps.verdicts import claims_sheet, judge
 
 

@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from sweeps import report
+from sweeps.analysis.differences import best, differences
+from sweeps.analysis.results import read_table
 from sweeps.cells import Look
-from sweeps.comparison import best, differences
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
 from sweeps.report import Asked
-from sweeps.table import read_table
 
 
 def results(value, collapsed=False):

@@ -9,7 +9,7 @@ from baycomp.single import CorrelatedTTest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.statistics import Sample, difference, holm, summarise, variance_ratio
+from sweeps.analysis.statistics import Sample, difference, holm, summarise, variance_ratio
 
 scores = st.floats(-1e3, 1e3).map(lambda x: round(x, 6))
 pairs_of_folds = st.integers(2, 10).flatmap(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.page import page
 from sweeps.sheets import KINDS, Asked
-from sweeps.table import read_table
 from sweeps.writing import origins, write
 
 ROOT = Path(__file__).parents[1]

@@ -10,12 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
+from sweeps.analysis.results import ReportError, read_table
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import BATCH, COMPACTED, Damage, Ledger, files
 from sweeps.ledger.schema import UNIT_SCHEMA
 from sweeps.ledger.storage import Storage
-from sweeps.sheet import ReportError
-from sweeps.table import read_table
 from sweeps.text import FORMULA, said
 
 What = Literal["units", "curves"]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from sweeps.statistics import LEVEL, Difference, Sample, difference, holm
-from sweeps.table import METRICS, Table, TableRow
+from sweeps.analysis.results import METRICS, Table, TableRow
+from sweeps.analysis.statistics import LEVEL, Difference, Sample, difference, holm
 
 
 @dataclass(frozen=True)

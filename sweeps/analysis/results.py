@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mtvae.config import PER_IMAGE_FAMILIES
+from sweeps.analysis.statistics import Sample
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, telling
 from sweeps.ledger import unit_file
@@ -13,7 +14,11 @@ from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, column, settings_row
 from sweeps.plan.identity import UNCOUNTED, key_of
 from sweeps.plan.unit import Unit
-from sweeps.statistics import Sample
+
+
+class ReportError(ValueError):
+    """What was asked for cannot be shown; the message says why."""
+
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
 """The three of the thesis's table; lower is better in each."""
