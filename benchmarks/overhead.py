@@ -23,13 +23,13 @@ import typer
 from ledger_scale import machine
 
 from mtvae.determinism import repeatable
-from sweeps import trial
 from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first
 from sweeps.plan.unit import Unit
+from sweeps.worker import run_unit
 
 WORKERS, BAR = 2, 1.10
 GRID = """
@@ -60,10 +60,10 @@ def train(unit: Unit) -> tuple[float, float]:
     """The training of a unit and its scores, and nothing besides; when it began and ended."""
     began = time.time()
     with repeatable(unit.settings.training.deterministic):
-        fit, parts, pixels = trial.prepare(unit, _images, "cpu")
+        fit, parts, pixels = run_unit.prepare(unit, _images, "cpu")
         while not fit.finished:
             fit.epoch(lambda: None)
-        trial._score(unit, fit, parts, pixels, "cpu")
+        run_unit._score(unit, fit, parts, pixels, "cpu")
     return began, time.time()
 
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import typer
 
-from sweeps import cluster
+from sweeps.backends.base import Job
+from sweeps.backends.ray_tune import driver
+from sweeps.backends.stop import StopFile
 from sweeps.data.readers import Images
-from sweeps.job import Job
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit, UnitId
-from sweeps.stopping import StopFile
 
 SWEEP = Path(__file__).parents[1] / "results" / "digits"
 SEED, SCALE = 1, "SECONDS_PER_RECORDED_SECOND"
@@ -33,7 +33,7 @@ STARTED, WORKERS = "STARTED", "WORKERS"  # environment: a folder of a file per p
 START_SECONDS = 180  # after which a process waits no more for the others
 TOLD_SECONDS = 0.25  # how often a unit tells how far it is, and looks whether a stop was asked for
 RESULTS = sorted(set(UNIT_SCHEMA.names) - set(FAILED_SCHEMA.names) - {"git_commit", "git_dirty", "versions"})
-real_trial = cluster._trial
+real_trial = driver._trial
 
 
 @cache
@@ -96,7 +96,7 @@ def run_unit(
 
 
 def trial(config: dict[str, Any], job: Job, images: Any, flag: StopFile) -> None:
-    """`cluster._trial`, with this module in the place of the one that trains: it imports no torch."""
+    """`driver._trial`, with this module in the place of the one that trains: it imports no torch."""
     stand_in = ModuleType("sweeps.trial")
     stand_in.run_unit, stand_in.pick_device = run_unit, lambda gpus: "cpu"  # type: ignore[attr-defined]
     sys.modules["sweeps.trial"] = stand_in
@@ -107,5 +107,5 @@ def drive() -> None:
     """The command."""
     from sweeps import run
 
-    cluster._trial = trial
+    driver._trial = trial
     typer.run(run.main)

@@ -14,9 +14,11 @@ from typing import Annotated, Literal
 import typer
 
 from sweeps import describe
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop, ignore_signals
 from sweeps.config import grid
 from sweeps.data.datasets import DataError, check_files
-from sweeps.job import Job
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.storage import StorageError
@@ -24,8 +26,6 @@ from sweeps.plan.patterns import ChoiceError, one, some
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first, parse, shard
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.progress import Progress
-from sweeps.stopping import Stop, ignore_signals
 from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -132,15 +132,15 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
     stop.listen()
     with Progress(plan, missing, on_first=lambda: ledger.write_grid(sweep)) as progress:
         if options.in_process:
-            from sweeps.inline import run_units
+            from sweeps.backends.inline import run_units
 
             run_units(job, progress, stop)
         else:
             if options.address is None:  # Ray's word for a machine alone: its ports open on loopback, not everywhere
                 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-            from sweeps import cluster
+            from sweeps.backends.ray_tune import driver
 
-            cluster.run_units(
+            driver.run_units(
                 job, progress, stop, options.at_a_time, options.address, options.wait, options.units_per_gpu()
             )
     return stop.requested

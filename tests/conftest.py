@@ -95,9 +95,9 @@ def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One real Ray for all tests that need one: starting it costs seconds."""
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
-    cluster.ray.init(
+    driver.ray.init(
         address="local",
         num_cpus=2,
         include_dashboard=False,
@@ -106,4 +106,4 @@ def ray_session() -> Iterator[None]:
         object_store_memory=100 * 2**20,
     )
     yield
-    cluster.ray.shutdown()
+    driver.ray.shutdown()

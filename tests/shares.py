@@ -17,25 +17,26 @@ import ray
 import torch
 import typer
 
-from sweeps import cluster, nodes, run, shares
+from sweeps import run
+from sweeps.backends.ray_tune import driver, gpu_sharing, nodes
 
 TOGETHER = 4  # units that should find room beside each other: two on a GPU, two on the CPU
 PATIENCE = 30.0  # seconds that one waits for the others
 
 folder = Path(sys.argv.pop(1))
-real_trial = cluster._trial
+real_trial = driver._trial
 
 
 def noting(config, job, images, flag):
-    """In a worker: `cluster._trial` with notes."""
-    from sweeps import trial
+    """In a worker: `driver._trial` with notes."""
+    from sweeps.worker import run_unit
 
     unit, began = config["unit"], time.time()
     (folder / f"{unit.name}.began").touch()
     while len(list(folder.glob("*.began"))) < TOGETHER and time.time() < began + PATIENCE:
         time.sleep(0.05)
-    trial.pick_device = lambda share: "cpu"
-    trial.models.is_kept = partial(out_of_memory, trial.models.is_kept)
+    run_unit.pick_device = lambda share: "cpu"
+    run_unit.kept_models.is_kept = partial(out_of_memory, run_unit.kept_models.is_kept)
     real_trial(config, job, images, flag)
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     note = {"gpus": unit.settings.resources.gpus, "given": given, "began": began, "ended": time.time()}
@@ -60,5 +61,5 @@ def yes():
 
 
 if __name__ == "__main__":
-    cluster._trial, nodes._sees_gpu, shares._measure = noting, yes, ten_of_44
+    driver._trial, nodes._sees_gpu, gpu_sharing._measure = noting, yes, ten_of_44
     typer.run(run.main)

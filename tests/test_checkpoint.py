@@ -15,11 +15,11 @@ import torch
 from disturbance import rows_of_both, temporary_files, wait_for_a_new_checkpoint
 from test_trial import rows_of
 
-from sweeps import trial
-from sweeps.checkpoint import Checkpoint
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
+from sweeps.worker.checkpoint import Checkpoint
 
 EVERY_KIND = """
 name: kinds
@@ -51,7 +51,7 @@ def run_interrupted(unit, images, ledger, every):
     attempts, outcome = 0, "stopped"
     while outcome == "stopped":
         steps = itertools.count()  # asked once before the first step
-        outcome = trial.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every)
+        outcome = run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every)
         attempts += 1
     assert outcome == "done"
     return attempts - 1
@@ -60,7 +60,7 @@ def run_interrupted(unit, images, ledger, every):
 def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(kinds, ledgers, digits):
     whole, pieces = ledgers("whole"), ledgers("pieces")
     for unit in kinds:
-        assert trial.run_unit(unit, digits, whole, "cpu", {}) == "done"
+        assert run_unit.run_unit(unit, digits, whole, "cpu", {}) == "done"
         assert run_interrupted(unit, digits, pieces, 1) == 9  # 27 images in batches of 9, three epochs
     assert rows_of(pieces) == rows_of(whole)
     assert {row["resumed"] for row in pieces.read()[0]} == {9}
@@ -71,7 +71,7 @@ def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(
 def stopped(unit, images, ledger, steps=4):
     """Leaves a checkpoint after so many steps."""
     count = itertools.count()
-    assert trial.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    assert run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
     return f"checkpoints/{unit.name}.pt"
 
 
@@ -126,10 +126,10 @@ def tamper_other_torch(saved):
 )
 def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kinds, ledgers, digits, tamper, said):
     unit, whole, ledger = kinds[0], ledgers("whole"), ledgers("tampered")
-    trial.run_unit(unit, digits, whole, "cpu", {})
+    run_unit.run_unit(unit, digits, whole, "cpu", {})
     name = stopped(unit, digits, ledger)
     ledger.storage.write(name, tamper(ledger.storage.read(name)))
-    assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
     log = ledger.storage.read(f"logs/{unit.name}.log").decode()
     assert "starts again: " in log
     assert said in log
@@ -142,7 +142,7 @@ def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
     ledger = ledgers("swapped")
     name = stopped(kinds[0], digits, ledger)
     ledger.storage.rename(name, f"checkpoints/{kinds[1].name}.pt")
-    assert trial.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
     assert "starts again" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
 
 
@@ -155,18 +155,18 @@ def test_a_checkpoint_that_finds_no_room_is_the_folders_failure_and_the_one_befo
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(StorageError, match=f"cannot write .*{name}: File too large"):
-            trial.run_unit(kinds[0], digits, ledger, "cpu", {})
+            run_unit.run_unit(kinds[0], digits, ledger, "cpu", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert ledger.storage.read(name) == before
     assert ledger.storage.names("checkpoints") == [f"{kinds[0].name}.pt"]
-    assert trial.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
     assert ledger.read()[0][0]["resumed"] == 1
 
 
 def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("sweeps.checkpoint.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sweeps.worker.checkpoint.time.monotonic", lambda: now[0])
     saves = []
     checkpoint = Checkpoint(ledgers("a").storage, kinds[0], "cpu")
     checkpoint.seconds = 10.0

@@ -13,13 +13,13 @@ import pytest
 import torch
 from test_trial import rows_of
 
-from sweeps import inline
-from sweeps.job import Job
+from sweeps.backends import inline
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
-from sweeps.progress import Progress
-from sweeps.stopping import Stop
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def ledgers(tmp_path, ledger):
 
 
 def run_on_ray(plan, ledger, workers):
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
     with Progress(plan, plan.missing(), terminal=False) as progress:
-        cluster.run_units(Job(plan.missing(), ledger, {}), progress, Stop(), workers, None)
+        driver.run_units(Job(plan.missing(), ledger, {}), progress, Stop(), workers, None)
     return progress
 
 
@@ -68,7 +68,8 @@ def test_a_failing_unit_leaves_the_others_done(read_grid, ledgers, ray_session, 
 def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
     read_grid, ledgers, digits, ray_session, monkeypatch, tmp_path, capsys
 ):
-    from sweeps import cluster, trial
+    from sweeps.backends.ray_tune import driver
+    from sweeps.worker import run_unit
 
     g = read_grid("""
         name: a
@@ -78,7 +79,7 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
         grid: [{method: single_decoder}]
     """)
     unit = Plan(g, frozenset(), frozenset()).units[0]
-    marker, real_trial = tmp_path / "died", cluster._trial
+    marker, real_trial = tmp_path / "died", driver._trial
 
     def die_once_it_is_saved(job):
         while not job.ledger.storage.exists(f"checkpoints/{unit.name}.pt"):
@@ -91,10 +92,10 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
             threading.Thread(target=die_once_it_is_saved, args=(job,)).start()
         real_trial(config, job, images, flag)
 
-    monkeypatch.setattr(cluster, "_trial", die_once)
+    monkeypatch.setattr(driver, "_trial", die_once)
     with Progress(Plan(g, frozenset(), frozenset()), [unit], terminal=False) as progress:
-        cluster.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
-    trial.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+        driver.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+    run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
     assert marker.exists()
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
@@ -104,16 +105,16 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
 
 
 def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, monkeypatch, capsys):
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
     def die(config, **_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(cluster, "_trial", die)
+    monkeypatch.setattr(driver, "_trial", die)
     ledger = ledgers("dying")
     unit = plan.missing()[0]
     with Progress(plan, [unit], terminal=False) as progress:
-        cluster.run_units(Job([unit], ledger, {}), progress, Stop(), 1, None)
+        driver.run_units(Job([unit], ledger, {}), progress, Stop(), 1, None)
     (row,), _ = ledger.read("failed")
     assert row["reason"] == "its worker died 3 times without progress"
 
@@ -121,9 +122,9 @@ def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, 
 @pytest.fixture
 def dying(monkeypatch, tmp_path):
     """Workers that die by a pattern, a letter for each: `p` once it has saved its unit anew, `v` (in vain) at once."""
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
-    real_trial, attempts = cluster._trial, tmp_path / "attempts"
+    real_trial, attempts = driver._trial, tmp_path / "attempts"
     attempts.mkdir()
 
     def die_once_it_is_saved_anew(storage, name, before):
@@ -143,7 +144,7 @@ def dying(monkeypatch, tmp_path):
                 threading.Thread(target=die_once_it_is_saved_anew, args=arguments).start()
             real_trial(config, job, images, flag)
 
-        monkeypatch.setattr(cluster, "_trial", trial)
+        monkeypatch.setattr(driver, "_trial", trial)
         return lambda: len(list(attempts.iterdir()))
 
     return use
@@ -164,14 +165,15 @@ def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
     read_grid, ledgers, digits, ray_session, dying, pattern, capsys
 ):
     """`vvpv`: Tune gives up at the third, which we see to have got on."""
-    from sweeps import cluster, trial
+    from sweeps.backends.ray_tune import driver
+    from sweeps.worker import run_unit
 
     unit = Plan(read_grid(LONG), frozenset(), frozenset()).units[0]
     attempts = dying(pattern)
     with Progress(Plan(read_grid(LONG), frozenset(), frozenset()), [unit], terminal=False) as progress:
-        cluster.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+        driver.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
     assert attempts() == len(pattern) + 1
-    trial.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
     assert row["resumed"] == pattern.count("p")
@@ -183,12 +185,12 @@ def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
 
 @pytest.mark.slow
 def test_three_deaths_at_one_checkpoint_are_a_failed_unit(read_grid, ledgers, ray_session, dying, capsys):
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
     unit = Plan(read_grid(LONG), frozenset(), frozenset()).units[0]
     attempts = dying("ppvvvvv")
     with Progress(Plan(read_grid(LONG), frozenset(), frozenset()), [unit], terminal=False) as progress:
-        cluster.run_units(Job([unit], ledgers("dying"), {}), progress, Stop(), 1, None)
+        driver.run_units(Job([unit], ledgers("dying"), {}), progress, Stop(), 1, None)
     assert attempts() == 4
     (row,), _ = ledgers("dying").read("failed")
     assert row["reason"] == "its worker died 3 times without progress"
@@ -206,7 +208,7 @@ def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledge
 
 def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, ledgers, ray_session, monkeypatch):
     """As on a node that joined after the nodes were asked."""
-    from sweeps import nodes
+    from sweeps.backends.ray_tune import nodes
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
@@ -220,17 +222,17 @@ def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, le
 
 
 def test_the_token_that_guards_rays_ports_is_ours_alone(tmp_path, monkeypatch):
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
     token = tmp_path / "token"
     token.write_text("secret")
     token.chmod(0o644)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    cluster._protect_token()
+    driver._protect_token()
     assert token.stat().st_mode & 0o777 == 0o600
     token.unlink()
-    cluster._protect_token()  # nothing to protect
-    assert cluster.os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    driver._protect_token()  # nothing to protect
+    assert driver.os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 @pytest.mark.slow
@@ -269,9 +271,9 @@ def test_an_address_without_a_cluster_is_one_line(tiny_file, tmp_path):
 
 
 def test_what_a_killed_driver_left_for_tune_goes_and_a_living_ones_stays(tmp_path, monkeypatch):
-    from sweeps import cluster
+    from sweeps.backends.ray_tune import driver
 
-    monkeypatch.setattr(cluster.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(driver.tempfile, "gettempdir", lambda: str(tmp_path))
     host, gone = socket.gethostname(), 2**22 + 1  # above Linux's largest process number
     for name in (
         f"sweeps-tune.{host}-{gone}-00.tmp",
@@ -279,7 +281,7 @@ def test_what_a_killed_driver_left_for_tune_goes_and_a_living_ones_stays(tmp_pat
         "sweeps-tune.x-1-0.tmp",
     ):
         (tmp_path / name).mkdir()
-    new = Path(cluster._scratch())
+    new = Path(driver._scratch())
     assert new.stat().st_mode & 0o777 == 0o700
     left = {path.name for path in tmp_path.iterdir()} - {new.name}
     assert left == {f"sweeps-tune.{host}-{os.getpid()}-00.tmp", "sweeps-tune.x-1-0.tmp"}

@@ -9,7 +9,7 @@ import torch
 from committed_losses import fit, settings_of
 
 from mtvae.determinism import repeatable
-from sweeps import trial
+from sweeps.worker import run_unit
 
 
 def state():
@@ -77,11 +77,11 @@ def test_every_unit_runs_inside_it_once_by_its_own_setting(read_grid, ledger, di
         "grid: [{training.deterministic: [false, true]}]"
     )
     seen, outside = [], state()
-    score = trial._score
-    monkeypatch.setattr(trial, "_score", lambda *a: (seen.append(state()), score(*a))[1])
+    score = run_unit._score
+    monkeypatch.setattr(run_unit, "_score", lambda *a: (seen.append(state()), score(*a))[1])
     units = Plan(g, frozenset(), frozenset()).units
     assert len({unit.key for unit in units}) == 2
     for unit in units:
-        assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+        assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
         assert state() == outside
     assert seen == [(1, False, False)] * 2 + [(1, True, False)] * 2

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop
 from sweeps.config import grid
-from sweeps.job import Job
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import flops, longest_first
-from sweeps.progress import Progress
-from sweeps.stopping import Stop
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -26,24 +26,24 @@ def test_units_go_out_one_by_one_in_the_jobs_order_and_nothing_else_is_kept_of_t
     plan, ledger, ray_session, monkeypatch, capsys
 ):
     """A worker is sent its own unit and no other; of what it reports Tune keeps our own words."""
-    from sweeps import cluster
-    from sweeps.trials import HEARD
+    from sweeps.backends.ray_tune import driver
+    from sweeps.backends.ray_tune.callbacks import HEARD
 
     kept = []
 
-    class Watched(cluster.Callback):
+    class Watched(driver.Callback):
         def on_experiment_end(self, trials, **info):
             kept.extend(trials)
 
     def trial(config, job, images, flag):
         outcome = "failed" if job.units else "done"
-        cluster.tune.report({"images": 0, "outcome": outcome, "unit": config["unit"].name})
+        driver.tune.report({"images": 0, "outcome": outcome, "unit": config["unit"].name})
 
-    monkeypatch.setattr(cluster, "Callback", Watched)
-    monkeypatch.setattr(cluster, "_trial", trial)
+    monkeypatch.setattr(driver, "Callback", Watched)
+    monkeypatch.setattr(driver, "_trial", trial)
     units = list(reversed(plan.units))
     with Progress(plan, units, terminal=False) as progress:
-        cluster.run_units(Job(units, ledger, {}), progress, Stop(), 2, None)
+        driver.run_units(Job(units, ledger, {}), progress, Stop(), 2, None)
     assert [trial.config["unit"] for trial in kept] == units
     assert all(mine.config["unit"] is unit for mine, unit in zip(kept, units, strict=True))
     assert progress.done == {unit.id for unit in units}

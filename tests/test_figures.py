@@ -10,13 +10,14 @@ import torch
 from matplotlib.colors import to_rgb
 
 from mtvae.evaluation import to_pixels
-from sweeps import drawing, figures, pictures, trial
+from sweeps import drawing, figures, pictures
 from sweeps.analysis.results import read_table
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
 
 GRID = """
 name: made
@@ -347,7 +348,7 @@ def trained(tmp_path_factory):
     parsed = grid.read(yaml_reader.parse(TRAINED), "test.yaml")
     ledger.write_grid(parsed)
     for units in Plan(parsed, frozenset(), frozenset()).rows:
-        assert trial.run_unit(units[0], load(units[0].settings.source), ledger, "cpu", {}) == "done"
+        assert run_unit.run_unit(units[0], load(units[0].settings.source), ledger, "cpu", {}) == "done"
     return ledger
 
 

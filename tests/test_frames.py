@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sweeps import frames, trial
+from sweeps import frames
 from sweeps.analysis.export import export
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import tensorboard
@@ -24,6 +24,7 @@ from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
 
 GRID = """
 name: made
@@ -432,11 +433,11 @@ class TestTensorBoard:
     def test_a_training_that_was_stopped_and_went_on_shows_every_epoch_once(self, plan, digits, tmp_path):
         unit, ledger = plan.units[0], Ledger(Storage(tmp_path / "trained"))
         steps = itertools.count()
-        stopped = trial.run_unit(
+        stopped = run_unit.run_unit(
             unit, digits, ledger, "cpu", {}, should_stop=lambda: next(steps) == 3, tensorboard=str(tmp_path / "tb")
         )
         assert stopped == "stopped"
-        assert trial.run_unit(unit, digits, ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
+        assert run_unit.run_unit(unit, digits, ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
         (row,), _ = ledger.read()
         (run,) = (tmp_path / "tb").iterdir()
         shown = {step: values for (tag, step), values in scalars(run).items() if tag == "selection/total"}

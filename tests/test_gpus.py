@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from nodes import cluster_of_nodes
 
 from mtvae.optimizer import AdamW
-from sweeps import trial
-from sweeps.footprint import footprint
+from sweeps.backends.ray_tune.gpu_sharing import larger, share
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
 from sweeps.run import Options, command
-from sweeps.shares import larger, share
+from sweeps.worker import run_unit
+from sweeps.worker.memory_probe import footprint
 
 GRID = """
 name: shares
@@ -116,16 +116,16 @@ def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(trial, "evaluate", out_of_memory)
+    monkeypatch.setattr(run_unit, "evaluate", out_of_memory)
     unit = plan.units[0].with_gpus(gpus)
-    assert trial.run_unit(unit, digits, ledger, "cpu", provenance()) == outcome
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance()) == outcome
     assert ledger.units("failed") == ({unit.id} if outcome == "failed" else frozenset())
     assert "CUDA out of memory" in ledger.storage.read(f"logs/{unit.name}.log").decode()
 
 
 def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(trial, "pick_device", lambda share: asked.append(share) or "cpu")
+    monkeypatch.setattr(run_unit, "pick_device", lambda share: asked.append(share) or "cpu")
     run = partial(command, str(tiny_file), ["resources.gpus=0.25"])
     assert run(Options(str(tmp_path), inline=True)) == 0
     assert asked == [1.0] * 6
@@ -133,11 +133,12 @@ def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path, monkeypat
 
 def test_a_footprint_whose_worker_dies_is_said_and_costs_only_the_sharing(plan, ray_session):
     """As one that raises: the sweep goes on, with a whole GPU for each unit of that shape."""
-    from sweeps.cluster import ray, shares
+    from sweeps.backends.ray_tune import gpu_sharing
+    from sweeps.backends.ray_tune.driver import ray
 
     dies = ray.remote(max_retries=0)(lambda: os._exit(1))
     said = []
-    assert shares._measured_share(plan.units[0], dies.remote(), said.extend) == 1.0
+    assert gpu_sharing._measured_share(plan.units[0], dies.remote(), said.extend) == 1.0
     assert len(said) == 1 and said[0].startswith("vqvae 1 none: gets a whole GPU, its memory could not be measured: ")
 
 

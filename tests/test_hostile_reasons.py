@@ -2,10 +2,11 @@
 
 import pytest
 
-from sweeps import run, trial
+from sweeps import run
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report import report
 from sweeps.sheets import Asked
+from sweeps.worker import run_unit
 
 HOSTILE = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", r"\input{/etc/passwd}", "\x1b[2J[red]gone[/red]", "a\nb"]
 NEVER = {  # what would be markup, a formula or a command there
@@ -20,14 +21,14 @@ NEVER = {  # what would be markup, a formula or a command there
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
 def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsys, monkeypatch, hostile):
-    prepare, results = trial.prepare, str(tmp_path / "results")
+    prepare, results = run_unit.prepare, str(tmp_path / "results")
 
     def fail(unit, *rest):
         if unit.settings.family == "gaussian_vae" and unit.fold == 0:
             raise ValueError(hostile)
         return prepare(unit, *rest)
 
-    monkeypatch.setattr(trial, "prepare", fail)
+    monkeypatch.setattr(run_unit, "prepare", fail)
     assert run.command(str(tiny_file), [], run.Options(results, inline=True)) == 1
     (row,), _ = open_ledger(results, "tiny").read("failed")
     assert row["reason"].startswith("ValueError: ")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sweeps import cluster, nodes
+from sweeps.backends.ray_tune import driver, nodes
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
 
@@ -97,7 +97,7 @@ def test_results_that_a_node_does_not_see_are_refused(ray_session, ledger, monke
     nodes.check_storage(ledger)
     assert ledger.storage.names("") == []
 
-    @cluster.ray.remote(num_cpus=0)
+    @driver.ray.remote(num_cpus=0)
     def blind(ledger, name):
         return False
 

@@ -8,13 +8,14 @@ import sys
 import pytest
 from test_trial import rows_of
 
-from sweeps import run, trial
+from sweeps import run
 from sweeps.ledger import redo
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.patterns import ChoiceError, matching, one, some
 from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
 
 
 @pytest.fixture
@@ -36,13 +37,13 @@ def finished(ledger):
 
 def stop_after(monkeypatch, units):
     """Ends the next run before it starts more than so many units."""
-    real, begun = trial.run_unit, []
+    real, begun = run_unit.run_unit, []
 
-    def run_unit(unit, *arguments, **keywords):
+    def counting(unit, *arguments, **keywords):
         begun.append(unit)
         return "stopped" if len(begun) > units else real(unit, *arguments, **keywords)
 
-    monkeypatch.setattr(trial, "run_unit", run_unit)
+    monkeypatch.setattr(run_unit, "run_unit", counting)
     monkeypatch.setattr(run.Stop, "requested", property(lambda self: len(begun) > units))
 
 
@@ -118,9 +119,9 @@ class TestOnly:
     @pytest.mark.slow
     def test_it_runs_under_the_debugger(self, tiny_file, tmp_path):
         arguments = [str(tiny_file), "--only", "vqvae 1 none, fold 0", "--results", str(tmp_path)]
-        lines, start = inspect.getsourcelines(trial.run_unit)
+        lines, start = inspect.getsourcelines(run_unit.run_unit)
         at = start + next(i for i, line in enumerate(lines) if "if should_stop()" in line)
-        steps = [f"b {trial.__file__}:{at}", "c", "p 'here', unit.fold", "q"]
+        steps = [f"b {run_unit.__file__}:{at}", "c", "p 'here', unit.fold", "q"]
         commands = [part for step in steps for part in ("-c", step)]
         done = subprocess.run(
             [sys.executable, "-m", "pdb", *commands, "-m", "sweeps.run", *arguments], capture_output=True, text=True
@@ -229,7 +230,7 @@ class TestRedo:
         command()
         name = "vqvae 1 none, fold 0"
         with monkeypatch.context() as patch:
-            patch.setattr(trial, "_score", lambda *_: 1 / 0)
+            patch.setattr(run_unit, "_score", lambda *_: 1 / 0)
             assert command(redo=name) == 1
         assert len(ledger.storage.names("units")) == 6
         assert "1/2" in capsys.readouterr().out  # not behind a mean

@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from sweeps import trial
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
 
 VOLATILE = {"seconds", "finished_at", "peak_memory", "resumed"}
 
@@ -24,7 +24,7 @@ def rows_of(ledger):
 def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
     seen = []
     for unit in plan.units:
-        assert trial.run_unit(unit, digits, ledger, "cpu", provenance(), seen.append) == "done"
+        assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance(), seen.append) == "done"
     rows, _ = ledger.read()
     assert len(rows) == 6
     assert set(seen) == {0, 16, 27, 43, 54}  # 60 in 2 folds, less a tenth that picks the epoch: 27 in batches of 16
@@ -54,7 +54,7 @@ def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
     from sweeps.ledger import kept_models
 
     for unit in plan.units:
-        trial.run_unit(unit, digits, ledger, "cpu", {})
+        run_unit.run_unit(unit, digits, ledger, "cpu", {})
     kept = [unit for unit in plan.units if unit.fold == 0]
     assert ledger.storage.names("models") == sorted(f"{unit.name}.safetensors" for unit in kept)
     tabulated = rows_of(ledger)
@@ -72,17 +72,17 @@ def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
 def test_digits_depend_neither_on_order_nor_on_what_ran_before(plan, ledger, digits, tmp_path):
     other = type(ledger)(ledger.storage.folder("../other"))
     for unit in plan.units:
-        trial.run_unit(unit, digits, ledger, "cpu", {})
+        run_unit.run_unit(unit, digits, ledger, "cpu", {})
     torch.manual_seed(77)
     for unit in reversed(plan.units):
-        trial.run_unit(unit, digits, other, "cpu", {})
+        run_unit.run_unit(unit, digits, other, "cpu", {})
     assert rows_of(ledger) == rows_of(other)
 
 
 def test_a_done_unit_is_not_trained_again(plan, ledger, digits, monkeypatch):
-    trial.run_unit(plan.units[0], digits, ledger, "cpu", {})
-    monkeypatch.setattr(trial, "prepare", lambda *_: pytest.fail("trained again"))
-    assert trial.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "done before"
+    run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {})
+    monkeypatch.setattr(run_unit, "prepare", lambda *_: pytest.fail("trained again"))
+    assert run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "done before"
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monk
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(trial, "prepare", fail)
+    monkeypatch.setattr(run_unit, "prepare", fail)
     unit = plan.units[0]
-    assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
     (row,), _ = ledger.read("failed")
     assert row["reason"] == reason
     assert "Traceback" in ledger.storage.read(f"logs/{unit.name}.log").decode()
@@ -108,12 +108,12 @@ def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monk
 
 def test_memory_that_torch_cannot_have_is_out_of_memory(plan, ledger, digits, monkeypatch):
     """A real allocation: on the CPU torch raises a RuntimeError like any other."""
-    monkeypatch.setattr(trial.Fit, "epoch", lambda fit, after_step: torch.empty(2**50, dtype=torch.uint8))
-    assert trial.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "failed"
+    monkeypatch.setattr(run_unit.Fit, "epoch", lambda fit, after_step: torch.empty(2**50, dtype=torch.uint8))
+    assert run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "failed"
     (row,), _ = ledger.read("failed")
     assert row["reason"].startswith("out of memory: ")
     assert "you tried to allocate 1125899906842624 bytes" in row["reason"]
-    assert trial.run_unit(plan.units[2], digits, ledger, "cpu", {}) == "failed"  # and this process goes on
+    assert run_unit.run_unit(plan.units[2], digits, ledger, "cpu", {}) == "failed"  # and this process goes on
 
 
 def test_a_model_too_large_for_the_memory_is_a_failed_row_and_others_go_on(tmp_path):
@@ -146,23 +146,23 @@ def test_a_model_too_large_for_the_memory_is_a_failed_row_and_others_go_on(tmp_p
 def test_a_diverging_unit_fails_and_says_so(read_grid, ledger, digits):
     g = read_grid("name: a\ndata.limit: 60\nfolds.n_splits: 2\ntraining: {epochs: 30, lr: 1e+30}\ngrid: [{}]")
     unit = Plan(g, frozenset(), frozenset()).units[0]
-    assert trial.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
     (row,), _ = ledger.read("failed")
     assert row["reason"].startswith("a loss is not finite in epoch")
 
 
 def test_a_made_case_of_collapse(plan, ledger, digits, monkeypatch):
     """A model that answers with the mean image has collapsed; one that copies has not."""
-    scores = trial.Scores(0.05, 12.8, None, None, 0.0, None, None, None, None)
-    assert trial._score_columns(scores, 0.0999, "none")["collapsed"]
-    assert not trial._score_columns(scores, 0.1001, "none")["collapsed"]
-    scores = trial.Scores(0.5, 128.0, 0.04, 10.24, 0.0, None, None, None, None)  # never trained without a condition
-    assert not trial._score_columns(scores, 0.0999, "conditioned")["collapsed"]
-    assert trial._score_columns(scores, 0.0999, "single_decoder")["collapsed"]
+    scores = run_unit.Scores(0.05, 12.8, None, None, 0.0, None, None, None, None)
+    assert run_unit._score_columns(scores, 0.0999, "none")["collapsed"]
+    assert not run_unit._score_columns(scores, 0.1001, "none")["collapsed"]
+    scores = run_unit.Scores(0.5, 128.0, 0.04, 10.24, 0.0, None, None, None, None)  # never trained without a condition
+    assert not run_unit._score_columns(scores, 0.0999, "conditioned")["collapsed"]
+    assert run_unit._score_columns(scores, 0.0999, "single_decoder")["collapsed"]
 
 
 def test_a_gpu_that_is_not_there_is_an_error_before_training():
-    assert trial.pick_device(0) == "cpu"
+    assert run_unit.pick_device(0) == "cpu"
     if not torch.cuda.is_available():
-        with pytest.raises(trial.PlacementError, match="torch sees no GPU"):
-            trial.pick_device(0.5)
+        with pytest.raises(run_unit.PlacementError, match="torch sees no GPU"):
+            run_unit.pick_device(0.5)

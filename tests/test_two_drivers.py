@@ -7,13 +7,13 @@ import threading
 import pytest
 from test_checkpoint import rows_of_both
 
-from sweeps import inline
-from sweeps.job import Job
+from sweeps.backends import inline
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
-from sweeps.progress import Progress
-from sweeps.stopping import Stop
 
 
 @pytest.mark.slow

@@ -16,12 +16,12 @@ from mtvae.evaluation import to_pixels
 from mtvae.graph import WARM_STEPS
 from mtvae.losses import loss_terms
 from mtvae.precision import forward_pass, multiplying
-from sweeps import trial
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -66,7 +66,7 @@ def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **trainin
 def trained(unit, images):
     """The unit's training after its last epoch."""
     with repeatable(unit.settings.training.deterministic):
-        fit, _, _ = trial.prepare(unit, images, "cuda")
+        fit, _, _ = run_unit.prepare(unit, images, "cuda")
         while not fit.finished:
             fit.epoch()
     return fit
@@ -118,8 +118,8 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
             return asked == stop_after + 1  # it is asked once before the first step
 
         if stops:
-            assert trial.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "stopped"
-        assert trial.run_unit(unit, images, ledger, "cuda", {}) == "done"
+            assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "stopped"
+        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
         (record,), _ = ledger.read()
         assert record["resumed"] == int(stops)
         records.append({k: record[k] for k in ("history", "unconditioned_per_image", "conditioned_per_image")})
@@ -131,7 +131,7 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
 def first_losses(unit, images, precision):
     """The terms of one training pass over 128 images without draws of z: in float64 on the CPU, and here."""
     s = unit.settings
-    fit, _, pixels = trial.prepare(unit, images, "cuda")
+    fit, _, pixels = run_unit.prepare(unit, images, "cuda")
     x = to_pixels(pixels[:128]).cpu()
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)
     condition = None if sampler is None else sampler(x, torch.Generator().manual_seed(0))
@@ -161,13 +161,13 @@ def test_a_unit_that_runs_out_of_memory_is_told_so_and_the_process_goes_on(gpus,
     unit = unit_of("gaussian_vae", "multi_decoder", gpus=gpus)
     limit_memory(4 * 2**20)
     try:
-        assert trial.run_unit(unit, images, ledger, "cuda", {}) == outcome
+        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == outcome
     finally:
         limit_memory(None)
     if outcome == "failed":
         (record,), _ = ledger.read("failed")
         assert record["reason"].startswith("out of memory: CUDA out of memory")
-    assert trial.run_unit(unit_of(), images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit_of(), images, ledger, "cuda", {}) == "done"
 
 
 def test_memory_that_ends_while_a_step_is_recorded_is_out_of_memory_too(images, ledger):
@@ -182,10 +182,10 @@ def test_memory_that_ends_while_a_step_is_recorded_is_out_of_memory_too(images, 
         return False
 
     try:
-        assert trial.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "crowded"
+        assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "crowded"
     finally:
         limit_memory(None)
-    assert trial.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
 
 
 def limit_memory(size):
@@ -197,12 +197,12 @@ def limit_memory(size):
 
 def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
     unit = unit_of()
-    assert trial.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
     (record,), _ = ledger.read()
     assert record["device"] == torch.cuda.get_device_name()
     assert record["peak_memory"] > 0
     settings, model = kept_models.load(ledger.storage, unit.name)
-    _, parts, _ = trial.prepare(unit, images, "cpu")
+    _, parts, _ = run_unit.prepare(unit, images, "cpu")
     from mtvae.evaluation import evaluate
 
     scores = evaluate(model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, 0)

@@ -9,7 +9,7 @@ from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.graph import WARM_STEPS
 from sweeps.data.readers import Images
 from sweeps.plan.unit import Unit
-from sweeps.trial import prepare
+from sweeps.worker.run_unit import prepare
 
 STEPS = WARM_STEPS + 1  # after which the optimizer has its state, the allocator what a step needs, and a graph its own
 

@@ -20,7 +20,6 @@ from mtvae.evaluation import Scores, evaluate, mean_image_error
 from mtvae.graph import cuda_graph
 from mtvae.model import build
 from mtvae.training import Diverged, Fit, TrainingSet
-from sweeps.checkpoint import Checkpoint
 from sweeps.data import seeds
 from sweeps.data.datasets import fingerprint, test_half_count
 from sweeps.data.readers import Images
@@ -32,6 +31,7 @@ from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import said
+from sweeps.worker.checkpoint import Checkpoint
 
 Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
 OnProgress = Callable[[int], None]

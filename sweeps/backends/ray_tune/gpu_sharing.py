@@ -63,6 +63,6 @@ def _measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None
 @ray.remote(num_gpus=1, max_retries=0)
 def _measure(unit: Unit, loaded: Loaded) -> tuple[int, int]:
     """On a GPU of its own."""
-    from sweeps.footprint import footprint
+    from sweeps.worker.memory_probe import footprint
 
     return footprint(unit, loaded.images)

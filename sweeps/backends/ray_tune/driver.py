@@ -35,15 +35,15 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps import nodes, shares
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.ray_tune import gpu_sharing, nodes
+from sweeps.backends.ray_tune.callbacks import Callback, Placing, Stopper
+from sweeps.backends.retries import ALLOWED, Deaths
+from sweeps.backends.stop import Stop, StopFile
 from sweeps.data.datasets import DataError, Loaded, Source, image_count, load_noted, shape, test_half_count
-from sweeps.deaths import ALLOWED, Deaths
-from sweeps.job import Job
 from sweeps.ledger.storage import TEMPORARY, StorageError, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.progress import Progress
-from sweeps.stopping import Stop, StopFile
-from sweeps.trials import Callback, Placing, Stopper
 
 REPORT_SECONDS = 1.0  # how often a worker tells how far it is
 ONE_ARENA = "MALLOC_ARENA_MAX"  # a trial is a thread, which glibc would give memory of its own, kept by other rules
@@ -57,7 +57,7 @@ def run_units(
     workers: int,
     address: str | None,
     wait_seconds: float = 0.0,
-    per_gpu: shares.Wanted | None = None,
+    per_gpu: gpu_sharing.Wanted | None = None,
 ) -> None:
     """Trains the units on `workers` workers of this machine, or of the cluster at `address`.
 
@@ -88,7 +88,7 @@ def run_units(
             nodes.check_storage(job.ledger)
         images, deaths = _images(job.units, progress), Deaths(job.ledger)
         if per_gpu is not None:
-            job = replace(job, units=shares.shared(job.units, images, per_gpu, progress.say))
+            job = replace(job, units=gpu_sharing.shared(job.units, images, per_gpu, progress.say))
         while job.units and not stop.requested:  # a second time for those that were not given up
             trainable = tune.with_parameters(_trial, job=replace(job, units=()), images=images, flag=flag)
             callback = Callback(job, progress, deaths)
@@ -202,7 +202,7 @@ def _fit(trainable: Any, callback: Callback, stopper: Stopper, workers: int, scr
 
 def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: StopFile) -> None:
     """One trial: one unit, in a worker. The job names no units."""
-    from sweeps.trial import pick_device, run_unit
+    from sweeps.worker.run_unit import pick_device, run_unit
 
     unit: Unit = config["unit"]
     trained, reported_at = 0, -math.inf  # where the unit starts is reported at once

@@ -1,10 +1,10 @@
 """The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
 
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop
 from sweeps.data.datasets import Loaded, Source, load_noted
-from sweeps.job import Job
 from sweeps.plan.unit import Unit
-from sweeps.progress import Progress
-from sweeps.stopping import Stop
 
 
 def run_units(job: Job, progress: Progress, stop: Stop) -> None:
@@ -14,7 +14,7 @@ def run_units(job: Job, progress: Progress, stop: Stop) -> None:
         DataError: a data set cannot be had.
         PlacementError: the resources asked for are not there.
     """
-    from sweeps.trial import pick_device, run_unit  # imports torch, which a dry run must not
+    from sweeps.worker.run_unit import pick_device, run_unit  # imports torch, which a dry run must not
 
     held: tuple[Source, Loaded] | None = None
     for unit in sorted(job.units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time

@@ -8,13 +8,13 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
-from sweeps.deaths import ALLOWED, Deaths
-from sweeps.job import Job
+from sweeps.backends.base import Job
+from sweeps.backends.progress import Progress
+from sweeps.backends.ray_tune.gpu_sharing import larger
+from sweeps.backends.retries import ALLOWED, Deaths
+from sweeps.backends.stop import Stop
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.unit import PlacementError, Unit, UnitId
-from sweeps.progress import Progress
-from sweeps.shares import larger
-from sweeps.stopping import Stop
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 HEARD = frozenset({"images", "outcome", "over", "done", "training_iteration"})
