@@ -105,7 +105,7 @@ def trial(config: dict[str, Any], job: Job, images: Any, flag: StopFile) -> None
 
 def drive() -> None:
     """The command."""
-    from sweeps import run
+    from sweeps.run.__main__ import main
 
     driver._trial = trial
-    typer.run(run.main)
+    typer.run(main)

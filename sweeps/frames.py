@@ -15,12 +15,10 @@ import pyarrow as pa
 from sweeps.analysis import differences as comparison
 from sweeps.analysis.differences import Comparison
 from sweeps.analysis.export import What, flat, parts
-from sweeps.analysis.results import METRICS, Table, read_table
-from sweeps.cells import THESIS
+from sweeps.analysis.records import comparison_record, record
+from sweeps.analysis.results import METRICS, Table, find, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA, Row
-from sweeps.report import find
-from sweeps.views import comparison_record, record
 
 Results = str | Path
 
@@ -49,7 +47,7 @@ def table(sweep: str, results: Results = "results") -> pd.DataFrame:
     A spread that one fold does not tell is missing, and not 0.
     """
     found = _read(sweep, results)
-    rows = [record(found, row, THESIS) for row in found.rows]
+    rows = [record(found, row) for row in found.rows]
     return _frame(rows, rows[0] if rows else {})
 
 

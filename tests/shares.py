@@ -17,8 +17,8 @@ import ray
 import torch
 import typer
 
-from sweeps import run
 from sweeps.backends.ray_tune import driver, gpu_sharing, nodes
+from sweeps.run.__main__ import main
 
 TOGETHER = 4  # units that should find room beside each other: two on a GPU, two on the CPU
 PATIENCE = 30.0  # seconds that one waits for the others
@@ -62,4 +62,4 @@ def yes():
 
 if __name__ == "__main__":
     driver._trial, nodes._sees_gpu, gpu_sharing._measure = noting, yes, ten_of_44
-    typer.run(run.main)
+    typer.run(main)

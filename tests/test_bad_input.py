@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from test_grid import documents, values, words
 from typer.testing import CliRunner
 
-from sweeps import run
 from sweeps.config import grid
+from sweeps.run.__main__ import main
+from sweeps.run.command import command
+from sweeps.run.options import Options
 
 runner = CliRunner()
 app = typer.Typer()
-app.command()(run.main)
+app.command()(main)
 
 ROOTS = [
     "",
@@ -122,7 +124,7 @@ def test_a_hostile_root_is_refused_in_a_line_before_anything_is_written(folder, 
     (folder / "g.yaml").write_text(
         yaml.safe_dump({"name": "a", "data": {"dataset": dataset, "root": root}, "grid": [{}]})
     )
-    assert run.command(str(folder / "g.yaml"), [], run.Options(str(folder / "results"), inline=True)) == 2
+    assert command(str(folder / "g.yaml"), [], Options(str(folder / "results"), inline=True)) == 2
     captured = capsys.readouterr()
     assert len(captured.err.splitlines()) == 1
     assert captured.err.strip().isprintable()

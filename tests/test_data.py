@@ -155,9 +155,9 @@ class TestFolder:
             with pytest.raises(DataError, match=f"folder: no images in {root}"):
                 check_files(data)
         # a plan is still possible, and says what it cannot know
-        from sweeps.describe import dry_run
         from sweeps.ledger.ledger import open_ledger
         from sweeps.plan.plan import Plan
+        from sweeps.run.dry_run import dry_run
 
         g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path}}}\ngrid: [{{}}]")
         text = dry_run(Plan(g, frozenset(), frozenset()), open_ledger(tmp_path, "a"), 1, False)

@@ -21,10 +21,10 @@ def pinned(package):
 
 def arguments_of_the_command():
     """The options that `python -m sweeps.run` knows."""
-    from sweeps import run
+    from sweeps.run.__main__ import main
 
-    declared = [p.annotation.__metadata__[0] for p in inspect.signature(run.main).parameters.values()]
-    names = {name.replace("_", "-") for name in inspect.signature(run.main).parameters}
+    declared = [p.annotation.__metadata__[0] for p in inspect.signature(main).parameters.values()]
+    names = {name.replace("_", "-") for name in inspect.signature(main).parameters}
     given = {word for option in declared for word in (option.default, *(option.param_decls or ()))}
     return {f"--{name}" for name in names} | {word for word in given if isinstance(word, str)}
 

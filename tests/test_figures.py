@@ -10,13 +10,13 @@ import torch
 from matplotlib.colors import to_rgb
 
 from mtvae.evaluation import to_pixels
-from sweeps import drawing, figures, pictures
 from sweeps.analysis.results import read_table
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
+from sweeps.report.figures import drawing, figures, pictures
 from sweeps.worker import run_unit
 
 GRID = """

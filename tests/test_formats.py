@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.formats import FORMATS, as_csv, as_html, as_latex, as_markdown, as_text, render
-from sweeps.sheet import Cell, Sheet
+from sweeps.report.tables.formats import FORMATS, as_csv, as_html, as_latex, as_markdown, as_text, render
+from sweeps.report.tables.sheet import Cell, Sheet
 
 HOSTILE = r"""<script>alert(1)</script> =cmd()|' -x \input{/etc/passwd} $\alpha$ a_b #1 100% ^~ "q" `x` ± † 中 é"""
 

@@ -18,7 +18,8 @@ from sweeps.backends.ray_tune.gpu_sharing import larger, share
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
-from sweeps.run import Options, command
+from sweeps.run.command import command
+from sweeps.run.options import Options
 from sweeps.worker import run_unit
 from sweeps.worker.memory_probe import footprint
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sweeps import run
 from sweeps.ledger.ledger import open_ledger
-from sweeps.report import report
-from sweeps.sheets import Asked
+from sweeps.report.contents import Asked, report
+from sweeps.run.command import command
+from sweeps.run.options import Options
 from sweeps.worker import run_unit
 
 HOSTILE = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", r"\input{/etc/passwd}", "\x1b[2J[red]gone[/red]", "a\nb"]
@@ -29,7 +29,7 @@ def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsy
         return prepare(unit, *rest)
 
     monkeypatch.setattr(run_unit, "prepare", fail)
-    assert run.command(str(tiny_file), [], run.Options(results, inline=True)) == 1
+    assert command(str(tiny_file), [], Options(results, inline=True)) == 1
     (row,), _ = open_ledger(results, "tiny").read("failed")
     assert row["reason"].startswith("ValueError: ")
     assert "\n" not in row["reason"]

@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps import run
 from sweeps.data import datasets as data_module
 from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
 from sweeps.data.image_file import Unusable, read_image
 from sweeps.data.image_folder import folder_files
 from sweeps.ledger.ledger import open_ledger
+from sweeps.run.command import command as run_command
+from sweeps.run.options import Options
 
 
 @pytest.fixture(autouse=True)
@@ -219,8 +220,8 @@ def grid_of(tmp_path, **data):
 
 def command(tmp_path, dry_run=False, **data):
     forget()
-    options = run.Options(str(tmp_path / "results"), inline=True, dry_run=dry_run)
-    return run.command(grid_of(tmp_path, **data), [], options)
+    options = Options(str(tmp_path / "results"), inline=True, dry_run=dry_run)
+    return run_command(grid_of(tmp_path, **data), [], options)
 
 
 def test_a_sweep_says_once_what_it_skips_and_records_the_true_numbers(tmp_path, capsys):

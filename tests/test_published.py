@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import claims
 from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample
-from sweeps.claims import CLAIMS
 from sweeps.config import grid
 from sweeps.ledger.schema import settings_row
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit
-from sweeps.published import counterpart, published_rows, published_sheet, reasons, verdict
-from sweeps.verdicts import claims_sheet, judge
+from sweeps.report.thesis import claims
+from sweeps.report.thesis.claims import CLAIMS
+from sweeps.report.thesis.published import counterpart, published_rows, published_sheet, reasons, verdict
+from sweeps.report.thesis.verdicts import claims_sheet, judge
 
 
 def table_of(name, value):
@@ -50,12 +50,12 @@ def test_it_is_the_table_that_was_given():
     shared = Path(__file__).parents[2] / "shared" / "published_table.csv"
     if not shared.is_file():
         pytest.skip(f"no {shared}")
-    assert resources.files("sweeps").joinpath("thesis/published_table.csv").read_text() == shared.read_text()
+    assert resources.files("sweeps.report.thesis").joinpath("published_table.csv").read_text() == shared.read_text()
 
 
 def test_its_spreads_are_those_of_the_printed_variances():
     """sd^2 x 4/5 is the printed population variance; of Gaussian rows it was divided by 128 once instead of twice."""
-    text = resources.files("sweeps").joinpath("thesis/published_table.csv").read_text()
+    text = resources.files("sweeps.report.thesis").joinpath("published_table.csv").read_text()
     for row, line in zip(published_rows(), csv.DictReader(text.splitlines()), strict=True):
         factor = 128 if line["family"] == "gaussian_vae" else 1
         for metric, cell in (("latent_loss", "latent_loss"), ("unconditioned", "reconstruction")):

@@ -8,13 +8,16 @@ import sys
 import pytest
 from test_trial import rows_of
 
-from sweeps import run
+from sweeps.backends.stop import Stop
+from sweeps.config import grid
 from sweeps.ledger import redo
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.patterns import ChoiceError, matching, one, some
 from sweeps.plan.plan import Plan
+from sweeps.run.command import command as run_command
+from sweeps.run.options import Options
 from sweeps.worker import run_unit
 
 
@@ -26,8 +29,8 @@ def ledger(tmp_path):
 @pytest.fixture
 def command(tiny_file, tmp_path):
     """The command in this process: its options as keywords."""
-    return lambda **options: run.command(
-        str(tiny_file), [], run.Options(str(tmp_path / "results"), **{"inline": True} | options)
+    return lambda **options: run_command(
+        str(tiny_file), [], Options(str(tmp_path / "results"), **{"inline": True} | options)
     )
 
 
@@ -44,7 +47,7 @@ def stop_after(monkeypatch, units):
         return "stopped" if len(begun) > units else real(unit, *arguments, **keywords)
 
     monkeypatch.setattr(run_unit, "run_unit", counting)
-    monkeypatch.setattr(run.Stop, "requested", property(lambda self: len(begun) > units))
+    monkeypatch.setattr(Stop, "requested", property(lambda self: len(begun) > units))
 
 
 class TestNames:
@@ -109,7 +112,7 @@ class TestOnly:
         assert not (tmp_path / "results").exists()
 
     def test_a_failed_unit_waits_for_retry(self, command, ledger, tiny_file, capsys):
-        unit = Plan(run.grid.load(str(tiny_file), []), frozenset(), frozenset()).units[0]
+        unit = Plan(grid.load(str(tiny_file), []), frozenset(), frozenset()).units[0]
         ledger.write_failed(unit, "no luck")
         assert command(only=unit.name) == 1
         assert "1 of 1 units failed; --retry" in capsys.readouterr().err
@@ -217,7 +220,7 @@ class TestRedo:
 
     def test_it_starts_from_the_beginning_and_forgets_a_failure_from_before(self, command, ledger, tiny_file):
         command()
-        unit = Plan(run.grid.load(str(tiny_file), []), frozenset(), frozenset()).units[0]
+        unit = Plan(grid.load(str(tiny_file), []), frozenset(), frozenset()).units[0]
         ledger.storage.write(f"checkpoints/{unit.name}.pt", b"left by a kill")
         ledger.write_failed(unit, "another driver's")
         assert command(redo=unit.name) == 0

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sweeps import report
 from sweeps.analysis.differences import best, differences
 from sweeps.analysis.results import read_table
-from sweeps.cells import Look
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
-from sweeps.report import Asked
+from sweeps.report import contents
+from sweeps.report.__main__ import main
+from sweeps.report.contents import Asked
+from sweeps.report.tables.cells import Look
 
 
 def results(value, collapsed=False):
@@ -39,7 +40,7 @@ def swept(tiny, ledger, plan):
 
 def lines(ledger, **asked):
     folder = ledger.storage.root.rpartition("/")
-    return report.report(folder[0], folder[2], Asked(**asked)).splitlines()
+    return contents.report(folder[0], folder[2], Asked(**asked)).splitlines()
 
 
 def squeezed(ledger, **asked):
@@ -186,7 +187,7 @@ def test_bad_input_is_one_line(swept, arguments, said):
     import typer
 
     app = typer.Typer()
-    app.command()(report.main)
+    app.command()(main)
     where = ["--results", swept.storage.root.rpartition("/")[0]]
     done = CliRunner().invoke(app, [*arguments, *where])
     assert done.exit_code == 2
@@ -196,10 +197,10 @@ def test_bad_input_is_one_line(swept, arguments, said):
 
 def test_every_sheet_in_every_format(compared, tmp_path):
     for format in ("text", "markdown", "latex", "html", "json"):
-        shown = "\n".join(lines(compared, kinds=report.KINDS, format=format))
+        shown = "\n".join(lines(compared, kinds=contents.KINDS, format=format))
         assert "exact" in shown
     names = [sheet["name"] for sheet in json.loads(shown)]
-    assert tuple(names) == report.KINDS
+    assert tuple(names) == contents.KINDS
     assert lines(compared, format="csv")[0].startswith('"key","dataset","family"')
 
 
@@ -247,7 +248,7 @@ ROOT = Path(__file__).parents[1]
 )
 def test_pages_show_what_the_committed_ledgers_say(sweep, pages):
     """No table is typed by hand, the README's own included."""
-    shown = report.report(str(ROOT / "results"), sweep, Asked(format="markdown"))
+    shown = contents.report(str(ROOT / "results"), sweep, Asked(format="markdown"))
     table = shown[shown.index("| family") :]
     assert table.count("5/5") == 18
     for page in pages:

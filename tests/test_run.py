@@ -8,8 +8,10 @@ import time
 
 import pytest
 
-from sweeps import run
+from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import open_ledger
+from sweeps.run.command import command as run_command
+from sweeps.run.options import Options
 
 SWEEPS = [sys.executable, "-m", "sweeps.run"]
 
@@ -18,7 +20,7 @@ def command(file, results, *arguments):
     """The command in this process, inline: flags and overrides."""
     flags = {a[2:].replace("-", "_"): True for a in arguments if a.startswith("--")}
     overrides = [a for a in arguments if not a.startswith("--")]
-    return run.command(str(file), overrides, run.Options(str(results), inline=True, **flags))
+    return run_command(str(file), overrides, Options(str(results), inline=True, **flags))
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def test_failed_units_leave_the_others_done_and_are_retried_on_request(tiny_file
 def test_a_stopped_retry_is_stopped_not_failed(tiny_file, results, capsys, monkeypatch):
     broken = ["training.lr=1e+30", "training.epochs=30"]
     assert command(tiny_file, results, *broken) == 1
-    monkeypatch.setattr(run.Stop, "requested", True)
+    monkeypatch.setattr(Stop, "requested", True)
     assert command(tiny_file, results, *broken, "--retry") == 75
     assert "the same command goes on" in capsys.readouterr().err
 

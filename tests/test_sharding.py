@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps import run
 from sweeps.config import grid
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import flops, parse, shard
+from sweeps.run.command import command
+from sweeps.run.options import Options
 
 UNITS = Plan(grid.load("grid_vqvae.yaml"), frozenset(), frozenset()).units
 
@@ -47,9 +48,9 @@ def test_bad_parts(text):
 def test_parts_one_after_another_make_the_whole(tiny_file, tmp_path, capsys):
     """Each ends with 0 when its own units are done, and knows nothing of the others'."""
     for i in (1, 2, 3):
-        options = run.Options(results=str(tmp_path), inline=True, shard=f"{i}/3")
-        assert run.command(str(tiny_file), [], options) == 0
+        options = Options(results=str(tmp_path), inline=True, shard=f"{i}/3")
+        assert command(str(tiny_file), [], options) == 0
         assert len(open_ledger(tmp_path, "tiny").units()) == 2 * i
-    assert run.command(str(tiny_file), [], run.Options(results=str(tmp_path), dry_run=True, shard="9/9")) == 0
-    assert run.command(str(tiny_file), [], run.Options(results=str(tmp_path), inline=True)) == 0
+    assert command(str(tiny_file), [], Options(results=str(tmp_path), dry_run=True, shard="9/9")) == 0
+    assert command(str(tiny_file), [], Options(results=str(tmp_path), inline=True)) == 0
     assert "2/2" in capsys.readouterr().out

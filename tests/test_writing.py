@@ -11,9 +11,9 @@ import pytest
 
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
-from sweeps.page import page
-from sweeps.sheets import KINDS, Asked
-from sweeps.writing import origins, write
+from sweeps.report.contents import KINDS, Asked
+from sweeps.report.page import page
+from sweeps.report.writing import origins, write
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,10 +10,12 @@ from sweeps.analysis.statistics import Sample
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, telling
 from sweeps.ledger import unit_file
-from sweeps.ledger.ledger import Damage, Ledger
+from sweeps.ledger.ledger import Damage, Ledger, sweeps
 from sweeps.ledger.schema import Row, column, settings_row
+from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import UNCOUNTED, key_of
 from sweeps.plan.unit import Unit
+from sweeps.text import one_line
 
 
 class ReportError(ValueError):
@@ -22,6 +24,9 @@ class ReportError(ValueError):
 
 METRICS = ("unconditioned", "conditioned", "latent_loss")
 """The three of the thesis's table; lower is better in each."""
+
+KEYS = ("dataset", "family", "configuration", "method")
+"""Settings that have a table column of their own; the others share one, as the thesis's "Parameters"."""
 
 SETTINGS = [column(path) for path in LEAVES]
 COUNTED = [column(path) for path in LEAVES if path not in UNCOUNTED]
@@ -197,3 +202,13 @@ def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:
         order.setdefault(_model(row), len(order))
     place = {method: i for i, method in enumerate(METHOD_ORDER)}
     return sorted(rows, key=lambda row: (order[_model(row)], place.get(row.settings["method"], len(place))))
+
+
+def find(results: str, sweep: str | None) -> list[str]:
+    """The sweeps of a folder, or the one asked for. Raises ReportError where there is none."""
+    known = sweeps(Storage(results))
+    if sweep is not None and sweep not in known:
+        raise ReportError(f"{results}: no sweep {one_line(sweep)}" + (f", only {', '.join(known)}" if known else ""))
+    if not known:
+        raise ReportError(f"{results}: no sweep here")
+    return [sweep] if sweep else known

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
-from sweeps.sheet import Cell, Sheet
+from sweeps.report.tables.sheet import Cell, Sheet
 from sweeps.text import FORMULA
 
 Format = Literal["text", "markdown", "latex", "html", "csv", "json"]

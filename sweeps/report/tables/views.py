@@ -1,13 +1,12 @@
 """The sheets of a table: its rows, their statistics, and their differences to the baseline."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sweeps.analysis.differences import Comparison, best, differences
-from sweeps.analysis.results import METRICS, SETTINGS, ReportError, Table, TableRow
-from sweeps.analysis.statistics import LEVEL, Sample
-from sweeps.cells import (
-    KEYS,
+from sweeps.analysis.records import comparison_record, record
+from sweeps.analysis.results import KEYS, METRICS, SETTINGS, ReportError, Table, TableRow
+from sweeps.analysis.statistics import LEVEL
+from sweeps.report.tables.cells import (
     SPREAD_NOTES,
     THESIS,
     Look,
@@ -22,7 +21,7 @@ from sweeps.cells import (
     settings_text,
     shared_lines,
 )
-from sweeps.sheet import Cell, Sheet
+from sweeps.report.tables.sheet import Cell, Sheet
 from sweeps.text import nearest, one_line
 
 RESULTS = (
@@ -78,7 +77,7 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
         _notes(table, look, shown, any(marked.values())),
-        lambda: [record(table, row, look) for row in table.rows],
+        lambda: [record(table, row, look.unit) for row in table.rows],
     )
 
 
@@ -136,39 +135,6 @@ def failures(table: Table) -> list[str]:
     return lines[:MOST_FAILURES] + more
 
 
-def record(table: Table, row: TableRow, look: Look) -> dict[str, Any]:
-    """A row for machines: the settings that tell rows apart, and all statistics at full precision."""
-    shown: dict[str, Any] = {"key": row.key}
-    shown |= {name: row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
-    shown |= {
-        "folds": len(row.folds),
-        "folds_wanted": row.wanted,
-        "failed": len(row.failed),
-        "collapsed": row.collapsed,
-    }
-    shown["error_unit"] = look.unit or row.unit
-    for metric in METRICS:
-        values = _sample_record(row.sample(metric, look.unit))
-        shown |= {f"{metric}_{name}": value for name, value in values.items()}
-    return shown
-
-
-def _sample_record(sample: Sample | None) -> dict[str, float | None]:
-    if sample is None or sample.summary is None:
-        return dict.fromkeys(("mean", "variance", "sd", "ci95_low", "ci95_high", "median", "min", "max"))
-    summary, half = sample.summary, sample.half_width()
-    return {
-        "mean": summary.mean,
-        "variance": summary.variance if summary.n > 1 else None,
-        "sd": summary.sd,
-        "ci95_low": None if half is None else summary.mean - half,
-        "ci95_high": None if half is None else summary.mean + half,
-        "median": summary.median,
-        "min": summary.minimum,
-        "max": summary.maximum,
-    }
-
-
 def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     """A line per configuration and metric: folds, mean, its 95 % interval, deviation, median, least and greatest."""
     head, cells = identity_cells(table)
@@ -192,7 +158,7 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, make_records=lambda: [record(table, row, look) for row in table.rows],
+        notes=notes, make_records=lambda: [record(table, row, look.unit) for row in table.rows],
     )  # fmt: skip
 
 
@@ -245,24 +211,3 @@ def p_text(p: float | None) -> str:
     if p is None:
         return "-"
     return ("< 0.0001" if p < 1e-4 else f"{p:.4f}") + (" *" if p < LEVEL else "")
-
-
-def comparison_record(table: Table, c: Comparison) -> dict[str, Any]:
-    """A comparison for machines."""
-    shown: dict[str, Any] = {"metric": c.metric, "key": c.row.key}
-    shown |= {name: c.row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
-    shown["baseline_key"] = c.baseline.key if c.baseline else None
-    found = c.difference
-    shown |= {
-        "folds": found.n if found else 0,
-        "baseline": found.base if found else None,
-        "difference": found.mean if found else None,
-        "low": found.low if found else None,
-        "high": found.high if found else None,
-        "p": found.p if found else None,
-        "p_holm": c.p_holm,
-        "relative": found.relative if found else None,
-        "effect": found.effect if found else None,
-        "why_not": c.why_not or None,
-    }
-    return shown

@@ -1,13 +1,15 @@
-"""The sheets that can be asked for."""
+"""What a report contains: the sheets that can be asked for, and the report of one sweep as text."""
 
+import sys
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sweeps import views
-from sweeps.analysis.results import ReportError, Table
-from sweeps.cells import THESIS, Look
-from sweeps.formats import Format
-from sweeps.sheet import Sheet
+from sweeps.analysis.results import ReportError, Table, read_table
+from sweeps.ledger.ledger import Damage, open_ledger
+from sweeps.report.tables import views
+from sweeps.report.tables.cells import THESIS, Look
+from sweeps.report.tables.formats import Format, render
+from sweeps.report.tables.sheet import Sheet
 from sweeps.text import nearest, one_line
 
 Kind = Literal["table", "differences", "claims", "published", "statistics"]
@@ -47,9 +49,27 @@ def _sheet(kind: str, name: str, table: Table, asked: Asked) -> Sheet:
     if kind == "differences":
         return views.differences_sheet(name, table, asked.look)
     if kind == "published":
-        from sweeps.published import published_sheet
+        from sweeps.report.thesis.published import published_sheet
 
         return published_sheet(name, table)
-    from sweeps.verdicts import claims_sheet
+    from sweeps.report.thesis.verdicts import claims_sheet
 
     return claims_sheet(name, table)
+
+
+def report(results: str, sweep: str, asked: Asked) -> str:
+    """The report of one sweep. In text, files that could not be read are named below it."""
+    table = read_table(open_ledger(results, sweep), asked.all_rows, views.more_columns(asked.columns))
+    damaged = named(table.damaged)
+    if not table.rows:
+        return "\n".join([f"{one_line(sweep)}: no finished unit yet", *damaged])
+    shown = render(sheets(sweep, table, asked), asked.format)
+    if asked.format != "text":
+        for line in damaged:
+            print(line, file=sys.stderr)
+        return shown
+    return "\n".join([shown, *damaged])
+
+
+def named(damaged: Damage) -> list[str]:
+    return [one_line(f"not read: {file} ({why})") for file, why in damaged]

@@ -22,12 +22,12 @@ from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
-from sweeps.drawing import file_name, house_look, labels, model_text, plain, unused
-from sweeps.figures import ZERO
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import column
 from sweeps.plan.identity import key_of
+from sweeps.report.figures.drawing import file_name, house_look, labels, model_text, plain, unused
+from sweeps.report.figures.figures import ZERO
 from sweeps.text import one_line
 
 COLUMNS = 8  # images of a fold, the first ones

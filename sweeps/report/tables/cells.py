@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import KEYS, Table, TableRow
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
@@ -15,8 +15,6 @@ SPREAD_NOTES = {
     "sd": "sample standard deviation over the folds",
     "ci95": "half of the mean's 95 % interval (Student's t; variance corrected by Nadeau and Bengio for k folds)",
 }
-KEYS = ("dataset", "family", "configuration", "method")
-"""Settings that have a column of their own; the others share one, as the thesis's "Parameters"."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sweeps.analysis.results import Table, read_table
-from sweeps.cells import setting_text
-from sweeps.formats import ENDINGS, render
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.page import page
-from sweeps.sheet import Sheet
-from sweeps.sheets import KINDS, Asked, sheets
+from sweeps.report.contents import KINDS, Asked, sheets
+from sweeps.report.page import page
+from sweeps.report.tables.cells import setting_text
+from sweeps.report.tables.formats import ENDINGS, render
+from sweeps.report.tables.sheet import Sheet
 from sweeps.text import one_line
 
 FOLDER = "report"
@@ -56,13 +56,13 @@ def _tables(shown: list[Sheet]) -> dict[str, bytes]:
 
 def _figures(ledger: Ledger, table: Table) -> tuple[dict[str, bytes], list[str]]:
     """PNG and PDF files by name, and why some are not there."""
-    from sweeps.drawing import save
-    from sweeps.figures import figures
+    from sweeps.report.figures.drawing import save
+    from sweeps.report.figures.figures import figures
 
     made = dict(figures(table))
     reasons: list[str] = []
     if ledger.storage.names("models"):
-        from sweeps.pictures import pictures
+        from sweeps.report.figures.pictures import pictures
 
         more, reasons = pictures(ledger, table)
         made |= more

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from sweeps.analysis.results import Table
 from sweeps.analysis.statistics import LEVEL, difference, holm, variance_ratio
-from sweeps.claims import CLAIMS, Claim, Direction, Pair, Rows
-from sweeps.published import published_rows
-from sweeps.sheet import Cell, Sheet
+from sweeps.report.tables.sheet import Cell, Sheet
+from sweeps.report.thesis.claims import CLAIMS, Claim, Direction, Pair, Rows
+from sweeps.report.thesis.published import published_rows
 
 LITTLE = 0.1
 """A change of at most this share of the first value is little."""

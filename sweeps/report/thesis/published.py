@@ -14,9 +14,9 @@ from typing import Any
 
 from sweeps.analysis.results import METRICS, Table, TableRow
 from sweeps.analysis.statistics import Sample
-from sweeps.cells import decimals, folds_text, number, settings_text
 from sweeps.ledger.schema import Row
-from sweeps.sheet import Cell, Sheet
+from sweeps.report.tables.cells import decimals, folds_text, number, settings_text
+from sweeps.report.tables.sheet import Cell, Sheet
 
 FOLDS = 5
 AGREES = 2.0
@@ -66,7 +66,7 @@ def _row(line: dict[str, str]) -> PublishedRow:
 @cache
 def published_rows() -> tuple[PublishedRow, ...]:
     """All 45, in the file's order."""
-    text = resources.files("sweeps").joinpath("thesis/published_table.csv").read_text()
+    text = resources.files("sweeps.report.thesis").joinpath("published_table.csv").read_text()
     return tuple(_row(line) for line in csv.DictReader(text.splitlines()))
 
 

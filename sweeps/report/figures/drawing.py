@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweeps.analysis.results import COUNTED, Table, TableRow
-from sweeps.cells import setting_text, settings_words
 from sweeps.config.settings import telling
+from sweeps.report.tables.cells import setting_text, settings_words
 
 Style = dict[str, Any]
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sweeps.analysis.results import Table, TableRow
-from sweeps.drawing import (
+from sweeps.report.figures.drawing import (
     MARKERS,
     Canvas,
     Style,

@@ -5,8 +5,8 @@ import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from sweeps.formats import as_html
-from sweeps.sheet import Sheet
+from sweeps.report.tables.formats import as_html
+from sweeps.report.tables.sheet import Sheet
 
 
 def page(
@@ -27,7 +27,7 @@ def page(
     body = [f"<h1>{html.escape(title)}</h1>", f"<nav>{' '.join(anchors)}</nav>"]
     body += [f'<p class="note">{html.escape(line)}</p>' for line in notes]
     body += [*parts, "<footer><h2>origin</h2>", *[f"<p>{html.escape(line)}</p>" for line in origins], "</footer>"]
-    style = resources.files("sweeps").joinpath("page.css").read_text()
+    style = resources.files("sweeps.report").joinpath("page.css").read_text()
     return "\n".join(
         [
             "<!doctype html>",

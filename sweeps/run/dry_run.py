@@ -1,4 +1,4 @@
-"""The dry run and the status as text: what a sweep is, what is done, and what the rest costs."""
+"""The dry run as text: what a sweep is, what is done, and what the rest costs."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from sweeps.data.datasets import Data, declared, image_count, shape
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
-from sweeps.plan.unit import Unit, long_name
+from sweeps.plan.unit import Unit
 from sweeps.text import value_text
 
 PROCESS_BYTES = 870 * 10**6  # of a worker, less images and model (measured: 680 MB before the first image, then scores)
@@ -113,15 +113,3 @@ def _data_note(data: Data) -> str:
         where = value_text(data.root)
         return f"data: {data.dataset} {where}: not here, so its images, keys and what is done of them are unknown"
     return f"data: {data.dataset}, {_up_to([data])}{image_count(data):,} images of {channels}x{side}x{side}"
-
-
-def status(plan: Plan) -> str:
-    """A line per configuration: how many of its units are done, failed, missing."""
-    lines = [f"sweep {plan.grid.name}: {plan.count(plan.done)} of {len(plan.units)} units done"]
-    failed = {unit.id for unit in plan.still_failed}
-    for units in plan.rows:
-        done = sum(unit.id in plan.done for unit in units)
-        failures = sum(unit.id in failed for unit in units)
-        note = f", {failures} failed" if failures else ""
-        lines.append(f"  {units[0].key}  {done}/{len(units)} done{note}  {long_name(units[0].settings)}")
-    return "\n".join(lines)

@@ -1,0 +1,67 @@
+"""`python -m sweeps.report [SWEEP]`: the tables of a sweep, from its Parquet files alone."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sweeps.analysis.results import ReportError, find
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.storage import StorageError
+from sweeps.report.actions import Actions
+from sweeps.report.contents import KINDS, Asked, report
+from sweeps.report.tables.cells import Look, Spread, Unit
+from sweeps.report.tables.formats import Format
+
+
+def main(
+    sweep: Annotated[str | None, typer.Argument(help="name of a sweep; default: every sweep of the folder")] = None,
+    results: Annotated[str, typer.Option(metavar="DIR", help="folder of all results")] = "results",
+    show: Annotated[
+        str | None, typer.Option(metavar="WHAT,...", help=f"any of {', '.join(KINDS)} [default: table]")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="beside the thesis's table and its claims: --show published,claims")
+    ] = False,
+    format: Annotated[Format, typer.Option(help="of what is printed")] = "text",
+    spread: Annotated[Spread, typer.Option(help="what stands behind ±")] = "variance",
+    unit: Annotated[
+        Unit | None, typer.Option(help="of reconstruction errors [default: the thesis's of each family]")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="of the table: settings, results, folds, error, collapsed")
+    ] = None,
+    all_rows: Annotated[bool, typer.Option("--all", help="rows of earlier grids too")] = False,
+    write: Annotated[bool, typer.Option("--write", help="tables, figures and page, into DIR/<sweep>/report/")] = False,
+    export: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write all units, flat, as .parquet or .csv")
+    ] = None,
+    curves: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write all epochs of all units as .parquet or .csv")
+    ] = None,
+    tensorboard: Annotated[
+        str | None, typer.Option(metavar="DIR", help="write the epochs as TensorBoard event files")
+    ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="fold the units' files into one, DIR/<sweep>/units.parquet")
+    ] = False,
+) -> None:
+    """Prints the tables of a sweep: mean ± variance over the folds, per configuration."""
+    try:
+        kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
+        chosen = tuple(columns.split(",")) if columns else None
+        asked = Asked(tuple(dict.fromkeys(kinds)), format, Look(spread, unit), chosen, all_rows)
+        actions = Actions(compact, write, export, curves, tensorboard)
+        names = find(results, sweep)
+        if len(names) > 1 and (export or curves):
+            raise ReportError(f"one file holds one sweep; say which: {', '.join(names)}")
+        for i, name in enumerate(names):
+            done = actions.run(open_ledger(results, name), name, asked)
+            print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, asked)))
+    except (ReportError, StorageError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

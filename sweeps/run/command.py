@@ -1,0 +1,78 @@
+"""The command without its command line: plan, run or look at a sweep, and its exit code."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from sweeps.config import grid
+from sweeps.data.datasets import DataError
+from sweeps.ledger.ledger import Ledger, open_ledger
+from sweeps.ledger.storage import StorageError
+from sweeps.plan.patterns import ChoiceError
+from sweeps.plan.plan import Plan
+from sweeps.plan.unit import PlacementError
+from sweeps.run.dry_run import dry_run
+from sweeps.run.options import Options
+from sweeps.run.status import status
+from sweeps.run.train import look, to_mark, train
+from sweeps.text import one_line
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+
+
+def complain(*lines: str) -> int:
+    """Says what is wrong with the input."""
+    for line in lines:
+        print(one_line(line), file=sys.stderr)
+    return BAD_INPUT
+
+
+def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
+    """`main`, with the exit code as its value."""
+    try:
+        options.check()
+        sweep = grid.load(grid_file, overrides)
+        ledger = open_ledger(options.results, sweep.name)
+        if options.dry_run:
+            plan = look(ledger, sweep, options)
+            plan = plan.again(to_mark(ledger, plan, options.redo))
+            print(dry_run(plan, ledger, options.at_a_time, options.retry))
+            return DONE
+        stopped = False
+        if not options.status:
+            try:
+                stopped = train(ledger, sweep, options)
+            except KeyboardInterrupt:  # a second one: what was not saved by then is lost
+                print("stopped at once", file=sys.stderr)
+                stopped = True
+        plan = look(ledger, sweep, options)
+        if options.status:
+            print(status(plan))
+        elif plan.count(plan.done):
+            from sweeps.report.contents import Asked, report
+
+            print(report(options.results, sweep.name, Asked()))
+    except grid.GridError as error:
+        return complain(*error.problems)
+    except (ChoiceError, DataError, PlacementError, StorageError) as error:
+        return complain(str(error))
+    return conclude(plan, ledger, stopped)
+
+
+def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
+    """Counts the units, says what is not done, and picks the exit code. After a stop, a failed unit may be one that was
+    to be tried again."""
+    failed, missing = plan.still_failed, plan.missing()
+    for unit in failed:
+        print(f"failed: {unit}: {ledger.log_path(unit)}", file=sys.stderr)
+    if missing or (stopped and failed):
+        print(
+            f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
+            f"the same command goes on: python -m sweeps.run {shlex.join(sys.argv[1:])}",
+            file=sys.stderr,
+        )
+        return STOPPED
+    if failed:
+        print(f"{len(failed)} of {len(plan.units)} units failed; --retry trains them again", file=sys.stderr)
+        return FAILED
+    return DONE

@@ -1,0 +1,57 @@
+"""What the command line says besides the grid."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from sweeps.plan.patterns import ChoiceError
+
+MOST_PER_GPU = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says besides the grid."""
+
+    results: str = "results"
+    workers: int | None = None
+    inline: bool = False
+    address: str | None = None
+    dry_run: bool = False
+    status: bool = False
+    retry: bool = False
+    tensorboard: str | None = None
+    redo: str | None = None
+    only: str | None = None
+    shard: str | None = None
+    wait: float = 0.0
+    per_gpu: str | None = None
+
+    @property
+    def in_process(self) -> bool:
+        return self.inline or self.only is not None
+
+    @property
+    def at_a_time(self) -> int:
+        """Units that train at a time."""
+        return 1 if self.in_process else self.workers or len(os.sched_getaffinity(0))
+
+    def check(self) -> None:
+        """Raises ChoiceError where options do not go together."""
+        self.units_per_gpu()
+        if self.status and (self.redo or self.only):
+            raise ChoiceError("--status shows every row and trains none: leave out --redo and --only")
+        if self.only and self.shard:
+            raise ChoiceError("--only is one unit, --shard a part of all: leave out one of them")
+        if self.only and (self.workers or self.address):
+            raise ChoiceError("--only trains in this process: leave out --workers and --address")
+        if self.per_gpu and self.in_process:
+            raise ChoiceError("--per-gpu shares a GPU among workers: leave out --inline and --only")
+
+    def units_per_gpu(self) -> int | Literal["auto"] | None:
+        """Raises ChoiceError for what is neither a number nor auto."""
+        if self.per_gpu is None or self.per_gpu == "auto":
+            return self.per_gpu  # type: ignore[return-value]
+        if self.per_gpu.isascii() and self.per_gpu.isdigit() and 1 <= int(self.per_gpu) <= MOST_PER_GPU:
+            return int(self.per_gpu)
+        raise ChoiceError(f"--per-gpu is {self.per_gpu!r}, not a number from 1 to {MOST_PER_GPU} or auto")
