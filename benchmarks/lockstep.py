@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mtvae.graph import Record, Recorded
+from mtvae.runtime.cuda_graph import Record, Recorded
 from mtvae.training import Fit
 
 

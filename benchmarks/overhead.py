@@ -22,7 +22,7 @@ import torch
 import typer
 from ledger_scale import machine
 
-from mtvae.determinism import repeatable
+from mtvae.runtime.determinism import repeatable
 from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
 from sweeps.ledger.ledger import open_ledger

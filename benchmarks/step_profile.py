@@ -16,7 +16,7 @@ import typer
 from torch.profiler import ProfilerActivity, profile
 from trainings import conditions, fit_of, settings
 
-from mtvae.determinism import repeatable
+from mtvae.runtime.determinism import repeatable
 from mtvae.training import TrainingSet
 
 WARM, STEPS, BATCH = 3, 12, 128

@@ -28,14 +28,14 @@ from lockstep import Lockstep
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mtvae.allocator import keep_freed_memory
 from mtvae.conditioning import ConditionSampler
 from mtvae.cost import cost
 from mtvae.evaluation import evaluate
-from mtvae.graph import Record, cuda_graph
 from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
-from mtvae.precision import forward_pass, multiplying
+from mtvae.runtime.allocator import keep_freed_memory
+from mtvae.runtime.cuda_graph import Record, cuda_graph
+from mtvae.runtime.precision import forward_pass, multiplying
 from mtvae.training import Fit, TrainingSet
 from sweeps.config.settings import Settings, resolve
 from sweeps.data import seeds

@@ -96,7 +96,7 @@ class SoftAdaptWeighting:
     unweighted terms since the last renewal: weight proportional to exp(beta (slope - largest slope)), the slope
     estimated from the last `accuracy_order` + 1 steps. Variants: `original`; `normalised`, slopes divided by the sum of
     their absolute values; `loss_weighted`, times the term's mean. Everything stays on the terms' device, and in place:
-    a step that was recorded (`mtvae.graph`) finds it where it was.
+    a step that was recorded (`mtvae.runtime.cuda_graph`) finds it where it was.
     """
 
     EPSILON = 1e-8

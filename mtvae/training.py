@@ -11,11 +11,11 @@ from torch import Tensor
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import Loss, SoftAdapt, Training
 from mtvae.evaluation import evaluate, to_pixels
-from mtvae.graph import Record, Recorded
 from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
 from mtvae.model import Model
 from mtvae.optimizer import AdamW
-from mtvae.precision import forward_pass, multiplying
+from mtvae.runtime.cuda_graph import Record, Recorded
+from mtvae.runtime.precision import forward_pass, multiplying
 
 
 class Diverged(ArithmeticError):

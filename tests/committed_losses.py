@@ -22,9 +22,9 @@ import torch
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
-from mtvae.determinism import repeatable
-from mtvae.graph import Record
 from mtvae.model import build
+from mtvae.runtime.cuda_graph import Record
+from mtvae.runtime.determinism import repeatable
 from mtvae.training import Fit, TrainingSet
 from sweeps.config.settings import Settings, resolve
 from sweeps.data import seeds

@@ -46,7 +46,7 @@ class Tape(TorchDispatchMode):
 
 
 def tape(step: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-    """As `mtvae.graph.cuda_graph`, on the CPU."""
+    """As `mtvae.runtime.cuda_graph.cuda_graph`, on the CPU."""
     recorded = Tape()
     with recorded:
         step()

@@ -12,7 +12,7 @@ import torch
 from committed_losses import FILE, kinds, losses
 
 from mtvae.config import terms
-from mtvae.determinism import repeatable
+from mtvae.runtime.determinism import repeatable
 
 TOLERANCE = 1e-6
 KINDS = dict(kinds())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from committed_losses import fit, settings_of
 
-from mtvae.determinism import repeatable
+from mtvae.runtime.determinism import repeatable
 from sweeps.worker import run_unit
 
 

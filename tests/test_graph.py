@@ -11,9 +11,9 @@ import torch
 from committed_losses import double_precision, fit, kinds, settings_of
 from tape import Tape, Waited, name_of, tape
 
-from mtvae.determinism import repeatable
 from mtvae.evaluation import evaluate
-from mtvae.graph import WARM_STEPS, Recorded, cuda_graph
+from mtvae.runtime.cuda_graph import WARM_STEPS, Recorded, cuda_graph
+from mtvae.runtime.determinism import repeatable
 
 KINDS = dict(kinds())
 LONGER = {"training.epochs": 3, "training.batch_size": 5}  # 32 images: six batches of 5 and one of 2, three times

@@ -10,7 +10,7 @@ import pytest
 from committed_losses import fit, kinds, settings_of
 from tape import tape
 
-from mtvae.determinism import repeatable
+from mtvae.runtime.determinism import repeatable
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from committed_losses import fit, kinds, settings_of
 
-from mtvae.determinism import repeatable
-from mtvae.precision import multiplying
+from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.precision import multiplying
 
 
 def knobs():

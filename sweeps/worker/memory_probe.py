@@ -4,9 +4,9 @@ from contextlib import suppress
 
 import torch
 
-from mtvae.determinism import repeatable
 from mtvae.evaluation import BATCH_SIZE, evaluate
-from mtvae.graph import WARM_STEPS
+from mtvae.runtime.cuda_graph import WARM_STEPS
+from mtvae.runtime.determinism import repeatable
 from sweeps.data.readers import Images
 from sweeps.plan.unit import Unit
 from sweeps.worker.run_unit import prepare

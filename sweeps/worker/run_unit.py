@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import torch
 
-from mtvae.allocator import keep_freed_memory
 from mtvae.conditioning import ConditionSampler
-from mtvae.determinism import repeatable
 from mtvae.evaluation import Scores, evaluate, mean_image_error
-from mtvae.graph import cuda_graph
 from mtvae.model import build
+from mtvae.runtime.allocator import keep_freed_memory
+from mtvae.runtime.cuda_graph import cuda_graph
+from mtvae.runtime.determinism import repeatable
 from mtvae.training import Diverged, Fit, TrainingSet
 from sweeps.data import seeds
 from sweeps.data.datasets import fingerprint, test_half_count

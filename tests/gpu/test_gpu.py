@@ -11,11 +11,11 @@ import torch
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
-from mtvae.determinism import repeatable
 from mtvae.evaluation import to_pixels
-from mtvae.graph import WARM_STEPS
 from mtvae.losses import loss_terms
-from mtvae.precision import forward_pass, multiplying
+from mtvae.runtime.cuda_graph import WARM_STEPS
+from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.precision import forward_pass, multiplying
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger

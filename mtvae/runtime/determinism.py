@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from mtvae.precision import multiplying
+from mtvae.runtime.precision import multiplying
 
 CUBLAS_WORKSPACE = ":4096:8"  # 8 buffers of 4 MiB: one of the two that NVIDIA documents as reproducible
 
