@@ -21,10 +21,11 @@ from typing import Annotated
 
 import typer
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 
-from disturbance import adopting, descendants, orphans, reap, rows_of_both, temporary_files, wait_for_a_new_checkpoint
+from disturbance import adopting, descendants, orphans, reap, temporary_files, wait_for_a_new_checkpoint
 from nodes import Nodes, cluster_of_nodes
+from records import rows_of_both
 
 from sweeps.ledger.ledger import Ledger, open_ledger
 

@@ -62,8 +62,8 @@ print(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss
 
 EXPORT = """
 import sys
-from sweeps.export import export
-from sweeps.ledger import open_ledger
+from sweeps.analysis.export import export
+from sweeps.ledger.ledger import open_ledger
 export(open_ledger(sys.argv[1], "many"), sys.argv[2], sys.argv[3])
 """
 

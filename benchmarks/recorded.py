@@ -97,9 +97,9 @@ def run_unit(
 
 def trial(config: dict[str, Any], job: Job, images: Any, flag: StopFile) -> None:
     """`driver._trial`, with this module in the place of the one that trains: it imports no torch."""
-    stand_in = ModuleType("sweeps.trial")
+    stand_in = ModuleType("sweeps.worker.run_unit")
     stand_in.run_unit, stand_in.pick_device = run_unit, lambda gpus: "cpu"  # type: ignore[attr-defined]
-    sys.modules["sweeps.trial"] = stand_in
+    sys.modules["sweeps.worker.run_unit"] = stand_in
     real_trial(config, job, images, flag)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from grids import TINY
 
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger.ledger import Ledger
@@ -12,17 +13,6 @@ from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-
-TINY = """
-name: tiny
-seed: 3
-data: {dataset: digits, limit: 60}
-folds: {n_splits: 2}
-training: {epochs: 2, batch_size: 16}
-grid:
-  - {family: vqvae, method: [none, single_decoder]}
-  - {family: gaussian_vae, method: multi_decoder}
-"""
 
 
 @pytest.fixture

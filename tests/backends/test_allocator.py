@@ -1,0 +1,101 @@
+"""Memory that tensors free stays with the process."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+import torch
+from mtvae.runtime.allocator import keep_freed_memory
+if {keep}:
+    assert keep_freed_memory()
+
+def step():  # some tensors at a time, as a training step holds and frees them
+    held = [torch.ones({size} * 2**18) for _ in range(60 // {size})]  # of so many MiB
+
+for _ in range({warm}):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(keep, size, warm):
+    """Pages that the kernel had to give, in twenty steps of 60 MiB in tensors of `size` MiB, after `warm` such steps.
+    The process begins with glibc's first thresholds, fixed, since otherwise it is chance how far they have risen."""
+    command = [sys.executable, "-c", FAULTS.format(keep=keep, size=size, warm=warm)]
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout)
+
+
+@pytest.mark.parametrize(("size", "warm"), [(3, 3), (60, 10)])  # glibc's own threshold never rises above 32
+def test_steps_take_no_new_pages(size, warm):
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("not glibc")
+    assert faults(keep=False, size=size, warm=warm) > 10_000
+    assert faults(keep=True, size=size, warm=warm) < 1_000
+
+
+IN_A_TRIAL = """
+import sys
+from sweeps.backends.ray_tune import driver
+from sweeps.config import grid
+from sweeps.plan.plan import Plan
+
+driver._start(Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units, 1, None)
+
+
+def in_a_thread():  # as Tune runs a trial
+    import resource
+    import threading
+    import torch
+    from mtvae.runtime.allocator import keep_freed_memory
+    from mtvae.conditioning import ConditionSampler
+    from mtvae.runtime.determinism import repeatable
+    from mtvae.model import build
+    from mtvae.training import Fit, TrainingSet
+    from sweeps.config.settings import resolve
+    from sweeps.data import seeds
+
+    pages = []
+
+    def trial():
+        assert keep_freed_memory()
+        given = {"family": "gaussian_vae", "method": "single_decoder", "data.dataset": "mnist"}
+        s = resolve(given | {"training.epochs": 1, "training.batch_size": 32}, frozenset())
+        images = torch.randint(0, 256, (12 * 32 + 1, 1, 28, 28), dtype=torch.uint8)
+        data = TrainingSet(images, torch.arange(12 * 32), torch.tensor([12 * 32]))
+        model = build(s.architecture, torch.Generator().manual_seed(0))
+        sampler = ConditionSampler(s.condition_sampler, 28)
+        fit = Fit(model, data, s.loss, s.training, sampler, seeds.of_fold(0, 0))
+        with repeatable():
+            fit.epoch(lambda: pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
+
+    thread = threading.Thread(target=trial)
+    thread.start()
+    thread.join()
+    return pages
+
+
+print(*driver.ray.get(driver.ray.remote(in_a_thread).remote()))
+driver.ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_nor_do_those_of_a_trial_which_is_a_thread(tiny_file):
+    """Of a model whose largest gradient has 79 MB, 19,400 pages: it is not given back and taken again at every step."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("not glibc")
+    env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run([sys.executable, "-c", IN_A_TRIAL, str(tiny_file)], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    pages = list(map(int, done.stdout.split()))
+    assert len(pages) == 12
+    assert pages[-1] - pages[5] < 3 * 19_400  # in six steps

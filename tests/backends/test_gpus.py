@@ -1,0 +1,166 @@
+"""GPUs as Ray counts them, on a machine without: which units share one, and what is said where torch sees none."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from nodes import cluster_of_nodes
+
+from mtvae.optimizer import AdamW
+from sweeps.backends.ray_tune.gpu_sharing import larger, share
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.provenance import provenance
+from sweeps.plan.identity import key_of
+from sweeps.run.command import command
+from sweeps.run.options import Options
+from sweeps.worker import run_unit
+from sweeps.worker.memory_probe import footprint
+
+GRID = """
+name: shares
+data: {dataset: digits, limit: 60}
+folds: {n_splits: 2}
+training: {epochs: 2}
+grid:
+  - {method: [none, multi_decoder], resources.gpus: 0.5}
+  - {family: gaussian_vae}
+"""
+SWEEP = [sys.executable, "-m", "sweeps.run"]
+SHARES = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "shares.py")]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A grid's text -> the command on a cluster of one node of five processors and one GPU that Ray believes in."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+
+    def on_a_cluster(text, command, *arguments):
+        (tmp_path / "grid.yaml").write_text(text)
+        with cluster_of_nodes(1, cpus=5, gpus=1) as nodes:
+            command = [*command, str(tmp_path / "grid.yaml"), "--results", str(tmp_path), "--address", nodes.address]
+            return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=300)
+
+    return on_a_cluster
+
+
+@pytest.mark.slow
+def test_two_halves_share_a_gpu_and_a_cpu_unit_runs_beside_them(run, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    done = run(GRID, [*SHARES, str(notes)], "--workers", "6")  # one that waits for a GPU is one of them
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    noted = [json.loads(path.read_text()) for path in notes.glob("*.json")]
+    assert len(noted) == 6
+    on_gpu, on_cpu = ([note for note in noted if bool(note["gpus"]) is on] for on in (True, False))
+    assert [note["given"] for note in on_gpu] == [["0"]] * 4
+    assert [note["given"] for note in on_cpu] == [[]] * 2
+    assert max(at_once(on_gpu, note["began"]) for note in noted) == 2
+    assert max(at_once(noted, note["began"]) for note in noted) == 4
+
+
+@pytest.mark.slow
+def test_units_share_a_gpu_by_their_memory_and_get_more_of_it_when_it_runs_out(run, tmp_path, monkeypatch):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    monkeypatch.setenv("OUT_OF_MEMORY_BELOW", "0.5")
+    grid = GRID.replace(", resources.gpus: 0.5", "")
+    done = run(grid, [*SHARES, str(notes)], "--workers", "3", "--per-gpu", "auto")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    lines = done.stdout.splitlines()
+    assert "vqvae 1 none: 10 of 44 GB of a GPU, so that 3 share one" in lines
+    assert sum(line.startswith("out of memory on 0.3333 of a GPU, goes on later with 0.6666: ") for line in lines) == 6
+    noted = [json.loads(path.read_text()) for path in notes.glob("*.json")]  # of each unit's last time
+    assert [note["gpus"] for note in noted] == [0.6666] * 6
+    assert max(at_once(noted, note["began"]) for note in noted) == 1
+    rows, _ = open_ledger(tmp_path, "shares").read()
+    assert [row["resources.gpus"] for row in rows] == [0.6666] * 6
+    assert open_ledger(tmp_path, "shares").units("failed") == frozenset()
+
+
+@given(st.integers(1, 100))
+def test_so_many_units_fit_on_a_gpu_as_ray_counts(n):
+    assert sum([round(1e4 * share(n))] * n) <= 10_000
+    assert sum([round(1e4 * share(n))] * (n + 1)) > 10_000 or n == 100
+
+
+def test_a_unit_of_another_share_is_the_same_unit(plan):
+    unit = plan.units[0]
+    shares = [unit.with_gpus(0.4)]
+    while shares[-1].settings.resources.gpus < 1:
+        shares.append(larger(shares[-1]))
+    assert [u.settings.resources.gpus for u in shares] == [0.4, 0.8, 1.0]
+    assert {(u.id, key_of(u.settings), u.settings.architecture) for u in shares} == {
+        (unit.id, unit.key, unit.settings.architecture)
+    }
+
+
+def test_a_footprint_is_taken_of_a_training_under_way(plan, digits, monkeypatch):
+    """Without a GPU: what is asked of it is made up, and the training is a real one."""
+    steps = []
+    monkeypatch.setattr(AdamW, "step", lambda self: steps.append(self.lr))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60, 100))
+    assert footprint(plan.units[0], digits, "cpu") == (40, 100)
+    assert steps == [0.001] * 2  # all that 27 images in batches of 16 give
+
+
+@pytest.mark.parametrize(("gpus", "outcome"), [(0.0, "failed"), (0.25, "crowded"), (1.0, "failed")])
+def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(
+    gpus, outcome, plan, digits, ledger, monkeypatch
+):
+    def out_of_memory(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(run_unit, "evaluate", out_of_memory)
+    unit = plan.units[0].with_gpus(gpus)
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance()) == outcome
+    assert ledger.units("failed") == ({unit.id} if outcome == "failed" else frozenset())
+    assert "CUDA out of memory" in ledger.storage.read(f"logs/{unit.name}.log").decode()
+
+
+def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(run_unit, "pick_device", lambda share: asked.append(share) or "cpu")
+    run = partial(command, str(tiny_file), ["resources.gpus=0.25"])
+    assert run(Options(str(tmp_path), inline=True)) == 0
+    assert asked == [1.0] * 6
+
+
+def test_a_footprint_whose_worker_dies_is_said_and_costs_only_the_sharing(plan, ray_session):
+    """As one that raises: the sweep goes on, with a whole GPU for each unit of that shape."""
+    from sweeps.backends.ray_tune import gpu_sharing
+    from sweeps.backends.ray_tune.driver import ray
+
+    dies = ray.remote(max_retries=0)(lambda: os._exit(1))
+    said = []
+    assert gpu_sharing._measured_share(plan.units[0], dies.remote(), said.extend) == 1.0
+    assert len(said) == 1 and said[0].startswith("vqvae 1 none: gets a whole GPU, its memory could not be measured: ")
+
+
+@pytest.mark.parametrize(("per_gpu", "says"), [("0", "not a number"), ("x", "not a number"), ("auto", "--inline")])
+def test_what_cannot_be_asked_of_a_gpu_is_one_line(per_gpu, says, tiny_file, tmp_path, capsys):
+    assert command(str(tiny_file), [], Options(str(tmp_path), inline=True, per_gpu=per_gpu)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--per-gpu" in line and says in line
+    assert list(tmp_path.glob("tiny")) == []
+
+
+def at_once(notes, moment):
+    """How many units ran then."""
+    return sum(note["began"] <= moment < note["ended"] for note in notes)
+
+
+@pytest.mark.slow
+def test_a_gpu_that_torch_does_not_see_is_one_line_before_the_first_trial(run, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = run(GRID, SWEEP)
+    assert done.returncode == 2
+    assert done.stderr == f"resources.gpus is 0.5, but torch sees no GPU on {os.uname().nodename}\n"
+    assert not (tmp_path / "shares" / "failed").exists()

@@ -1,0 +1,95 @@
+"""Every shipped grid: its size, and one training step of every model in it at its own shape."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.model import build
+from mtvae.training import Fit, TrainingSet
+from sweeps.config import grid
+from sweeps.data import seeds
+from sweeps.data.datasets import shape
+
+FOLDER = grid.SHIPPED
+SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
+    "grid_quick.yaml": (12, 60),
+    "grid_digits.yaml": (18, 90),
+    "grid_mnist10k.yaml": (18, 90),
+    "grid_vqvae.yaml": (45, 225),
+    "grid_gaussian.yaml": (30, 150),
+    "grid_exponents.yaml": (28, 140),
+    "grid_thesis.yaml": (45, 225),
+    "grid_thesis_as_run.yaml": (45, 225),
+}
+
+
+def test_all_of_them_are_tested():
+    assert {path.name for path in FOLDER.glob("*.yaml")} == SIZES.keys()
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_and_header(name):
+    g = grid.load(name)
+    rows, units = SIZES[name]
+    assert (len(g.rows), sum(row.folds.n_splits for row in g.rows), g.merged) == (rows, units, 0)
+    header = (FOLDER / name).read_text()
+    assert f"python -m sweeps.run {name}" in header
+    assert re.search(rf"{rows} rows\b.*\b{units} units", header)
+    assert "Expect" in header or "expect" in header
+
+
+def test_the_published_rows():
+    """The grid's rows are the published table's, by the words of both."""
+    published = Path(__file__).parents[3] / "shared" / "published_table.csv"
+    if not published.exists():
+        pytest.skip(f"no {published.name} beside the project")
+    import csv
+
+    rows = list(csv.DictReader(published.open()))
+    wanted = {
+        (r["family"], int(r["configuration"]), r["method"], r["sampler"], r["exponent_label"], r["soft_adapt"])
+        for r in rows
+    }
+    for name in ("grid_thesis.yaml", "grid_thesis_as_run.yaml"):
+        ours = {
+            (
+                r.family,
+                r.configuration,
+                r.method,
+                r.sampler or "",
+                "" if r.exponent is None else f"{r.exponent:g}",
+                str(r.soft_adapt.variant is not None).lower(),
+            )
+            for r in grid.load(name).rows
+        }
+        assert ours == wanted
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_model_of_it_runs_one_step(name):
+    """On random images of the data set's shape: the files need not be there. A model that differs only in what it is
+    trained for is run once."""
+    rows = {(row.architecture, row.condition_sampler, row.soft_adapt.variant): row for row in grid.load(name).rows}
+    for row in rows.values():
+        channels, side = shape(row.data)
+        images = torch.randint(
+            0, 256, (6, channels, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
+        model = build(row.architecture, torch.Generator().manual_seed(0))
+        sampler = None if row.condition_sampler is None else ConditionSampler(row.condition_sampler, side)
+        fit = Fit(
+            model,
+            TrainingSet(images, torch.arange(4), torch.arange(4, 6)),
+            row.loss,
+            row.training,
+            sampler,
+            seeds.of_fold(row.seed, 0),
+            row.evaluation.latent,
+            row.soft_adapt,
+        )
+        fit.epoch()
+        assert fit.best_epoch == 1

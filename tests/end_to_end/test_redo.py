@@ -1,0 +1,260 @@
+"""`--redo` and `--only`: which units they name, and that no result is lost before a new one takes its place."""
+
+import inspect
+import shlex
+import subprocess
+import sys
+
+import pytest
+from records import rows_of
+
+from sweeps.backends.stop import Stop
+from sweeps.config import grid
+from sweeps.ledger import redo
+from sweeps.ledger.compaction import compact
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.storage import StorageError
+from sweeps.plan.patterns import ChoiceError, matching, one, some
+from sweeps.plan.plan import Plan
+from sweeps.run.command import command as run_command
+from sweeps.run.options import Options
+from sweeps.worker import run_unit
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return open_ledger(tmp_path / "results", "tiny")
+
+
+@pytest.fixture
+def command(tiny_file, tmp_path):
+    """The command in this process: its options as keywords."""
+    return lambda **options: run_command(
+        str(tiny_file), [], Options(str(tmp_path / "results"), **{"inline": True} | options)
+    )
+
+
+def finished(ledger):
+    return {(r["key"], r["fold"]): r["finished_at"] for r in ledger.read()[0]}
+
+
+def stop_after(monkeypatch, units):
+    """Ends the next run before it starts more than so many units."""
+    real, begun = run_unit.run_unit, []
+
+    def counting(unit, *arguments, **keywords):
+        begun.append(unit)
+        return "stopped" if len(begun) > units else real(unit, *arguments, **keywords)
+
+    monkeypatch.setattr(run_unit, "run_unit", counting)
+    monkeypatch.setattr(Stop, "requested", property(lambda self: len(begun) > units))
+
+
+class TestNames:
+    def test_a_unit_goes_by_its_files_name_its_words_and_parts_of_both(self, tiny):
+        units = Plan(tiny, frozenset(), frozenset()).units
+        first = units[0]
+        for pattern in (first.name, "vqvae 1 none, fold 0", f"{first.key[:5]}*-fold0", f"{first.key[:6]}*0"):
+            assert matching(units, pattern) == [first]
+        for pattern in (first.key, "vqvae 1 none", "1 none", first.key[:8]):
+            assert matching(units, pattern) == units[:2]
+        assert matching(units, "fold1") == matching(units, "*-fold1") == units[1::2]
+        assert len(matching(units, "vqvae")) == 4
+        assert matching(units, "*") == units
+        assert matching(units, "") == matching(units, "vqvae 2") == []
+
+    def test_a_name_in_full_is_not_the_start_of_a_longer_one(self, read_grid):
+        g = read_grid("name: a\ndata.limit: 60\nfolds.n_splits: 12\ngrid: [{}]")
+        units = Plan(g, frozenset(), frozenset()).units
+        assert one(units, units[1].name, "--only") == units[1]
+
+    def test_none_and_several_are_refused_in_a_line_that_names_some(self, tiny):
+        units = Plan(tiny, frozenset(), frozenset()).units
+        with pytest.raises(ChoiceError, match=r"--only vqvae 1 non, fold 9: no such unit; did you mean vqvae 1 none"):
+            one(units, "vqvae 1 non, fold 9", "--only")
+        with pytest.raises(ChoiceError, match=r"--redo zzz: no such unit; --status shows the rows"):
+            some(units, "zzz", "--redo")
+        with pytest.raises(
+            ChoiceError, match=r"--only vqvae: 4 units match, name one: vqvae 1 none, fold 0 \("
+        ) as told:
+            one(units, "vqvae", "--only")
+        assert "\n" not in str(told.value)
+
+
+class TestOnly:
+    def test_one_unit_is_trained_and_the_exit_code_is_its_own(self, command, ledger, capsys):
+        assert command(only="vqvae 1 none, fold 1", inline=False) == 0
+        out = capsys.readouterr().out
+        assert "[1/1] done: vqvae 1 none, fold 1" in out
+        assert len(ledger.units()) == 1
+        assert command(only="vqvae 1 none, fold 1", inline=False) == 0  # done: nothing to train
+        assert "done:" not in capsys.readouterr().out
+        assert len(ledger.keys()) == 3  # the sweep's grid, not the unit's
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"only": "vqvae"}, "4 units match"),
+            ({"only": "nothing"}, "no such unit"),
+            ({"only": "x", "workers": 2}, "leave out --workers and --address"),
+            ({"only": "x", "address": "auto"}, "leave out --workers and --address"),
+            ({"redo": "x", "status": True}, "leave out --redo and --only"),
+            ({"redo": "nothing"}, "no such unit"),
+            ({"redo": "gaussian_vae", "only": "vqvae 1 none, fold 0"}, "--redo gaussian_vae: no such unit"),
+            ({"redo": "nothing", "dry_run": True}, "no such unit"),
+        ],
+    )
+    def test_what_does_not_go_is_one_line_and_writes_nothing(self, command, tmp_path, capsys, options, said):
+        assert command(**options) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert len(err.splitlines()) == 1
+        assert not (tmp_path / "results").exists()
+
+    def test_a_failed_unit_waits_for_retry(self, command, ledger, tiny_file, capsys):
+        unit = Plan(grid.load(str(tiny_file), []), frozenset(), frozenset()).units[0]
+        ledger.write_failed(unit, "no luck")
+        assert command(only=unit.name) == 1
+        assert "1 of 1 units failed; --retry" in capsys.readouterr().err
+        assert command(only=unit.name, retry=True) == 0
+        assert ledger.units() == {unit.id}
+
+    @pytest.mark.slow
+    def test_it_runs_under_the_debugger(self, tiny_file, tmp_path):
+        arguments = [str(tiny_file), "--only", "vqvae 1 none, fold 0", "--results", str(tmp_path)]
+        lines, start = inspect.getsourcelines(run_unit.run_unit)
+        at = start + next(i for i, line in enumerate(lines) if "if should_stop()" in line)
+        steps = [f"b {run_unit.__file__}:{at}", "c", "p 'here', unit.fold", "q"]
+        commands = [part for step in steps for part in ("-c", step)]
+        done = subprocess.run(
+            [sys.executable, "-m", "pdb", *commands, "-m", "sweeps.run", *arguments], capture_output=True, text=True
+        )
+        assert "('here', 0)" in done.stdout, shlex.join(arguments) + done.stdout + done.stderr
+
+
+class TestRedo:
+    def test_done_units_are_trained_again_to_the_same_digits_and_others_are_left(self, command, ledger, capsys):
+        command()
+        before, rows = finished(ledger), rows_of(ledger)
+        capsys.readouterr()
+        assert command(redo="vqvae 1 none", dry_run=True) == 0
+        assert "6 units: 4 done, 0 failed, 2 to train" in capsys.readouterr().out
+        assert finished(ledger) == before
+        assert command(redo="vqvae 1 none") == 0
+        assert capsys.readouterr().out.count("] done: vqvae 1 none") == 2
+        changed = {id_ for id_, at in finished(ledger).items() if at != before[id_]}
+        assert len(changed) == 2
+        assert rows_of(ledger) == rows
+        assert ledger.storage.names("redo") == []
+        assert command(redo="vqvae 1 none") == 0  # what was asked is done: asked again, it is done again
+        assert capsys.readouterr().out.count("] done: ") == 2
+        assert command() == 0
+        assert "] done: " not in capsys.readouterr().out
+
+    def test_stopped_on_the_way_the_same_command_does_the_rest(self, command, ledger, monkeypatch, capsys):
+        command()
+        before = finished(ledger)
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            stop_after(patch, 1)
+            assert command(redo="*fold*") == 75
+        captured = capsys.readouterr()
+        assert captured.out.count("] done: ") == 1
+        assert "1 of 6 units done; the same command goes on" in captured.err
+        assert len(ledger.storage.names("units")) == 6  # no result was touched
+        assert len(finished(ledger)) == len(ledger.units()) == 1
+        assert command(redo="*fold*", dry_run=True) == 0
+        assert "6 units: 1 done, 0 failed, 5 to train" in capsys.readouterr().out
+        assert command(redo="*fold*") == 0
+        assert capsys.readouterr().out.count("] done: ") == 5
+        assert not set(before.items()) & set(finished(ledger).items())
+
+    def test_without_the_option_a_run_goes_on_too_and_a_wider_pattern_adds_to_it(
+        self, command, ledger, monkeypatch, capsys
+    ):
+        command()
+        with monkeypatch.context() as patch:
+            stop_after(patch, 0)
+            assert command(redo="vqvae 1 none, fold 0") == 75
+            assert command(redo="vqvae 1 none") == 75
+        assert len(ledger.storage.names("redo")) == 2
+        capsys.readouterr()
+        assert command() == 0
+        assert capsys.readouterr().out.count("] done: ") == 2
+
+    def test_a_removed_mark_brings_the_old_result_back(self, command, ledger, monkeypatch):
+        command()
+        before = finished(ledger)
+        with monkeypatch.context() as patch:
+            stop_after(patch, 0)
+            command(redo="vqvae")
+        assert len(ledger.units()) == 2
+        for name in ledger.storage.names("redo"):
+            ledger.storage.remove(f"redo/{name}")
+        assert finished(ledger) == before
+        assert command() == 0
+
+    def test_a_compacted_unit_is_done_again_and_its_own_file_comes_first(self, command, ledger, capsys):
+        command()
+        compact(ledger)
+        before = finished(ledger)
+        capsys.readouterr()
+        assert command(redo="vqvae 1 none, fold 0", only="vqvae 1 none, fold 0") == 0
+        assert capsys.readouterr().out.count("] done: ") == 1
+        assert len(ledger.storage.names("units")) == 1
+        changed = {id_ for id_, at in finished(ledger).items() if at != before[id_]}
+        assert len(changed) == 1
+        assert len(ledger.units()) == 6
+
+    def test_compaction_meanwhile_keeps_the_old_result(self, command, ledger, monkeypatch, capsys):
+        command()
+        before = finished(ledger)
+        with monkeypatch.context() as patch:
+            stop_after(patch, 0)
+            command(redo="vqvae")
+        compact(ledger)
+        assert len(ledger.units()) == 2
+        for name in ledger.storage.names("redo"):
+            ledger.storage.remove(f"redo/{name}")
+        assert finished(ledger) == before
+
+    def test_it_starts_from_the_beginning_and_forgets_a_failure_from_before(self, command, ledger, tiny_file):
+        command()
+        unit = Plan(grid.load(str(tiny_file), []), frozenset(), frozenset()).units[0]
+        ledger.storage.write(f"checkpoints/{unit.name}.pt", b"left by a kill")
+        ledger.write_failed(unit, "another driver's")
+        assert command(redo=unit.name) == 0
+        assert ledger.units("failed") == frozenset()
+        assert "starts again" not in ledger.storage.read(f"logs/{unit.name}.log").decode()
+        (row,) = [r for r in ledger.read()[0] if (r["key"], r["fold"]) == unit.id]
+        assert row["resumed"] == 0
+
+    def test_one_that_fails_is_failed_and_its_old_result_stays_on_disk(self, command, ledger, monkeypatch, capsys):
+        command()
+        name = "vqvae 1 none, fold 0"
+        with monkeypatch.context() as patch:
+            patch.setattr(run_unit, "_score", lambda *_: 1 / 0)
+            assert command(redo=name) == 1
+        assert len(ledger.storage.names("units")) == 6
+        assert "1/2" in capsys.readouterr().out  # not behind a mean
+        assert command(redo=name) == 1  # not for ever
+        assert command(redo=name, retry=True) == 0
+        assert len(ledger.units()) == 6
+        assert ledger.units("failed") == frozenset()
+
+    def test_a_kill_while_the_marks_are_set_leaves_none_out(self, command, ledger, monkeypatch, capsys):
+        command()
+        capsys.readouterr()
+        real = type(ledger.storage).write
+
+        def write(self, name, data):
+            if name.startswith("redo/") and name != redo.ASKING and self.names("redo") != ["asking"]:
+                raise StorageError("the second mark")
+            real(self, name, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(ledger.storage), "write", write)
+            assert command(redo="*") == 2
+        assert len(ledger.storage.names("redo")) == 2
+        assert command(redo="*") == 0
+        assert capsys.readouterr().out.count("] done: ") == 6

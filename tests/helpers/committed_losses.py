@@ -1,0 +1,94 @@
+"""A few training steps of every family x method, with and without SoftAdapt, whose losses are committed.
+
+`committed_losses.json` beside this file holds them. Where numbers are meant to change, renew it, say why in the commit:
+
+    python tests/helpers/committed_losses.py
+
+and read the difference line by line: what you did not mean to change must not have.
+
+In double precision, because in single precision rounding alone moves these numbers by up to 2 % after four steps: AdamW
+divides a gradient by its own size, so one that is nothing but rounding (a bias before batch normalisation) makes a
+whole step.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
+from mtvae.model import build
+from mtvae.runtime.cuda_graph import Record
+from mtvae.runtime.determinism import repeatable
+from mtvae.training import Fit, TrainingSet
+from sweeps.config.settings import Settings, resolve
+from sweeps.data import seeds
+
+FILE = Path(__file__).with_suffix(".json")
+STEPS, BATCH, SIDE, SELECTION = 4, 8, 16, 16
+
+
+def kinds() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every kind of training by its name: settings that differ from the default."""
+    for family in CONFIGURATIONS:
+        for method in SAMPLERS:
+            given = {"family": family, "method": method}
+            yield f"{family} {method}", given
+            if len(terms(family, method)) > 1:  # renewed after two steps and after four, so that two follow it
+                soft = {"variant": "loss_weighted", "beta": 0.1, "every": 2, "accuracy_order": 1}
+                yield f"{family} {method} soft_adapt", given | {f"soft_adapt.{k}": v for k, v in soft.items()}
+
+
+def settings_of(given: dict[str, Any]) -> Settings:
+    # An exponent at which most images show some pixels
+    exponent = {"exponent": 4.0} if given["method"] == "single_decoder" else {}
+    return resolve({"training.batch_size": BATCH, "training.epochs": 1} | exponent | given, frozenset())
+
+
+def fit(s: Settings, device: str = "cpu", record: Record | None = None) -> Fit:
+    """A training of `STEPS` steps on noise with a shape in it."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 120, (STEPS * BATCH + SELECTION, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    images[:, :, 4:10, 3:12] += 130
+    train, selection = torch.arange(len(images), device=device).split([STEPS * BATCH, SELECTION])
+    named = seeds.of_fold(s.seed, 0)
+    model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
+    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, SIDE)
+    data = TrainingSet(images.to(device), train, selection)
+    return Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record)
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Models that are built here, and what they are fed, are float64."""
+    pixels = lambda images: images.double() / 255  # noqa: E731
+    torch.set_default_dtype(torch.float64)
+    try:
+        with patch("mtvae.training.to_pixels", pixels), patch("mtvae.evaluation.to_pixels", pixels):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def losses(given: dict[str, Any], before: Callable[[Fit], object] = lambda f: None) -> dict[str, float]:
+    """Mean training terms over the steps, the selection images' after the last, and the weights then.
+
+    `before` may change the training before its first step.
+    """
+    with double_precision():
+        f = fit(settings_of(given))
+        before(f)
+        f.epoch()
+    return {name: value for name, value in f.history[0].items() if name != "epoch"}
+
+
+if __name__ == "__main__":
+    with repeatable():
+        found = {name: losses(given) for name, given in kinds()}
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{FILE}: {len(found)} trainings")

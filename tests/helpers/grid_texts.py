@@ -1,0 +1,18 @@
+"""Strategies for documents that look like grid files and are mostly wrong."""
+
+from hypothesis import strategies as st
+
+from sweeps.config.settings import LEAVES
+
+words = st.sampled_from([*LEAVES, "name", "grid", "data", "training", "folds", "model", "<<", "", "?"])
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words
+values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(words, v, max_size=3), max_leaves=12)
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("a") | scalars,
+        "grid": st.lists(st.dictionaries(words, values, max_size=4), max_size=3) | scalars,
+        "training": st.dictionaries(words, values, max_size=3) | scalars,
+        "data.limit": scalars,
+    },
+)

@@ -1,0 +1,159 @@
+"""Bad input by the hundred: the command says lines, never a traceback, and leaves nothing behind."""
+
+import os
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from grid_texts import documents, values, words
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from sweeps.config import grid
+from sweeps.run.__main__ import main
+from sweeps.run.command import command
+from sweeps.run.options import Options
+
+runner = CliRunner()
+app = typer.Typer()
+app.command()(main)
+
+ROOTS = [
+    "",
+    ".",
+    "/nowhere",
+    "../../../..",
+    "~",
+    "~nobody-of-this-name",
+    "a\0b",
+    "\0",
+    "x" * 300,
+    "x/" * 3000,
+    "new\nline\x1b[31m",
+    "$(touch pwned)",
+    "; touch pwned #",
+    "file:///etc",
+    "s3://bucket/x",
+    "/dev/null",
+    "/etc/passwd",
+    "\ud800",
+    "\\\\host\\share",
+    "NUL",
+    "<script>alert(1)</script>",
+]
+NAMES = [
+    "../up",
+    "a/b",
+    "/abs",
+    "..",
+    ".",
+    "",
+    "a\0b",
+    "a\nb",
+    "x" * 65,
+    "x" * 5000,
+    "-rf",
+    ".hidden",
+    "CON",
+    "nul.txt",
+    "Com1",
+    "lpt9.tar.gz",
+    "dot.",
+    "a b",
+    "a:b",
+    "a\\b",
+    "ü",
+    "a%2f..",
+]
+
+
+def dry_run(folder, text, overrides=()):
+    """Exit code 0 or 2, lines for 2, and nothing written; returns the result."""
+    (folder / "g.yaml").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    sets = [part for override in overrides for part in ("--set", override)]
+    result = runner.invoke(app, [str(folder / "g.yaml"), "--dry-run", "--results", str(folder / "results"), *sets])
+    assert result.exception is None or isinstance(result.exception, SystemExit), (text, result.exception)
+    assert result.exit_code in (0, 2), (text, result.output)
+    assert "Traceback" not in result.output
+    if result.exit_code == 2:
+        assert result.stderr.strip()
+        assert all(line.isprintable() for line in result.stderr.split("\n"))
+    assert sorted(path.name for path in folder.iterdir()) == ["g.yaml"]
+    return result
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(documents, st.lists(st.tuples(words, st.text(max_size=10)), max_size=2))
+@BOUNDED
+def test_any_grid(folder, document, overrides):
+    dry_run(folder, yaml.safe_dump(document), [f"{path}={value}" for path, value in overrides])
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+@BOUNDED
+def test_any_bytes(folder, text):
+    dry_run(folder, text)
+
+
+@given(
+    st.sampled_from(["digits", "mnist", "cifar10", "celeba", "folder"]),
+    st.sampled_from([r for r in ROOTS if r not in ("../../../..", "~")]) | st.text(max_size=20),
+    st.dictionaries(st.sampled_from(["limit", "side", "channels", "max_skipped"]), values, max_size=2),
+)
+@BOUNDED
+def test_any_data(folder, dataset, root, more):
+    document = {"name": "a", "data": {"dataset": dataset, "root": root, **more}, "grid": [{}]}
+    dry_run(folder, yaml.safe_dump(document))
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "folder"])
+@pytest.mark.parametrize("root", ROOTS, ids=ascii)
+def test_a_hostile_root_is_refused_in_a_line_before_anything_is_written(folder, dataset, root, capsys):
+    if root in ("../../../..", "~") and dataset == "folder":
+        pytest.skip("a real folder, of which images may be found")
+    (folder / "g.yaml").write_text(
+        yaml.safe_dump({"name": "a", "data": {"dataset": dataset, "root": root}, "grid": [{}]})
+    )
+    assert command(str(folder / "g.yaml"), [], Options(str(folder / "results"), inline=True)) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.strip().isprintable()
+    assert os.listdir(folder) == ["g.yaml"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
+def test_a_name_that_would_leave_the_results_folder_is_refused(folder, name):
+    text = yaml.safe_dump({"name": name, "grid": [{}]})
+    assert dry_run(folder, text).exit_code == 2
+    assert dry_run(folder, "name: a\ngrid: [{}]", [f"name={name!r}"]).exit_code == 2
+
+
+@given(st.text(max_size=70))
+@settings(max_examples=300)
+def test_any_name_that_is_taken_is_one_plain_folder(name):
+    if grid.NAME.fullmatch(name):
+        path = Path("/results") / name
+        assert path.resolve().parent == Path("/results")
+        assert name.isascii()
+
+
+@pytest.mark.parametrize("name", ["a", "mnist-10k_v1.2", "console", "com", "nullable.x", "x" * 64, "0"])
+def test_plain_names_are_taken(name):
+    assert grid.NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("argument", ["~nobody-of-this-name/g.yaml", "x" * 5000, "a\0b", "", ".", "/dev/null"])
+def test_any_argument(folder, argument):
+    result = runner.invoke(app, [argument, "--dry-run"])
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.strip()

@@ -1,0 +1,207 @@
+"""A training that was interrupted, anywhere and however, ends with the digits of one that was not."""
+
+import io
+import itertools
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from disturbance import temporary_files, wait_for_a_new_checkpoint
+from records import rows_of, rows_of_both
+
+from sweeps.ledger.ledger import Ledger, open_ledger
+from sweeps.ledger.storage import Storage, StorageError
+from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
+from sweeps.worker.checkpoint import Checkpoint
+
+EVERY_KIND = """
+name: kinds
+data: {dataset: digits, limit: 60}
+folds: {n_splits: 2}
+training: {epochs: 3, batch_size: 9, checkpoint_seconds: 0}
+soft_adapt.every: 4
+soft_adapt.accuracy_order: 3
+grid:
+  - {family: [vqvae, gaussian_vae, autoencoder], method: [none, conditioned, multi_decoder, single_decoder]}
+  - {family: [vqvae, gaussian_vae], method: multi_decoder, soft_adapt: [true, original, normalised]}
+  - {family: autoencoder, method: multi_decoder, soft_adapt: true, training.shuffle: false}
+"""
+
+
+@pytest.fixture
+def kinds(read_grid):
+    g = read_grid(EVERY_KIND)
+    return [row[0] for row in Plan(g, frozenset(), frozenset()).rows]
+
+
+@pytest.fixture
+def ledgers(tmp_path):
+    return lambda name: Ledger(Storage(tmp_path / name))
+
+
+def run_interrupted(unit, images, ledger, every):
+    """Runs a unit that is asked to stop after every `every` steps, until it is done; returns how often it went on."""
+    attempts, outcome = 0, "stopped"
+    while outcome == "stopped":
+        steps = itertools.count()  # asked once before the first step
+        outcome = run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every)
+        attempts += 1
+    assert outcome == "done"
+    return attempts - 1
+
+
+def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(kinds, ledgers, digits):
+    whole, pieces = ledgers("whole"), ledgers("pieces")
+    for unit in kinds:
+        assert run_unit.run_unit(unit, digits, whole, "cpu", {}) == "done"
+        assert run_interrupted(unit, digits, pieces, 1) == 9  # 27 images in batches of 9, three epochs
+    assert rows_of(pieces) == rows_of(whole)
+    assert {row["resumed"] for row in pieces.read()[0]} == {9}
+    assert {row["resumed"] for row in whole.read()[0]} == {0}
+    assert pieces.storage.names("checkpoints") == whole.storage.names("checkpoints") == []
+
+
+def stopped(unit, images, ledger, steps=4):
+    """Leaves a checkpoint after so many steps."""
+    count = itertools.count()
+    assert run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    return f"checkpoints/{unit.name}.pt"
+
+
+def tamper_truncated(saved):
+    return saved[: len(saved) // 2]
+
+
+def tamper_empty(saved):
+    return b""
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/mtvae-sweeps-was-here",)
+
+
+def tamper_pickle(saved):
+    return pickle.dumps(Evil())
+
+
+def tamper_torch_pickle(saved):
+    buffer = io.BytesIO()
+    torch.save({"version": 2, "state": Evil()}, buffer)
+    return buffer.getvalue()
+
+
+def tamper_missing_part(saved):
+    values = torch.load(io.BytesIO(saved), weights_only=True)
+    del values["state"]["sums"]  # the last part to be restored
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    return buffer.getvalue()
+
+
+def tamper_other_torch(saved):
+    values = torch.load(io.BytesIO(saved), weights_only=True)
+    buffer = io.BytesIO()
+    torch.save(values | {"kind": "cuda, torch 1.0"}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (tamper_truncated, "is damaged"),
+        (tamper_empty, "is damaged"),
+        (tamper_pickle, "is damaged"),
+        (tamper_torch_pickle, "is damaged"),
+        (tamper_missing_part, "is damaged"),
+        (tamper_other_torch, "is of (2, "),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kinds, ledgers, digits, tamper, said):
+    unit, whole, ledger = kinds[0], ledgers("whole"), ledgers("tampered")
+    run_unit.run_unit(unit, digits, whole, "cpu", {})
+    name = stopped(unit, digits, ledger)
+    ledger.storage.write(name, tamper(ledger.storage.read(name)))
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    log = ledger.storage.read(f"logs/{unit.name}.log").decode()
+    assert "starts again: " in log
+    assert said in log
+    assert not os.path.exists("/tmp/mtvae-sweeps-was-here")
+    assert rows_of(ledger) == rows_of(whole)
+    assert ledger.read()[0][0]["resumed"] == 0
+
+
+def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
+    ledger = ledgers("swapped")
+    name = stopped(kinds[0], digits, ledger)
+    ledger.storage.rename(name, f"checkpoints/{kinds[1].name}.pt")
+    assert run_unit.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
+    assert "starts again" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
+
+
+def test_a_checkpoint_that_finds_no_room_is_the_folders_failure_and_the_one_before_stays(kinds, ledgers, digits):
+    """Of torch's and of the system's word for it, the system's."""
+    ledger = ledgers("full")
+    name = stopped(kinds[0], digits, ledger)
+    before = ledger.storage.read(name)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=f"cannot write .*{name}: File too large"):
+            run_unit.run_unit(kinds[0], digits, ledger, "cpu", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ledger.storage.read(name) == before
+    assert ledger.storage.names("checkpoints") == [f"{kinds[0].name}.pt"]
+    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert ledger.read()[0][0]["resumed"] == 1
+
+
+def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sweeps.worker.checkpoint.time.monotonic", lambda: now[0])
+    saves = []
+    checkpoint = Checkpoint(ledgers("a").storage, kinds[0], "cpu")
+    checkpoint.seconds = 10.0
+
+    def save(fit):
+        saves.append(now[0])
+        now[0] += 2.0  # a save takes two seconds
+        checkpoint.saved_at, checkpoint.cost = now[0], 2.0
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    while now[0] < 200:
+        checkpoint.save_if_due(None)
+        now[0] += 1.0
+    assert saves == [10, 52, 94, 136, 178]  # then every 40 s, of which 2 go into saving
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("placement", [["--inline"], ["--workers", "2"]], ids=" ".join)
+def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(tiny_file, tmp_path, placement):
+    """SIGKILL, SIGTERM and SIGINT of the driver, each in the middle of units, and then the same command to the end."""
+    command = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--set", "training.epochs=200"]
+    command += ["--set", "training.checkpoint_seconds=0.2"]
+    subprocess.run([*command, "--inline", "--results", str(tmp_path / "whole")], check=True, capture_output=True)
+    hurt, whole = open_ledger(tmp_path / "hurt", "tiny"), open_ledger(tmp_path / "whole", "tiny")
+    command += [*placement, "--results", str(tmp_path / "hurt")]
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_for_a_new_checkpoint(process, tmp_path / "hurt" / "tiny" / "checkpoints")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == (-number if number == signal.SIGKILL else 75), (out, err)
+        time.sleep(2)  # workers that lost their driver end within a second
+    assert len(hurt.units()) < 6
+    last = subprocess.run(command, capture_output=True, text=True)
+    assert (last.returncode, last.stderr) == (0, "")
+    assert rows_of_both(hurt) == rows_of_both(whole)
+    assert max(row["resumed"] for row in hurt.read()[0]) >= 2
+    assert temporary_files(hurt) == []

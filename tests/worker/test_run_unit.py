@@ -1,0 +1,161 @@
+"""One unit from start to Parquet: what is recorded, what a failure leaves, and that digits do not depend on company."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from records import rows_of
+
+from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.provenance import provenance
+from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
+
+
+def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
+    seen = []
+    for unit in plan.units:
+        assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance(), seen.append) == "done"
+    rows, _ = ledger.read()
+    assert len(rows) == 6
+    assert set(seen) == {0, 16, 27, 43, 54}  # 60 in 2 folds, less a tenth that picks the epoch: 27 in batches of 16
+    for row in rows:
+        assert row["images_trained"] == 2 * 27 == row["training.epochs"] * row["train_images"]
+        assert (row["train_images"], row["selection_images"], row["test_images"]) == (27, 3, 30)
+        assert row["unconditioned_per_image"] == pytest.approx(256 * row["unconditioned_per_pixel"])
+        assert (row["conditioned_per_pixel"] is None) == (row["method"] == "none")
+        assert (row["perplexity"] is None) == (row["family"] == "gaussian_vae")
+        assert [epoch["epoch"] for epoch in row["history"]] == [1, 2]
+        assert row["best_epoch"] in (1, 2)
+        assert row["collapsed"] == (row["unconditioned_per_pixel"] > row["mean_image_per_pixel"] / 2)
+        assert json.loads(row["versions"])["torch"] == torch.__version__.partition("+")[0]
+        assert "done" in ledger.storage.read(f"logs/{row['key']}-fold{row['fold']}.log").decode()
+    built = {row["method"]: row["sampler_built_with"] for row in rows}
+    assert built["none"] is None
+    assert built["single_decoder"] == "uniform, power law 40 of 16x16"
+    assert {row["condition_pixels"] for row in rows if row["method"] == "multi_decoder"} == {9.0}
+
+
+def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
+    """Loaded from its file alone, on the fold that it never saw."""
+    from mtvae.conditioning import ConditionSampler
+    from mtvae.evaluation import evaluate
+    from sweeps.data import seeds
+    from sweeps.data.splits import split
+    from sweeps.ledger import kept_models
+
+    for unit in plan.units:
+        run_unit.run_unit(unit, digits, ledger, "cpu", {})
+    kept = [unit for unit in plan.units if unit.fold == 0]
+    assert ledger.storage.names("models") == sorted(f"{unit.name}.safetensors" for unit in kept)
+    tabulated = rows_of(ledger)
+    for unit in kept:
+        s, model = kept_models.load(ledger.storage, unit.name)
+        assert s == unit.settings
+        test = torch.tensor(digits[split(len(digits), s.folds, s.seed, 0).test])
+        sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)
+        named = seeds.of_fold(s.seed, 0)
+        scores = evaluate(model, test, s.loss, sampler, named["evaluation"], s.evaluation.latent)
+        for name in ("unconditioned_per_pixel", "conditioned_per_pixel", "latent_loss"):
+            assert getattr(scores, name) == tabulated[unit.id][name]
+
+
+def test_digits_depend_neither_on_order_nor_on_what_ran_before(plan, ledger, digits, tmp_path):
+    other = type(ledger)(ledger.storage.folder("../other"))
+    for unit in plan.units:
+        run_unit.run_unit(unit, digits, ledger, "cpu", {})
+    torch.manual_seed(77)
+    for unit in reversed(plan.units):
+        run_unit.run_unit(unit, digits, other, "cpu", {})
+    assert rows_of(ledger) == rows_of(other)
+
+
+def test_a_done_unit_is_not_trained_again(plan, ledger, digits, monkeypatch):
+    run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {})
+    monkeypatch.setattr(run_unit, "prepare", lambda *_: pytest.fail("trained again"))
+    assert run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "done before"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory: CUDA out of memory"),
+        (MemoryError(), "out of memory: "),
+        (ZeroDivisionError("a\nb"), "ZeroDivisionError: a b"),
+    ],
+)
+def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(run_unit, "prepare", fail)
+    unit = plan.units[0]
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"] == reason
+    assert "Traceback" in ledger.storage.read(f"logs/{unit.name}.log").decode()
+    assert ledger.units() == frozenset()
+
+
+def test_memory_that_torch_cannot_have_is_out_of_memory(plan, ledger, digits, monkeypatch):
+    """A real allocation: on the CPU torch raises a RuntimeError like any other."""
+    monkeypatch.setattr(run_unit.Fit, "epoch", lambda fit, after_step: torch.empty(2**50, dtype=torch.uint8))
+    assert run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"].startswith("out of memory: ")
+    assert "you tried to allocate 1125899906842624 bytes" in row["reason"]
+    assert run_unit.run_unit(plan.units[2], digits, ledger, "cpu", {}) == "failed"  # and this process goes on
+
+
+def test_a_model_too_large_for_the_memory_is_a_failed_row_and_others_go_on(tmp_path):
+    """Under a real limit of the process's address space, through the command."""
+    file = tmp_path / "large.yaml"
+    file.write_text("""
+        name: large
+        data.limit: 60
+        folds.n_splits: 2
+        training.epochs: 1
+        grid: [{family: vqvae, model.embeddings: [8, 500000000]}]
+    """)
+    limited = (
+        "import resource, sys, runpy, torch\n"
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 4 * 2**30,) * 2)\n"
+        f"sys.argv = ['run', {str(file)!r}, '--inline', '--results', {str(tmp_path / 'results')!r}]\n"
+        "runpy.run_module('sweeps.run', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    ledger = open_ledger(tmp_path / "results", "large")
+    assert {row["model.embeddings"] for row in ledger.read()[0]} == {8}
+    rows, _ = ledger.read("failed")
+    assert len(rows) == 2
+    assert {row["reason"].partition(": ")[0] for row in rows} == {"out of memory"}
+
+
+def test_a_diverging_unit_fails_and_says_so(read_grid, ledger, digits):
+    g = read_grid("name: a\ndata.limit: 60\nfolds.n_splits: 2\ntraining: {epochs: 30, lr: 1e+30}\ngrid: [{}]")
+    unit = Plan(g, frozenset(), frozenset()).units[0]
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"].startswith("a loss is not finite in epoch")
+
+
+def test_a_made_case_of_collapse(plan, ledger, digits, monkeypatch):
+    """A model that answers with the mean image has collapsed; one that copies has not."""
+    scores = run_unit.Scores(0.05, 12.8, None, None, 0.0, None, None, None, None)
+    assert run_unit._score_columns(scores, 0.0999, "none")["collapsed"]
+    assert not run_unit._score_columns(scores, 0.1001, "none")["collapsed"]
+    scores = run_unit.Scores(0.5, 128.0, 0.04, 10.24, 0.0, None, None, None, None)  # never trained without a condition
+    assert not run_unit._score_columns(scores, 0.0999, "conditioned")["collapsed"]
+    assert run_unit._score_columns(scores, 0.0999, "single_decoder")["collapsed"]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_before_training():
+    assert run_unit.pick_device(0) == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(run_unit.PlacementError, match="torch sees no GPU"):
+            run_unit.pick_device(0.5)
