@@ -29,7 +29,9 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first
 from sweeps.plan.unit import Unit
-from sweeps.worker import run_unit
+from sweeps.stages.base import Inputs
+from sweeps.stages.training import prepare as prepare_training
+from sweeps.stages.training import score
 
 WORKERS, BAR = 2, 1.10
 GRID = """
@@ -60,10 +62,11 @@ def train(unit: Unit) -> tuple[float, float]:
     """The training of a unit and its scores, and nothing besides; when it began and ended."""
     began = time.time()
     with repeatable(unit.settings.training.deterministic):
-        fit, parts, pixels = run_unit.prepare(unit, _images, "cpu")
+        inputs = Inputs(unit, _images, "cpu")
+        fit = prepare_training(inputs)
         while not fit.finished:
             fit.epoch(lambda: None)
-        run_unit._score(unit, fit, parts, pixels, "cpu")
+        score(inputs, fit)
     return began, time.time()
 
 

@@ -37,7 +37,8 @@ from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.cuda_graph import Record, cuda_graph
 from mtvae.runtime.precision import forward_pass, multiplying
 from mtvae.training import Fit, TrainingSet
-from sweeps.config.settings import Settings, resolve
+from sweeps.config.rules import resolve
+from sweeps.config.settings import Settings
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, Source, load
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from mtvae.config import Architecture, GaussianSizes, VQSizes
+from mtvae.config import FAMILIES, METHODS, Architecture, GaussianSizes, VQSizes
 
 
 class Cost(NamedTuple):
@@ -52,14 +52,16 @@ def _residual(width: int, side: int) -> Cost:
     return _conv(width, width, 3, side, bias=False).plus(_conv(width, width, 1, side, bias=False))
 
 
-def _gaussian(a: Architecture, s: GaussianSizes) -> tuple[Cost, Cost, Cost]:
+def gaussian(a: Architecture, heads: int = 2) -> tuple[Cost, Cost, Cost]:
+    """Encoder, plain and conditioned decoder of a Gaussian VAE, whose z has two heads: mean and log-variance."""
+    s = a.sizes
+    assert isinstance(s, GaussianSizes)
     side, encoder, sides = a.side, Cost(), [a.side]
     for d_in, d_out in pairwise([a.channels, *s.hidden]):
         side = side // 2 if side % 2 == 0 else side
         sides.append(side)
         encoder = encoder.plus(_normed(_conv(d_in, d_out, 3, side), d_out, s.batch_norm))
     features = s.hidden[-1] * side**2
-    heads = 1 if a.family == "autoencoder" else 2  # a latent, or its mean and log-variance
     encoder = encoder.plus(*[_linear(features, s.latent)] * heads)
     convs = Cost()
     widths = [*reversed(s.hidden), s.hidden[0]]
@@ -71,7 +73,15 @@ def _gaussian(a: Architecture, s: GaussianSizes) -> tuple[Cost, Cost, Cost]:
     return encoder, convs.plus(_merge(s.latent, features)), convs.plus(_merge(s.latent + condition, features))
 
 
-def _vq(a: Architecture, s: VQSizes) -> tuple[Cost, Cost, Cost]:
+def autoencoder(a: Architecture) -> tuple[Cost, Cost, Cost]:
+    """As `gaussian`, with one head for z."""
+    return gaussian(a, heads=1)
+
+
+def vq(a: Architecture) -> tuple[Cost, Cost, Cost]:
+    """Encoder with codebook, plain and conditioned decoder of a VQ-VAE."""
+    s = a.sizes
+    assert isinstance(s, VQSizes)
     side, encoder = a.side, Cost()
     for d_in, d_out in pairwise([a.channels, *s.hidden]):
         side //= 2
@@ -95,9 +105,10 @@ def _vq(a: Architecture, s: VQSizes) -> tuple[Cost, Cost, Cost]:
 @lru_cache(maxsize=1024)  # a plan asks for every unit, and has few architectures
 def cost(architecture: Architecture) -> Cost:
     """Of a forward pass of one image through everything that the method trains."""
-    s = architecture.sizes
-    encoder, plain, conditioned = _vq(architecture, s) if isinstance(s, VQSizes) else _gaussian(architecture, s)
-    decoders = {"none": [plain], "multi_decoder": [plain, conditioned]}.get(architecture.method, [conditioned])
+    costs: tuple[Cost, Cost, Cost] = FAMILIES[architecture.family].load_cost()(architecture)
+    encoder, plain, conditioned = costs
+    method = METHODS[architecture.method]
+    decoders = [plain] * method.plain + [conditioned] * method.conditioned
     return encoder.plus(*decoders)
 
 

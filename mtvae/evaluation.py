@@ -1,14 +1,11 @@
 """Scores of a model on a set of images, always both reconstructions where the method has them."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler, zero_condition
-from mtvae.config import Loss, VQSizes
-from mtvae.losses import kl_divergence
+from mtvae.config import CONDITION_PIXELS, CONDITIONED, SCALES, UNCONDITIONED, Loss, Metric, Scale
 from mtvae.model import Model
 
 BATCH_SIZE = 512  # a constant, not a setting: it decides how the seeded draws fall on the images
@@ -19,19 +16,8 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Means over the scored images. Squared errors per image are per pixel times C H W. None: does not exist here."""
-
-    unconditioned_per_pixel: float
-    unconditioned_per_image: float
-    conditioned_per_pixel: float | None
-    conditioned_per_image: float | None
-    latent_loss: float | None  # gaussian_vae: nats per image; vqvae: per element of the grid
-    codebook_loss: float | None
-    commitment_loss: float | None
-    perplexity: float | None  # exp(entropy) of the codebook's use over all scored images, 1 to K
-    condition_pixels: float | None  # pixels that the sampler really revealed per image, counted in its masks
+Scores = dict[str, float]
+"""Means over the scored images, by the names of the metrics' columns. What does not exist for a model is not in it."""
 
 
 def unconditioned(model: Model, z: Tensor, x: Tensor) -> Tensor:
@@ -57,7 +43,7 @@ def evaluate(
     model.eval()
     generator = torch.Generator(images.device).manual_seed(seed)
     sums: dict[str, Tensor] = {}
-    used = None
+    counts: Tensor | None = None
 
     def add(name: str, mean: Tensor, n: int) -> None:
         sums[name] = sums.get(name, torch.zeros((), dtype=torch.float64, device=images.device)) + mean.double() * n
@@ -65,43 +51,27 @@ def evaluate(
     for batch in images.split(BATCH_SIZE):
         x = to_pixels(batch)
         z = model.encode(x, generator if latent != "mean" else None)
-        add("unconditioned", F.mse_loss(unconditioned(model, z.z, x), x), len(x))
+        add(UNCONDITIONED.name, F.mse_loss(unconditioned(model, z.z, x), x), len(x))
         if sampler is not None:
             condition = sampler(x, generator)
-            add("conditioned", F.mse_loss(model.decode_conditioned(z.z, condition), x), len(x))
-            add("condition_pixels", condition[:, -1].sum() / len(x), len(x))
-        if z.indices is not None:
-            assert z.codebook_loss is not None and z.commitment_loss is not None
-            add("codebook_loss", z.codebook_loss, len(x))
-            add("commitment_loss", z.commitment_loss, len(x))
-            assert isinstance(model.architecture.sizes, VQSizes)
-            if used is None:
-                used = z.indices.new_zeros(model.architecture.sizes.embeddings)
-            flat = z.indices.flatten()  # not bincount, which waits for a GPU to learn the largest
-            used.scatter_add_(0, flat, torch.ones_like(flat))
-        elif z.mean is not None:
-            add("kl", kl_divergence(z), len(x))
+            add(CONDITIONED.name, F.mse_loss(model.decode_conditioned(z.z, condition), x), len(x))
+            add(CONDITION_PIXELS.name, condition[:, -1].sum() / len(x), len(x))
+        for name, mean in model.latent_space.measures(z).items():
+            add(name, mean, len(x))
+        more = model.latent_space.counts(z)
+        counts = more if counts is None or more is None else counts + more
     means = {name: value.item() / len(images) for name, value in sums.items()}
-    if used is None:
-        latent_mean, perplexity = means.get("kl"), None
-    else:
-        assert loss.commitment_weight is not None
-        latent_mean = means["codebook_loss"] + loss.commitment_weight * means["commitment_loss"]
-        p = used[used > 0].double() / used.sum()
-        perplexity = (-(p * p.log()).sum()).exp().item()
-    pixels = images[0].numel()
-    conditioned = means.get("conditioned")
-    return Scores(
-        unconditioned_per_pixel=means["unconditioned"],
-        unconditioned_per_image=means["unconditioned"] * pixels,
-        conditioned_per_pixel=conditioned,
-        conditioned_per_image=None if conditioned is None else conditioned * pixels,
-        latent_loss=latent_mean,
-        codebook_loss=means.get("codebook_loss"),
-        commitment_loss=means.get("commitment_loss"),
-        perplexity=perplexity,
-        condition_pixels=means.get("condition_pixels"),
-    )
+    scores = {name: means.pop(name) for name in (CONDITION_PIXELS.name,) if name in means}
+    for metric in (UNCONDITIONED, CONDITIONED):
+        if metric.name in means:
+            scores |= scaled(metric, means.pop(metric.name), images[0].numel())
+    return scores | model.latent_space.scores(means, counts, loss)
+
+
+def scaled(metric: Metric, per_pixel: float, pixels: int) -> Scores:
+    """The columns of a reconstruction error: per pixel, and per image that is C H W times as much."""
+    sizes: dict[Scale, int] = {"per_pixel": 1, "per_image": pixels}
+    return {f"{metric.name}_{scale}": per_pixel * sizes[scale] for scale in SCALES}
 
 
 def mean_image_error(images: Tensor, train: Tensor, test: Tensor) -> float:

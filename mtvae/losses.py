@@ -1,6 +1,6 @@
 """Named loss terms in the units in which they are reported, and the weights that join them for training.
 
-Terms: `unconditioned` and `conditioned` (squared error of a decoder's images) and `latent`. Never weighted here.
+Terms: `unconditioned` and `conditioned` (squared error of a decoder's images), and those of the latent space.
 """
 
 from typing import Any
@@ -9,30 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtvae.config import PER_IMAGE_FAMILIES, Architecture, Loss, SoftAdapt, terms
-from mtvae.model import Latent, Outputs
-
-
-def kl_divergence(latent: Latent) -> Tensor:
-    """KL(N(mean, exp(log_variance)) || N(0, 1)) in closed form (eq. 2.1), nats: sum over L, mean over images."""
-    assert latent.mean is not None and latent.log_variance is not None
-    mean, log_variance = latent.mean, latent.log_variance
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
-
-
-def latent_loss(latent: Latent, loss: Loss) -> Tensor | None:
-    """The latent term: KL in nats per image, codebook + beta commitment per element of the grid (eq. 2.5), or none."""
-    if latent.mean is not None:
-        return kl_divergence(latent)
-    if latent.codebook_loss is None:
-        return None
-    assert latent.commitment_loss is not None and loss.commitment_weight is not None
-    return latent.codebook_loss + loss.commitment_weight * latent.commitment_loss
+from mtvae.config import FAMILIES, METHODS, Architecture, Loss, SoftAdapt, terms
+from mtvae.model import Outputs
 
 
 def reconstruction_scale(architecture: Architecture) -> int:
     """What turns a squared error per pixel into this family's unit: C H W (per image) or 1 (per pixel)."""
-    per_image = architecture.family in PER_IMAGE_FAMILIES
+    per_image = FAMILIES[architecture.family].scale == "per_image"
     return architecture.channels * architecture.side**2 if per_image else 1
 
 
@@ -41,21 +24,18 @@ def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Lo
     scale = reconstruction_scale(architecture)
     # A bf16 decoder gives another type than the images, and on a GPU the backward pass of mse_loss takes only one.
     values = {name: scale * F.mse_loss(image.to(x.dtype), x) for name, image in outputs.reconstructions.items()}
-    latent = latent_loss(outputs.latent, loss)
-    return values if latent is None else values | {"latent": latent}
+    own: dict[str, Tensor] = FAMILIES[architecture.family].load_latent_space().terms(outputs.latent, loss)
+    return values | own
 
 
 def fixed_weights(architecture: Architecture, loss: Loss) -> dict[str, float]:
-    """W1 for the first or only decoder, W2 for the second (3.2.2), `latent_weight` for the latent term."""
+    """W1 for the first or only decoder, W2 for the second (3.2.2), `latent_weight` for the latent term, else 1."""
     names = terms(architecture.family, architecture.method)
-    weights = dict.fromkeys(names, loss.w1)
-    if architecture.method == "multi_decoder":
-        assert loss.w2 is not None
-        weights["conditioned"] = loss.w2
-    if "latent" in names:
-        assert loss.latent_weight is not None
-        weights["latent"] = loss.latent_weight
-    return weights
+    outputs = [metric.name for metric in METHODS[architecture.method].outputs]
+    given = dict(zip(outputs, (loss.w1, loss.w2), strict=False)) | {"latent": loss.latent_weight}
+    weights = {name: given.get(name, 1.0) for name in names}
+    assert all(weight is not None for weight in weights.values())
+    return {name: float(weight) for name, weight in weights.items() if weight is not None}
 
 
 class FixedWeighting:

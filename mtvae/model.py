@@ -5,118 +5,25 @@ Shapes: N images, C channels, side H; z is (N,E,h,h) for vqvae, (N,L) for the ot
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mtvae.config import Architecture, GaussianSizes, VQSizes
-from mtvae.layers import (
-    VectorQuantizer,
-    gaussian_decoder,
-    gaussian_encoder,
-    halving_strides,
-    latent_side,
-    vq_decoder,
-    vq_encoder,
-)
-
-
-@dataclass(frozen=True)
-class Latent:
-    """z, and what its loss is made of: mean and log-variance (N,L), or the quantizer's losses and indices (N,h,h)."""
-
-    z: Tensor
-    mean: Tensor | None = None
-    log_variance: Tensor | None = None
-    codebook_loss: Tensor | None = None
-    commitment_loss: Tensor | None = None
-    indices: Tensor | None = None
+from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Architecture
+from mtvae.latent_spaces import Latent, LatentSpace
+from mtvae.layers import VectorQuantizer
 
 
 @dataclass(frozen=True)
 class Outputs:
     """A training pass: the latent, and for each decoder that the method trains its images (N,C,H,H) under a name.
 
-    `multi_decoder` gives both from one z (3.2), `none` only `unconditioned`, the others only `conditioned` (2.3, 3.3).
+    The names are those of the method's `outputs` (3.2, 3.3).
     """
 
     latent: Latent
     reconstructions: dict[str, Tensor]
-
-
-def flat_encoder(architecture: Architecture, sizes: GaussianSizes) -> tuple[nn.Sequential, int]:
-    """The encoder that `gaussian_vae` and `autoencoder` share, and the number of features that it gives per image."""
-    a = architecture
-    f = latent_side(a.side, halving_strides(a.side, len(sizes.hidden)))
-    return gaussian_encoder(a.channels, a.side, sizes.hidden, sizes.batch_norm), sizes.hidden[-1] * f * f
-
-
-class GaussianLatentSpace(nn.Module):
-    """q(z|x) = N(mean, exp(log_variance)) by two linear heads (2.1.2)."""
-
-    def __init__(self, architecture: Architecture):
-        super().__init__()
-        sizes = architecture.sizes
-        assert isinstance(sizes, GaussianSizes)
-        self.encoder, features = flat_encoder(architecture, sizes)
-        self.mean, self.log_variance = nn.Linear(features, sizes.latent), nn.Linear(features, sizes.latent)
-
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        features = self.encoder(x)
-        # in the weights' precision, whatever the heads multiplied in: these are summed, squared and exponentiated
-        mean, log_variance = (head(features).to(head.weight.dtype) for head in (self.mean, self.log_variance))
-        z = mean
-        if generator is not None:  # reparameterization (2.1.1)
-            noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-            z = mean + noise * (0.5 * log_variance).exp()
-        return Latent(z, mean=mean, log_variance=log_variance)
-
-
-class PlainLatentSpace(nn.Module):
-    """One linear head and no latent loss: an autoencoder (guide, 1). Deterministic: the generator is not used."""
-
-    def __init__(self, architecture: Architecture):
-        super().__init__()
-        sizes = architecture.sizes
-        assert isinstance(sizes, GaussianSizes)
-        self.encoder, features = flat_encoder(architecture, sizes)
-        self.z = nn.Linear(features, sizes.latent)
-
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        return Latent(self.z(self.encoder(x)))
-
-
-class VectorQuantizedLatentSpace(nn.Module):
-    """Encoder and quantizer (2.2). Deterministic: the generator is not used."""
-
-    def __init__(self, architecture: Architecture):
-        super().__init__()
-        a, s = architecture, architecture.sizes
-        assert isinstance(s, VQSizes)
-        self.encoder = vq_encoder(a.channels, s.hidden, s.residual_layers, s.embedding_size, s.batch_norm)
-        self.quantizer = VectorQuantizer(s.embeddings, s.embedding_size)
-
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        z, codebook_loss, commitment_loss, indices = self.quantizer(self.encoder(x))
-        return Latent(z, codebook_loss=codebook_loss, commitment_loss=commitment_loss, indices=indices)
-
-
-LATENT_SPACES: dict[str, type[nn.Module]] = {
-    "gaussian_vae": GaussianLatentSpace,
-    "vqvae": VectorQuantizedLatentSpace,
-    "autoencoder": PlainLatentSpace,
-}
-
-
-def build_decoder(architecture: Architecture, conditioned: bool) -> nn.Sequential:
-    a, s = architecture, architecture.sizes
-    condition = (a.channels + 1) * a.side**2 if conditioned else 0
-    if isinstance(s, VQSizes):
-        h = a.side // 2 ** len(s.hidden)
-        return vq_decoder(
-            s.embedding_size, a.channels, h, s.hidden, s.residual_layers, s.batch_norm, s.output, condition
-        )
-    return gaussian_decoder(s.latent, a.channels, a.side, s.hidden, s.batch_norm, s.output, condition)
 
 
 class Model(nn.Module):
@@ -125,13 +32,15 @@ class Model(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.latent_space = LATENT_SPACES[architecture.family](architecture)
+        space: Any = FAMILIES[architecture.family].load_latent_space()
+        self.latent_space: LatentSpace = space(architecture)
         self.plain: nn.Module | None = None
         self.conditioned: nn.Module | None = None
-        if architecture.method in ("none", "multi_decoder"):
-            self.plain = build_decoder(architecture, conditioned=False)
-        if architecture.conditioned:
-            self.conditioned = build_decoder(architecture, conditioned=True)
+        method = METHODS[architecture.method]
+        if method.plain:
+            self.plain = space.build_decoder(architecture, 0)
+        if method.conditioned:
+            self.conditioned = space.build_decoder(architecture, (architecture.channels + 1) * architecture.side**2)
 
     def encode(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         """Images -> latent. With a generator z is drawn once per image, without one it is the mean."""
@@ -152,10 +61,10 @@ class Model(nn.Module):
         latent = self.encode(x, generator)
         reconstructions = {}
         if self.plain is not None:
-            reconstructions["unconditioned"] = self.decode(latent.z)
+            reconstructions[UNCONDITIONED.name] = self.decode(latent.z)
         if self.conditioned is not None:
             assert condition is not None
-            reconstructions["conditioned"] = self.decode_conditioned(latent.z, condition)
+            reconstructions[CONDITIONED.name] = self.decode_conditioned(latent.z, condition)
         return Outputs(latent, reconstructions)
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import Loss, SoftAdapt, Training
+from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED, Loss, SoftAdapt, Training
 from mtvae.evaluation import evaluate, to_pixels
-from mtvae.losses import fixed_weights, loss_terms, reconstruction_scale, weighting
+from mtvae.losses import fixed_weights, loss_terms, weighting
 from mtvae.model import Model
 from mtvae.optimizer import AdamW
 from mtvae.runtime.cuda_graph import Record, Recorded
@@ -193,13 +193,10 @@ class Fit:
         """The selection images' scores in the training terms' units."""
         selection = self.data.images[self.data.selection]
         scores = evaluate(self.model, selection, self.loss, self.sampler, self.evaluation_seed, self.latent)
-        scale = reconstruction_scale(self.model.architecture)
-        terms = {"unconditioned": scores.unconditioned_per_pixel * scale}
-        if scores.conditioned_per_pixel is not None:
-            terms["conditioned"] = scores.conditioned_per_pixel * scale
-        if scores.latent_loss is not None:
-            terms["latent"] = scores.latent_loss
-        return terms
+        family = FAMILIES[self.model.architecture.family]
+        columns = {m.term: f"{m.name}_{family.scale}" for m in (UNCONDITIONED, CONDITIONED)}
+        columns |= {metric.term: metric.name for metric in family.metrics}
+        return {name: scores[column] for name, column in columns.items() if name is not None and column in scores}
 
     def state(self) -> State:
         """Everything that `resume` needs. Its tensors are the live ones: save them before the next step."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from sweeps.analysis.results import METRICS, Table, TableRow
+from mtvae.config import CONDITIONED, UNCONDITIONED
+from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import LEVEL, Difference, Sample, difference, holm
 
 
@@ -20,7 +21,7 @@ class Comparison:
 
 def baseline_sample(baseline: TableRow, metric: str, unit: str | None = None) -> Sample | None:
     """What a row's metric is held against. A baseline has no condition: its one output stands for both."""
-    return baseline.sample("unconditioned" if metric == "conditioned" else metric, unit)
+    return baseline.sample(UNCONDITIONED.name if metric == CONDITIONED.name else metric, unit)
 
 
 def differences(table: Table, unit: str | None = None) -> list[Comparison]:
@@ -30,10 +31,8 @@ def differences(table: Table, unit: str | None = None) -> list[Comparison]:
         unit: of reconstruction errors, as `TableRow.sample`.
     """
     found = []
-    for metric in METRICS:
-        compared = [
-            _compare(row, table.baseline(row), metric, unit) for row in table.rows if row.settings["method"] != "none"
-        ]
+    for metric in table.metrics:
+        compared = [_compare(row, table.baseline(row), metric, unit) for row in table.rows if not row.is_baseline]
         found += _corrected([c for c in compared if c is not None])
     return found
 

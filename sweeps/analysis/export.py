@@ -54,7 +54,9 @@ def parts(ledger: Ledger, what: What, damaged: Damage) -> Iterator[pa.Table]:
     """The rows of an export, some at a time; the first part has none, and is there for its schema. What cannot be read
     is added to `damaged`."""
     telling = read_table(ledger, all_rows=True).columns if what == "curves" else []
-    for table in itertools.chain([UNIT_SCHEMA.empty_table()], _batches(ledger, damaged)):
+    schema = ledger.schema()
+    for part in itertools.chain([schema.empty_table()], _batches(ledger, damaged)):
+        table = unit_file.conform(part, schema)
         yield _curves(table, telling) if what == "curves" else _units(table)
 
 

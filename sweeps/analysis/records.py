@@ -3,7 +3,7 @@
 from typing import Any
 
 from sweeps.analysis.differences import Comparison
-from sweeps.analysis.results import KEYS, METRICS, Table, TableRow
+from sweeps.analysis.results import KEYS, Table, TableRow
 from sweeps.analysis.statistics import Sample
 
 
@@ -18,7 +18,7 @@ def record(table: Table, row: TableRow, unit: str | None = None) -> dict[str, An
         "collapsed": row.collapsed,
     }
     shown["error_unit"] = unit or row.unit
-    for metric in METRICS:
+    for metric in table.metrics:
         values = _sample_record(row.sample(metric, unit))
         shown |= {f"{metric}_{name}": value for name, value in values.items()}
     return shown

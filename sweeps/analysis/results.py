@@ -1,19 +1,20 @@
 """From the ledger to the rows of a table: one per configuration, with the folds that it rests on."""
 
+import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
-from mtvae.config import PER_IMAGE_FAMILIES
+from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, Method, Metric, Scale
 from sweeps.analysis.statistics import Sample
 from sweeps.config import grid, yaml_reader
-from sweeps.config.settings import LEAVES, telling
+from sweeps.config.settings import ABOUT, LEAVES, telling
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import Row, column, settings_row
+from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row, column, settings_row
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import UNCOUNTED, key_of
+from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit
 from sweeps.text import one_line
 
@@ -22,32 +23,33 @@ class ReportError(ValueError):
     """What was asked for cannot be shown; the message says why."""
 
 
-METRICS = ("unconditioned", "conditioned", "latent_loss")
-"""The three of the thesis's table; lower is better in each."""
+METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
+"""The metrics of built-in families that have a column in a table."""
 
 KEYS = ("dataset", "family", "configuration", "method")
 """Settings that have a table column of their own; the others share one, as the thesis's "Parameters"."""
 
 SETTINGS = [column(path) for path in LEAVES]
-COUNTED = [column(path) for path in LEAVES if path not in UNCOUNTED]
+COUNTED = [column(path) for path, about in ABOUT.items() if about.counts]
 
-OF_METHOD = {"method", "sampler", "exponent", "loss.w2"} | {
-    name for name in COUNTED if name.startswith(("conditioning.", "soft_adapt"))
-}
+OF_METHOD = {column(path) for path, about in ABOUT.items() if about.of_method}
 """Settings that belong to a method: two rows that agree in all others differ by method alone."""
 
-_SCORES = [f"{name}_{unit}" for name in ("unconditioned", "conditioned") for unit in ("per_pixel", "per_image")]
-BASE_COLUMNS = ("split_hash", *_SCORES, "latent_loss", "collapsed")
+_SCORES = [name for metric in BUILT_IN if metric.tabulated for name in metric.columns]
+OF_STAGES = ("stage", "parent_key")
+BASE_COLUMNS = ("split_hash", *_SCORES, "collapsed")
 
 
 @dataclass
 class TableRow:
-    """One configuration: its settings, and what its done units say, by fold; why others failed, by fold."""
+    """One configuration: its settings, and what its done units say, by fold; why others failed, by fold.
+    `stage_metrics`: what stages after the training measured."""
 
     key: str
     settings: Row
     folds: dict[int, Row] = field(default_factory=dict)
     failed: dict[int, str | None] = field(default_factory=dict)
+    stage_metrics: list[Metric] = field(default_factory=list)
 
     @property
     def wanted(self) -> int:
@@ -59,9 +61,38 @@ class TableRow:
         return len(self.folds) == self.wanted
 
     @property
-    def unit(self) -> str:
-        """The unit of reconstruction errors that the thesis prints for this family."""
-        return "per_image" if self.settings["family"] in PER_IMAGE_FAMILIES else "per_pixel"
+    def unit(self) -> Scale:
+        """The scale of reconstruction errors that the thesis prints for this family."""
+        return self.family.scale
+
+    @cached_property
+    def declarations(self) -> Row:
+        """What the ledger says of a family or a method that is not built in."""
+        text = self.settings.get("declarations")
+        found: Row = json.loads(text) if text else {}
+        return found
+
+    @cached_property
+    def family(self) -> Family:
+        """Its family, from the ledger's description where it is somebody else's: nothing of theirs is imported."""
+        name = self.settings["family"]
+        return FAMILIES.known(name) or Family.described(**{"name": name} | self.declarations.get("family", {}))
+
+    @cached_property
+    def method(self) -> Method:
+        """Its method, as `family`."""
+        name = self.settings["method"]
+        return METHODS.known(name) or Method.described(**{"name": name} | self.declarations.get("method", {}))
+
+    def metric(self, name: str) -> Metric | None:
+        """A metric of its outputs, its family or a later stage; None for another column of the ledger."""
+        known = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics)}
+        return known.get(name) or self.family.metric(name)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether other rows are compared with it."""
+        return self.method.baseline
 
     @property
     def collapsed(self) -> int:
@@ -72,9 +103,10 @@ class TableRow:
         """A metric, or any numeric column of the ledger, by fold; None where it does not exist for this row.
 
         Args:
-            unit: of reconstruction errors, "per_image" or "per_pixel"; None: the thesis's for the family.
+            unit: scale of reconstruction errors, one of `SCALES`; None: the thesis's for the family.
         """
-        name = f"{metric}_{unit or self.unit}" if metric in ("unconditioned", "conditioned") else metric
+        known = self.metric(metric)
+        name = f"{metric}_{unit or self.unit}" if known is not None and known.scaled else metric
         values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
         splits = {fold: row.get("split_hash") for fold, row in self.folds.items()}
         return Sample.of_folds(values, splits, self.wanted) if values else None
@@ -100,6 +132,12 @@ class Table:
         return {name: first[name] for name in same if first.get(name) is not None}
 
     @cached_property
+    def metrics(self) -> list[str]:
+        """The metrics that have a column in the table: those of built-in families, then those of others' families."""
+        own = [m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics) if m.tabulated]
+        return list(dict.fromkeys([*METRICS, *own]))
+
+    @cached_property
     def groups(self) -> list[list[TableRow]]:
         """The rows of each model of the thesis's table: of one family, configuration and data set."""
         groups: dict[Hashable, list[TableRow]] = {}
@@ -109,12 +147,12 @@ class Table:
 
     @cached_property
     def _baselines(self) -> Callable[[Row], list[TableRow]]:
-        return partners([row for row in self.rows if row.settings["method"] == "none"], OF_METHOD)
+        return partners([row for row in self.rows if row.is_baseline], OF_METHOD)
 
     def baseline(self, row: TableRow) -> TableRow | None:
-        """The row of method none that agrees in everything else; where there are several, the one with the same
+        """The baseline that agrees in everything else; where there are several, the one with the same
         SoftAdapt, and None where that does not decide."""
-        if row.settings["method"] == "none":
+        if row.is_baseline:
             return None
         found = self._baselines(row.settings)
         same = [b for b in found if b.settings.get("soft_adapt.variant") == row.settings.get("soft_adapt.variant")]
@@ -145,9 +183,6 @@ def _model(row: TableRow) -> tuple[Any, ...]:
     return tuple(row.settings[name] for name in ("dataset", "family", "configuration"))
 
 
-METHOD_ORDER = ("none", "conditioned", "multi_decoder", "single_decoder")
-
-
 def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ()) -> Table:
     """The table of a sweep. Changes nothing on disk.
 
@@ -156,8 +191,9 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
         more: further columns of the ledger that the rows shall hold.
     """
     results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
-    units, damaged = ledger.table("units", [*SETTINGS, *results])
-    failed, damaged_failed = ledger.table("failed", [*SETTINGS, "reason"])
+    units, damaged = ledger.table("units", [*SETTINGS, *OF_STAGES, "declarations", *results])
+    results += [name for name in units.column_names if name not in UNIT_SCHEMA.names]  # of somebody else's families
+    failed, damaged_failed = ledger.table("failed", [*SETTINGS, *OF_STAGES, "reason"])
     rows = _first_of_each_key(units)
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
@@ -168,6 +204,7 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
     for unit in failed.select(["key", "fold", "reason"]).to_pylist():
         if unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
+    _join_stages(rows)
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
     wanted = None if all_rows else ledger.keys()
@@ -176,12 +213,27 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
     return Table(_grouped(rows.values()), damaged + damaged_failed)
 
 
+def _join_stages(rows: dict[str, TableRow]) -> None:
+    """Later stages' records become part of the row of the training that they are built on, fold by fold."""
+    for row in [row for row in rows.values() if row.settings.get("parent_key")]:
+        del rows[row.key]
+        parent = rows.get(row.settings["parent_key"])
+        if parent is None:
+            continue
+        own = [Metric(**metric) for metric in row.declarations.get("metrics", ())]
+        parent.stage_metrics += own
+        for fold in parent.folds.keys() & row.folds.keys():
+            parent.folds[fold] |= {name: row.folds[fold].get(name) for metric in own for name in metric.columns}
+        parent.failed |= {fold: f"{row.settings['stage']}: {reason}" for fold, reason in row.failed.items()}
+
+
 def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     """A row without results for each key, in order of appearance. Settings are read once per key, not per unit."""
     first: dict[str, int] = {}
     for i, key in enumerate(units["key"].to_pylist()):
         first.setdefault(key, i)
-    settings = unit_file.take(units.select(SETTINGS), list(first.values())).to_pylist()
+    names = [name for name in (*SETTINGS, *OF_STAGES, "declarations") if name in units.column_names]
+    settings = unit_file.take(units.select(names), list(first.values())).to_pylist()
     return {key: TableRow(key, row) for key, row in zip(first, settings, strict=True)}
 
 
@@ -200,7 +252,7 @@ def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:
     rows = list(rows)
     for row in rows:
         order.setdefault(_model(row), len(order))
-    place = {method: i for i, method in enumerate(METHOD_ORDER)}
+    place = {method: i for i, method in enumerate(METHODS.names())}
     return sorted(rows, key=lambda row: (order[_model(row)], place.get(row.settings["method"], len(place))))
 
 

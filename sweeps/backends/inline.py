@@ -14,7 +14,8 @@ def run_units(job: Job, progress: Progress, stop: Stop) -> None:
         DataError: a data set cannot be had.
         PlacementError: the resources asked for are not there.
     """
-    from sweeps.worker.run_unit import pick_device, run_unit  # imports torch, which a dry run must not
+    from sweeps.worker.devices import pick_device
+    from sweeps.worker.run_unit import run_unit  # imports torch, which a dry run must not
 
     held: tuple[Source, Loaded] | None = None
     for unit in sorted(job.units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time

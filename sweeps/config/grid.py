@@ -13,8 +13,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
+from mtvae.config import Choice
 from sweeps.config import yaml_reader
-from sweeps.config.settings import LEAVES, SECTIONS, Impossible, Settings, Value, adapter, flatten, options, resolve
+from sweeps.config.rules import Impossible, resolve
+from sweeps.config.settings import LEAVES, SECTIONS, Settings, Value, adapter, flatten, options
 from sweeps.text import nearest, one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
@@ -135,6 +137,7 @@ def _explain(path: str, value: Any, error: ValidationError) -> str:
     words = [
         w for option in options(LEAVES[path].annotation) if get_origin(option) is Literal for w in get_args(option)
     ]
+    words += [name for known in LEAVES[path].metadata if isinstance(known, Choice) for name in known]
     wanted = [_english(e["msg"]) for e in error.errors() if e["type"] not in ("literal_error", "none_required")]
     if words:
         wanted.append(("one of " if len(words) > 1 else "") + ", ".join(map(str, words)))

@@ -12,40 +12,12 @@ import numpy as np
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mtvae.config import Section
+from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data import readers
 from sweeps.data.image_folder import folder_files, manifest, told
 from sweeps.data.readers import Images, Part
 
-Positive = Annotated[int, Field(gt=0)]
-
-
-def _path(text: str) -> str:
-    """Refuses what no file system of Linux could hold."""
-    try:
-        if "\0" not in text:
-            text.encode()
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise PydanticCustomError("path", "a path (UTF-8 text without NUL)")
-
-
-class Data(Section):
-    """Which images."""
-
-    dataset: Literal["digits", "mnist", "cifar10", "celeba", "folder"] = Field("digits", description="the data set")
-    root: Annotated[str, AfterValidator(_path)] | None = Field(
-        None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
-    )
-    limit: Positive | None = Field(None, description="the first n images; null: all")
-    side: Annotated[int, Field(ge=4, le=256)] | None = Field(
-        None, description="folder: images are resized to side x side (default 32)"
-    )
-    channels: Literal[1, 3] | None = Field(None, description="folder: 1 grey, 3 colour (default 3)")
-    max_skipped: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="folder: share of unreadable files that are skipped; with more, nothing is run (default 0.01)"
-    )
+FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
 
 
 class DataError(ValueError):
@@ -57,13 +29,6 @@ class Loaded(NamedTuple):
 
     images: Images
     notes: tuple[str, ...] = ()
-
-
-class Source(NamedTuple):
-    """What a unit needs of a data set: its images, and whether half of its official test part too, behind them."""
-
-    data: Data
-    test_half: bool
 
 
 @dataclass(frozen=True)
@@ -84,36 +49,199 @@ class Description:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A published data set: what is declared, how it is read, and one file of each part by which it is found."""
+    """A kind of data set. `resizes`: its images are brought to `data.side` and `data.channels`, and some of its files
+    may be skipped."""
+
+    name: str
+    resizes = False
+
+    def declared(self, data: "Data") -> Description | None:
+        """What is known without reading it; None where the files are not here and nothing can be told."""
+        raise NotImplementedError
+
+    def shape(self, data: "Data") -> tuple[int, int]:
+        """Channels and side of its images."""
+        raise NotImplementedError
+
+    def check_files(self, data: "Data") -> None:
+        """Look whether the files are there, without reading them.
+
+        Raises:
+            DataError: one line that says what is missing and where to put it.
+        """
+        raise NotImplementedError
+
+    def load(self, source: "Source") -> Loaded:
+        """Read the images: the first `limit` ones, then, where it is asked for, the test half.
+
+        Raises:
+            DataError: files unreadable (of a folder: too many of them), or with other content than declared.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Published(Dataset):
+    """A data set of known content: what is declared, how it is read, and one file of each part by which it is found."""
 
     description: Description
     read: Callable[[Path, Part, int], Images]
     files: tuple[str, ...] = ()
 
+    def declared(self, data: "Data") -> Description:
+        return self.description
+
+    def shape(self, data: "Data") -> tuple[int, int]:
+        return self.description.channels, self.description.side
+
+    def check_files(self, data: "Data") -> None:
+        root = root_of(data)
+        missing = [name for name in self.files if not os.path.exists(root / name)]
+        if missing:
+            set_to = f"now {data.root}" if data.root else "now not set: the current folder"
+            raise DataError(
+                f"{self.name}: no {', '.join(missing)} in {root.absolute()}; put the published files there, "
+                f"or set data.root ({set_to})"
+            )
+
+    def load(self, source: "Source") -> Loaded:
+        try:
+            return Loaded(self._images(source))
+        except (OSError, RuntimeError, EOFError) as error:
+            raise DataError(f"{self.name}: cannot be read: {' '.join(str(error).split())[:300]}") from error
+
+    def _images(self, source: "Source") -> Images:
+        data, n, extra, root = source.data, image_count(source.data), test_half_count(source), root_of(source.data)
+        expected = self.description.sha256
+        # Where the content is known all of it is read, so that it can be checked.
+        images = self.read(root, "train", self.description.images if expected else n)
+        if expected and fingerprint(images) != expected:
+            raise DataError(
+                f"{data.dataset}: the {len(images):,} images in {root.absolute()} are not the published ones: their "
+                f"SHA-256 is {fingerprint(images)[:16]}, not {expected[:16]}"
+            )
+        return np.concatenate([images[:n], self.read(root, "test", extra)]) if extra else images[:n]
+
+
+@dataclass(frozen=True)
+class ImageFolder(Dataset):
+    """Any folder of images. It is known by its files' names and sizes until it is read."""
+
+    resizes = True
+
+    def declared(self, data: "Data") -> Description | None:
+        root, files = root_of(data), folder_files(root_of(data))
+        if not files:
+            return None
+        return Description(len(files), 0, *self.shape(data), manifest(root, files[: data.limit]))
+
+    def shape(self, data: "Data") -> tuple[int, int]:
+        return data.channels or FOLDER_CHANNELS, data.side or FOLDER_SIDE
+
+    def check_files(self, data: "Data") -> None:
+        root = root_of(data)
+        if not folder_files(root):
+            raise DataError(f"folder: no images in {root.absolute()}; set data.root to a folder of image files")
+
+    def load(self, source: "Source") -> Loaded:
+        """No later file takes the place of one that is skipped, so that the manifest stays that of the images."""
+        data = source.data
+        root, allowed = root_of(data), FOLDER_MAX_SKIPPED if data.max_skipped is None else data.max_skipped
+        files = folder_files(root)[: data.limit]
+        images, skipped = readers.read_files(files, *reversed(self.shape(data)))
+        if not skipped:
+            return Loaded(images)
+        note = told(root, skipped, len(files))
+        if not len(images) or len(files) - len(images) > allowed * len(files):
+            raise DataError(f"folder: {note}; more than the share data.max_skipped, {allowed:g}")
+        return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
+
+
+DATASETS = Registry(Dataset)
 
 _DIGITS = "e46e562ce14a3b6d8311ef9d4b8e3cc077ebd4c4173aac9c9d656ec72c290280"
 _MNIST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
-DATASETS = {
-    "digits": Dataset(Description(1797, 0, 1, 16, _DIGITS, _DIGITS), readers.digits),
-    "mnist": Dataset(
+DATASETS.register(Published("digits", Description(1797, 0, 1, 16, _DIGITS, _DIGITS), readers.digits))
+DATASETS.register(
+    Published(
+        "mnist",
         Description(60_000, 10_000, 1, 28, _MNIST, _MNIST),
         readers.mnist,
         tuple(f"MNIST/raw/{name}" for name in _IDX),
-    ),
-    "cifar10": Dataset(  # the published MD5 of the archive; torchvision checks that of every file in it
+    )
+)
+DATASETS.register(
+    Published(  # the published MD5 of the archive; torchvision checks that of every file in it
+        "cifar10",
         Description(50_000, 10_000, 3, 32, "md5:c58f30108f718f92721af3d95e74349a"),
         readers.cifar10,
         tuple(f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "test_batch", "batches.meta")),
-    ),
-    "celeba": Dataset(  # the published MD5 of img_align_celeba.zip, resized as read here
+    )
+)
+DATASETS.register(
+    Published(  # the published MD5 of img_align_celeba.zip, resized as read here
+        "celeba",
         Description(162_770, 19_962, 3, 64, "md5:00d2c5bc6d35e252742224ab0c1e8fcb:64x64"),
         readers.celeba,
         tuple(f"celeba/{name}" for name in ("list_eval_partition.txt", "identity_CelebA.txt", "img_align_celeba")),
-    ),
-}
-FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
+    )
+)
+DATASETS.register(ImageFolder("folder"))
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+def _path(text: str) -> str:
+    """Refuses what no file system of Linux could hold."""
+    try:
+        if "\0" not in text:
+            text.encode()
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise PydanticCustomError("path", "a path (UTF-8 text without NUL)")
+
+
+def _resizes(values: Values) -> bool:
+    return DATASETS[values["data.dataset"]].resizes
+
+
+class Data(Section):
+    """Which images."""
+
+    dataset: Annotated[str, Choice(DATASETS)] = Field("digits", description="the data set")
+    root: Annotated[Annotated[str, AfterValidator(_path)] | None, Setting(counts=False)] = Field(
+        None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
+    )
+    limit: Positive | None = Field(None, description="the first n images; null: all")
+    side: Annotated[
+        Annotated[int, Field(ge=4, le=256)] | None,
+        Setting(applies=_resizes, default=always(FOLDER_SIDE), why_not="only a folder's images are resized"),
+    ] = Field(None, description="folder: images are resized to side x side (default 32)")
+    channels: Annotated[
+        Literal[1, 3] | None,
+        Setting(applies=_resizes, default=always(FOLDER_CHANNELS), why_not="only a folder's images are converted"),
+    ] = Field(None, description="folder: 1 grey, 3 colour (default 3)")
+    max_skipped: Annotated[
+        Annotated[float, Field(ge=0, lt=1)] | None,
+        Setting(
+            counts=False,  # it says whether the readable images will do, not which they are
+            applies=_resizes,
+            default=always(FOLDER_MAX_SKIPPED),
+            why_not="only a folder's files may be skipped",
+        ),
+    ] = Field(
+        None, description="folder: share of unreadable files that are skipped; with more, nothing is run (default 0.01)"
+    )
+
+
+class Source(NamedTuple):
+    """What a unit needs of a data set: its images, and whether half of its official test part too, behind them."""
+
+    data: Data
+    test_half: bool
 
 
 def root_of(data: Data) -> Path:
@@ -128,20 +256,12 @@ def root_of(data: Data) -> Path:
 def declared(data: Data) -> Description | None:
     """What is declared of a data set; of a folder the manifest of its first `limit` files' names and sizes. None where
     a folder is not here: its images and so the keys of its units cannot be told."""
-    if data.dataset != "folder":
-        return DATASETS[data.dataset].description
-    root, files = root_of(data), folder_files(root_of(data))
-    if not files:
-        return None
-    return Description(len(files), 0, *shape(data), manifest(root, files[: data.limit]))
+    return DATASETS[data.dataset].declared(data)
 
 
 def shape(data: Data) -> tuple[int, int]:
     """Channels and side of a data set's images."""
-    if data.dataset == "folder":
-        return data.channels or FOLDER_CHANNELS, data.side or FOLDER_SIDE
-    declared = DATASETS[data.dataset].description
-    return declared.channels, declared.side
+    return DATASETS[data.dataset].shape(data)
 
 
 def image_count(data: Data) -> int:
@@ -161,23 +281,8 @@ def test_half_count(source: Source) -> int:
 
 
 def check_files(data: Data) -> None:
-    """Looks whether a data set's files are there, without reading them.
-
-    Raises:
-        DataError: one line that says what is missing and where to put it.
-    """
-    root = root_of(data)
-    if data.dataset == "folder":
-        if not folder_files(root):
-            raise DataError(f"folder: no images in {root.absolute()}; set data.root to a folder of image files")
-        return
-    missing = [name for name in DATASETS[data.dataset].files if not os.path.exists(root / name)]
-    if missing:
-        set_to = f"now {data.root}" if data.root else "now not set: the current folder"
-        raise DataError(
-            f"{data.dataset}: no {', '.join(missing)} in {root.absolute()}; put the published files there, "
-            f"or set data.root ({set_to})"
-        )
+    """Look whether a data set's files are there, without reading them. Raises DataError as `Dataset.check_files`."""
+    DATASETS[data.dataset].check_files(data)
 
 
 def load(source: Source) -> Images:
@@ -186,46 +291,13 @@ def load(source: Source) -> Images:
 
 
 def load_noted(source: Source) -> Loaded:
-    """Reads the images of a source: the first `limit` ones, then, where it is asked for, the test half.
+    """Read the images of a source: the first `limit` ones, then, where it is asked for, the test half.
 
     Raises:
         DataError: files missing, unreadable (of a folder: too many of them), or with other content than declared.
     """
     check_files(source.data)
-    if source.data.dataset == "folder":
-        return _load_folder(source.data)
-    try:
-        return Loaded(_load_published(source))
-    except (OSError, RuntimeError, EOFError) as error:
-        raise DataError(f"{source.data.dataset}: cannot be read: {' '.join(str(error).split())[:300]}") from error
-
-
-def _load_folder(data: Data) -> Loaded:
-    """The readable ones of a folder's first `limit` files: no later file takes the place of one that is skipped, so
-    that the manifest stays that of the images."""
-    root, allowed = root_of(data), FOLDER_MAX_SKIPPED if data.max_skipped is None else data.max_skipped
-    files = folder_files(root)[: data.limit]
-    images, skipped = readers.read_files(files, *reversed(shape(data)))
-    if not skipped:
-        return Loaded(images)
-    note = told(root, skipped, len(files))
-    if not len(images) or len(files) - len(images) > allowed * len(files):
-        raise DataError(f"folder: {note}; more than the share data.max_skipped, {allowed:g}")
-    return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
-
-
-def _load_published(source: Source) -> Images:
-    data, n, extra, root = source.data, image_count(source.data), test_half_count(source), root_of(source.data)
-    dataset = DATASETS[data.dataset]
-    expected = dataset.description.sha256
-    # Where the content is known all of it is read, so that it can be checked.
-    images = dataset.read(root, "train", dataset.description.images if expected else n)
-    if expected and fingerprint(images) != expected:
-        raise DataError(
-            f"{data.dataset}: the {len(images):,} images in {root.absolute()} are not the published ones: their "
-            f"SHA-256 is {fingerprint(images)[:16]}, not {expected[:16]}"
-        )
-    return np.concatenate([images[:n], dataset.read(root, "test", extra)]) if extra else images[:n]
+    return DATASETS[source.data.dataset].load(source)
 
 
 def fingerprint(images: Images) -> str:

@@ -27,11 +27,12 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
     written: set[UnitId] = set()
     if not own:
         return len(ledger.compacted()), damaged
+    schema = ledger.schema()
     try:
-        with storage.writing(COMPACTED) as sink, pq.ParquetWriter(sink, UNIT_SCHEMA) as writer:
+        with storage.writing(COMPACTED) as sink, pq.ParquetWriter(sink, schema) as writer:
             for part in _parts(ledger, damaged):
                 written |= set(unit_file.ids(part))
-                writer.write_table(part)
+                writer.write_table(unit_file.conform(part, schema))
     except (pa.ArrowException, ValueError) as error:
         raise StorageError(f"cannot compact into {path}: {error}") from error
     if ledger.compacted() != written:

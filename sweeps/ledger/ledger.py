@@ -20,7 +20,16 @@ import yaml
 
 from sweeps.config.grid import Grid, shared_and_own
 from sweeps.ledger import redo, unit_file
-from sweeps.ledger.schema import FAILED_SCHEMA, REQUIRED, UNIT_SCHEMA, Row, settings_row
+from sweeps.ledger.schema import (
+    FAILED_SCHEMA,
+    REQUIRED,
+    UNIT_SCHEMA,
+    Row,
+    declarations,
+    described_schema,
+    settings_row,
+    unit_schema,
+)
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit, UnitId
@@ -69,7 +78,9 @@ class Ledger:
 
     def write(self, unit: Unit, results: Row) -> None:
         """Records a unit as done, and forgets an earlier failure of it and that it was to be trained again."""
-        self.storage.write(f"units/{unit.name}.parquet", unit_file.encode(settings_row(unit) | results, UNIT_SCHEMA))
+        row = settings_row(unit) | {"declarations": declarations(unit)} | results
+        schema = unit_schema(unit.settings.family, unit.stage)
+        self.storage.write(f"units/{unit.name}.parquet", unit_file.encode(row, schema))
         self.storage.remove(f"failed/{unit.name}.parquet")
         redo.unmark(self.storage, unit)
 
@@ -111,11 +122,11 @@ class Ledger:
             else:
                 few.append(unit_file.without(part, again))
             if len(few) == BATCH:
-                parts.append(pa.concat_tables(few).combine_chunks())
+                parts.append(unit_file.join(few))
                 few.clear()
         if not parts and not few:
             return pa.Table.from_batches([], pa.schema([schema.field(name) for name in names])), damaged
-        return pa.concat_tables(parts + few).combine_chunks(), damaged
+        return unit_file.join(parts + few), damaged
 
     def read(
         self, folder: Literal["units", "failed"] = "units", columns: Sequence[str] | None = None
@@ -134,6 +145,14 @@ class Ledger:
             table, why = self.try_read(COMPACTED, names)
             yield (None if table is None else unit_file.without(table, set(own.values()))), COMPACTED, why
 
+    def schema(self) -> pa.Schema:
+        """The schema of all done units together, with what the families of somebody else's have of their own."""
+        names = {id_[0]: f"units/{name}" for name, id_ in files(self.storage, "units").items()}  # one of each key
+        compacted = [COMPACTED] if self.storage.exists(COMPACTED) else []
+        tables = [self.try_read(name, ["declarations"])[0] for name in [*names.values(), *compacted]]
+        texts = {text for table in tables if table is not None for text in table["declarations"].to_pylist() if text}
+        return described_schema(sorted(texts))
+
     def own_batches(self, size: int, damaged: Damage) -> Iterator[pa.Table]:
         """All columns of the units that have a file of their own, `size` units at a time. What cannot be read is added
         to `damaged`."""
@@ -147,7 +166,7 @@ class Ledger:
                 else:
                     tables.append(table)
             if tables:
-                yield pa.concat_tables(tables).combine_chunks()
+                yield unit_file.join(tables)
 
     def _try_own(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
         """`try_read` of a file that must hold this very unit."""

@@ -1,12 +1,15 @@
 """The columns of a unit's Parquet file: names, types, and units of measure."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
 
+from mtvae.config import CONDITION_PIXELS, CONDITIONED, FAMILIES, METHODS, SCALES, UNCONDITIONED, Family, Metric
 from sweeps.config.settings import LEAVES, options
+from sweeps.config.stages import STAGES
 from sweeps.plan.identity import as_plain
 from sweeps.plan.unit import Unit
 
@@ -17,45 +20,39 @@ Row = dict[str, Any]
 REQUIRED = ("key", "fold", "family", "method", "folds.n_splits")
 """Columns without which a file is no unit."""
 
-_HISTORY = pa.struct(
-    [
-        ("epoch", pa.int64()),
-        *[
-            (f"{part}_{term}", pa.float64())
-            for part in ("train", "selection")
-            for term in ("unconditioned", "conditioned", "latent")
-        ],
-        ("selection_total", pa.float64()),
-        *[(f"weight_{term}", pa.float64()) for term in ("unconditioned", "conditioned", "latent")],
-    ]
-)
+_OF_FAMILIES = {m.name: m for family in FAMILIES if ":" not in family.name for m in family.metrics}
+BUILT_IN = [UNCONDITIONED, CONDITIONED, *_OF_FAMILIES.values(), CONDITION_PIXELS]
+"""The metrics of built-in families and methods, each once, in the order of their columns."""
+
+TERMS = list(dict.fromkeys(metric.term for metric in BUILT_IN if metric.term))
+"""The training terms of built-in families and methods."""
+
+
+def history_type(terms: Sequence[str]) -> pa.DataType:
+    """One epoch: the unweighted terms in training and validation, their total, and the weights at its end."""
+    parts = [f"{part}_{term}" for part in ("train", "selection") for term in terms]
+    names = [*parts, "selection_total", *[f"weight_{term}" for term in terms]]
+    return pa.struct([("epoch", pa.int64()), *[(name, pa.float64()) for name in names]])
+
+
 _SEEDS = pa.struct(
     [(name, pa.int64()) for name in ("fold", "selection", "init", "batches", "sampler", "latent", "evaluation")]
 )
 
+
+def metric_units(metric: Metric) -> dict[str, str]:
+    """The columns of a metric with what each is measured in; where families differ, by family."""
+    if metric.scaled:
+        return {f"{metric.name}_{scale}": unit for scale, unit in SCALES.items()}
+    units = {f.name: own.unit for f in FAMILIES if (own := f.metric(metric.name)) is not None}
+    if len(set(units.values())) > 1:
+        return {metric.name: "; ".join(f"{family}: {unit}" for family, unit in units.items())}
+    return {metric.name: metric.unit}
+
+
 # name, type, unit
 _RESULTS: list[tuple[str, pa.DataType, str]] = [
-    ("unconditioned_per_pixel", pa.float64(), "squared error, mean over pixels, channels and images"),
-    (
-        "unconditioned_per_image",
-        pa.float64(),
-        "squared error, sum over pixels and channels, mean over images",
-    ),
-    ("conditioned_per_pixel", pa.float64(), "squared error, mean over pixels, channels and images"),
-    ("conditioned_per_image", pa.float64(), "squared error, sum over pixels and channels, mean over images"),
-    (
-        "latent_loss",
-        pa.float64(),
-        "gaussian_vae: nats per image; vqvae: squared error per element of the grid",
-    ),
-    ("codebook_loss", pa.float64(), "squared error per element of the grid"),
-    ("commitment_loss", pa.float64(), "squared error per element of the grid, unweighted"),
-    ("perplexity", pa.float64(), "codebook vectors in effective use, 1 to K"),
-    (
-        "condition_pixels",
-        pa.float64(),
-        "pixels revealed per image, counted in the masks of the tabulated fold",
-    ),
+    *[(name, pa.float64(), unit) for metric in BUILT_IN for name, unit in metric_units(metric).items()],
     ("mean_image_per_pixel", pa.float64(), "squared error of the training images' mean image"),
     (
         "collapsed",
@@ -65,7 +62,7 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("best_epoch", pa.int64(), "epoch, from 1, whose weights are tabulated"),
     (
         "history",
-        pa.list_(_HISTORY),
+        pa.list_(history_type(TERMS)),
         "every epoch's unweighted terms in the training loss's units, and the weights at its end",
     ),
     ("sampler_built_with", pa.string(), "what the sampler that drew the masks says of itself"),
@@ -85,6 +82,11 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("git_commit", pa.string(), "of the code's checkout; null: not a checkout"),
     ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes"),
     ("versions", pa.string(), "JSON: package to version"),
+    (
+        "declarations",
+        pa.string(),
+        "JSON: what a report must know of a family or method of somebody else's; null: built in",
+    ),
 ]
 
 
@@ -112,21 +114,69 @@ _SETTINGS = [
     *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in LEAVES.items()],
     ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is one"),
 ]
+_STAGE = [
+    ("stage", pa.string(), "what was done: training, or a later stage that is built on it"),
+    ("parent_key", pa.string(), "of a later stage: the key of the training of the same fold"),
+]
 _FAILURE = [("reason", pa.string(), "one line"), ("log", pa.string(), "the log's path")]
 
 
-def _schema(columns: Iterable[tuple[str, pa.DataType, str]], kind: str) -> pa.Schema:
+Column = tuple[str, pa.DataType, str]
+OF_A_FAMILY = b"family"
+"""In the metadata of a column: a metric that a family has of its own."""
+
+
+def _schema(columns: Iterable[Column], kind: str, own: Iterable[Column] = ()) -> pa.Schema:
     fields = [pa.field(name, type_, metadata={"unit": unit}) for name, type_, unit in columns]
+    fields += [pa.field(name, type_, metadata={"unit": unit, OF_A_FAMILY: "own"}) for name, type_, unit in own]
     return pa.schema(fields, metadata={"mtvae-sweeps": json.dumps({"kind": kind, "version": SCHEMA_VERSION})})
 
 
-UNIT_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_RESULTS], "unit")
-FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE], "failed")
+UNIT_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_RESULTS, *_STAGE], "unit")
+FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE, *_STAGE], "failed")
+
+
+def schema_with(families: Iterable[Family], stages: Iterable[Sequence[Metric]] = ()) -> pa.Schema:
+    """`UNIT_SCHEMA` with the metrics and terms that these families have of their own, and the metrics of stages."""
+    families = list(families)
+    found = [*[family.metrics for family in families], *stages]
+    metrics = {metric.name: metric for metrics in found for metric in metrics}.values()
+    own = [(name, pa.float64(), metric.unit) for metric in metrics for name in metric.columns]
+    own = [column for column in own if column[0] not in UNIT_SCHEMA.names]
+    terms = list(dict.fromkeys([*TERMS, *[term for family in families for term in family.terms]]))
+    if not own and terms == TERMS:
+        return UNIT_SCHEMA
+    results = [(n, pa.list_(history_type(terms)) if n == "history" else type_, unit) for n, type_, unit in _RESULTS]
+    return _schema([*_IDENTITY, *_SETTINGS, *results, *_STAGE], "unit", own)
+
+
+@cache
+def unit_schema(family: str, stage: str) -> pa.Schema:
+    """The schema of a unit of a family and a stage."""
+    return schema_with([FAMILIES[family]], [STAGES[stage].metrics])
+
+
+def declarations(unit: Unit) -> str | None:
+    """The column `declarations` of a unit: what a report cannot know of itself."""
+    settings, stage = unit.settings, STAGES[unit.stage]
+    found = {"family": FAMILIES[settings.family].describe(), "method": METHODS[settings.method].describe()}
+    told: dict[str, Any] = {kind: described for kind, described in found.items() if ":" in described["name"]}
+    if stage.metrics:
+        told["metrics"] = [metric.describe() for metric in stage.metrics]
+    return json.dumps(told) if told else None
+
+
+def described_schema(texts: Iterable[str]) -> pa.Schema:
+    """The schema of units with these `declarations`."""
+    found = [json.loads(text) for text in texts]
+    families = [Family.described(**told["family"]) for told in found if "family" in told]
+    return schema_with(families, [[Metric(**m) for m in told["metrics"]] for told in found if "metrics" in told])
 
 
 def settings_row(unit: Unit) -> Row:
     """The identity and settings columns of a unit."""
     row: Row = {"key": unit.key, "fold": unit.fold, "soft_adapt": unit.settings.soft_adapt.variant is not None}
+    row |= {"stage": unit.stage, "parent_key": unit.requires[0][0] if unit.requires else None}
     for path, value in as_plain(unit.settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value

@@ -13,18 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sweeps.config.settings import LEAVES
+from sweeps.config.settings import ABOUT
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, column, settings_row
 from sweeps.ledger.storage import StorageError, temporary_name
-from sweeps.plan.identity import UNCOUNTED
 from sweeps.plan.unit import Unit
 
 EVENTS = "events.out.tfevents."
 NAMED = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant", "key")
 """What the name of a unit's folder is made of. The key belongs to it: rows may differ in other settings alone."""
 
-PARAMETERS = ["fold", *[column(path) for path in LEAVES if path not in UNCOUNTED]]
+PARAMETERS = ["fold", *[column(path) for path, about in ABOUT.items() if about.counts]]
 """What TensorBoard's table of hyperparameters shows: nothing of where files are."""
 
 

@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeps.ledger.schema import REQUIRED, Row, column
-from sweeps.plan.identity import NEUTRAL
+from mtvae.config.setting import NO_VALUE
+from sweeps.config.settings import ABOUT
+from sweeps.config.stages import TRAINING
+from sweeps.ledger.schema import OF_A_FAMILY, REQUIRED, Row, column
 from sweeps.plan.unit import UnitId
 
-_NEUTRAL = {column(path): value for path, value in NEUTRAL.items()}
+_NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
+_NEUTRAL["stage"] = TRAINING
 
 
 def encode(row: Row, schema: pa.Schema) -> bytes:
@@ -40,28 +43,63 @@ def without(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:
 
 
 def read(file: pa.NativeFile, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """The asked columns of a file of units, in their order; those of a later version than the file's are null.
+    """The asked columns of a file of units, in their order; those of a later version than the file's are null. Where
+    `declarations` is asked for, the metrics follow that families of somebody else's have of their own.
 
     Raises:
         ValueError, pyarrow.ArrowException: it holds something else than units of ours.
     """
     parquet = pq.ParquetFile(file)
-    names = _check(parquet.schema_arrow, columns, schema)
+    names, own = _check(parquet.schema_arrow, columns, schema)
     # No threads: one of pyarrow's pool that still holds our bytes when the interpreter ends aborts the process (seen:
     # exit code 134 after a finished sweep).
-    return _fill(parquet.read(names, use_threads=False), columns, schema)
+    return _fill(parquet.read([*names, *own], use_threads=False), [*columns, *own], schema)
 
 
 def batches(file: pa.NativeFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
     """All columns of a file of units, `size` rows at a time. Raises as `read`."""
     parquet = pq.ParquetFile(file)
-    names = _check(parquet.schema_arrow, schema.names, schema)
-    for batch in parquet.iter_batches(size, columns=names, use_threads=False):
-        yield _fill(pa.Table.from_batches([batch]), schema.names, schema)
+    names, own = _check(parquet.schema_arrow, schema.names, schema)
+    for batch in parquet.iter_batches(size, columns=[*names, *own], use_threads=False):
+        yield _fill(pa.Table.from_batches([batch]), [*schema.names, *own], schema)
 
 
-def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> list[str]:
-    """The asked columns that a file has.
+def join(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of several. A column that some lack is null there, and every history has the terms of all."""
+    if all(table.schema.equals(tables[0].schema) for table in tables):
+        return pa.concat_tables(tables).combine_chunks()
+    fields: dict[str, pa.Field] = {}
+    for field in (field for table in tables for field in table.schema):
+        known = fields.setdefault(field.name, field)
+        if field.type != known.type:  # only a history's may differ
+            fields[field.name] = known.with_type(_with_terms_of(known.type, field.type))
+    schema = pa.schema(fields.values())
+    return pa.concat_tables([conform(table, schema) for table in tables]).combine_chunks()
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of a schema: those that it lacks are null, histories take further terms."""
+    if table.schema.equals(schema):
+        return table
+    arrays = []
+    for field in schema:
+        if field.name not in table.column_names:
+            arrays.append(_absent(field.name, len(table), schema))
+        elif table[field.name].type == field.type:
+            arrays.append(table[field.name])
+        else:
+            arrays.append(pa.array(table[field.name].to_pylist(), field.type))
+    return pa.table(arrays, schema)
+
+
+def _with_terms_of(history: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """A history with the fields of both."""
+    fields = {field.name: field for type_ in (history, other) for field in type_.value_type}
+    return pa.list_(pa.struct(list(fields.values())))
+
+
+def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> tuple[list[str], list[str]]:
+    """The asked columns that a file has, and the metrics of its own families.
 
     Raises:
         ValueError: it holds something else than units of ours.
@@ -70,11 +108,18 @@ def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> list[
         raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
     names = [name for name in dict.fromkeys([*REQUIRED, *columns]) if name in there.names]
     if there.equals(schema):  # as any file of this version; the loop takes half as long as reading the file
-        return names
+        return names, []
+    own = [field.name for field in there if OF_A_FAMILY in (field.metadata or {}) and field.name not in schema.names]
     for name in names:
-        if there.field(name).type != schema.field(name).type:
-            raise ValueError(f"{name} is {there.field(name).type}, not {schema.field(name).type}")
-    return names
+        found, expected = there.field(name).type, schema.field(name).type
+        if found != expected and not (own and name == "history" and _is_history(found, expected)):
+            raise ValueError(f"{name} is {found}, not {expected}")
+    return names, own if "declarations" in columns else []
+
+
+def _is_history(found: pa.DataType, expected: pa.DataType) -> bool:
+    """Whether a column holds a history with further terms."""
+    return bool(pa.types.is_list(found) and _with_terms_of(found, expected) == pa.list_(found.value_type))
 
 
 def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -88,7 +133,11 @@ def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     if table.column_names == list(columns):
         return table
     arrays = [table[n] if n in table.column_names else _absent(n, len(table), schema) for n in columns]
-    return pa.table(arrays, pa.schema([schema.field(name) for name in columns]))
+    fields = [
+        schema.field(n).with_type(a.type) if n in schema.names else table.schema.field(n)
+        for n, a in zip(columns, arrays, strict=True)
+    ]
+    return pa.table(arrays, pa.schema(fields))
 
 
 def _absent(name: str, n: int, schema: pa.Schema) -> pa.Array:

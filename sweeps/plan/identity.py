@@ -3,50 +3,60 @@ recognised in any grid, and a change of settings is never mistaken for it."""
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeps.config.settings import Settings, Value, flatten
+from sweeps.config.settings import ABOUT, Settings, Value, flatten
+from sweeps.config.stages import TRAINING, Stage, stages_of
 from sweeps.data.datasets import declared
+from sweeps.plan.unit import Unit
 
 KEY_VERSION = 1
 
-UNCOUNTED = frozenset(
-    {
-        "data.root",
-        "data.max_skipped",  # whether the readable images will do, not which they are
-        "training.checkpoint_seconds",
-        "training.cuda_graph",
-        "resources.cpus",
-        "resources.gpus",
-        "resources.memory",
-        "keep_models",
-    }
-)
-"""Settings that do not change a unit's numbers: where things are and who computes them."""
 
-NEUTRAL: dict[str, Value] = {"training.deterministic": False}
-"""Settings added since KEY_VERSION 1, with the value at which a unit's numbers are what they were before the setting
-existed. At that value a setting stays out of the hash, so that a newer version never orphans done work."""
-
-
-def counted(settings: Settings) -> dict[str, Value]:
+def key_settings(settings: Settings) -> dict[str, Value]:
     """The resolved settings that make up a unit's identity: applicable, counted, and not at a neutral value."""
     flat = flatten(settings)
     return {
         path: value
         for path, value in flat.items()
-        if value is not None and path not in UNCOUNTED and not (path in NEUTRAL and NEUTRAL[path] == value)
+        if value is not None and ABOUT[path].counts and not ABOUT[path].is_neutral(value)
     }
 
 
 def key_of(settings: Settings) -> str:
-    """12 hex digits: the hash of the counted settings, the data set's declared fingerprint and KEY_VERSION."""
+    """12 hex digits: the hash of the key settings, the data set's declared fingerprint and KEY_VERSION."""
     described = declared(settings.data)
-    identity = counted(settings) | {
+    identity = key_settings(settings) | {
         "": KEY_VERSION,
         "data.fingerprint": described.fingerprint if described else None,
     }
+    return _hash(identity)
+
+
+def _hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:
+    """12 hex digits for a stage after the training: the hash of the settings that it reads, of its parents' keys, which
+    stand for everything that they depend on, and of KEY_VERSION."""
+    read = {path: v for path, v in key_settings(settings).items() if path.partition(".")[0] in stage.reads}
+    return _hash(read | {"": KEY_VERSION, "stage": stage.name, "parents": list(parents)})
+
+
+def units_of(settings: Settings) -> list[Unit]:
+    """All units of a configuration: stage by stage, and in each fold by fold."""
+    keys = {TRAINING: key_of(settings)}
+    units = []
+    for stage in stages_of(settings):
+        parents = list(dict.fromkeys([TRAINING, *stage.requires])) if stage.name != TRAINING else []
+        if parents:
+            keys[stage.name] = stage_key(settings, stage, [keys[name] for name in parents])
+        for fold in range(settings.folds.n_splits):
+            requires = tuple((keys[name], fold) for name in parents)
+            units.append(Unit(keys[stage.name], fold, settings, stage.name, requires))
+    return units
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:

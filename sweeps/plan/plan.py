@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sweeps.config.grid import Grid
-from sweeps.plan.identity import key_of
+from sweeps.plan.identity import units_of
 from sweeps.plan.unit import Unit, UnitId
 
 
@@ -21,10 +21,7 @@ class Plan:
     @cached_property
     def rows(self) -> list[list[Unit]]:
         """The units of each configuration, in the grid's order."""
-        rows = []
-        for settings in self.grid.rows:
-            key = key_of(settings)
-            rows.append([Unit(key, fold, settings) for fold in range(settings.folds.n_splits)])
+        rows = [units_of(settings) for settings in self.grid.rows]
         if self.chosen is None:
             return rows
         chosen = [[unit for unit in row if unit.id in self.chosen] for row in rows]

@@ -4,15 +4,15 @@ import heapq
 import re
 from collections.abc import Sequence
 
-from mtvae.cost import cost
+from sweeps.config.stages import STAGES
 from sweeps.plan.patterns import ChoiceError
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import Unit, UnitId
 from sweeps.text import one_line
 
 
 def flops(unit: Unit) -> int:
-    """Floating-point operations of a training: a step is about three forward passes, one forward and two back."""
-    return 3 * cost(unit.settings.architecture).flops * unit.images_to_train
+    """Floating-point operations of a unit, as its stage declares them."""
+    return STAGES[unit.stage].flops(unit.settings) * unit.images_to_train
 
 
 def longest_first(units: Sequence[Unit]) -> list[Unit]:
@@ -30,12 +30,15 @@ def parse(text: str) -> tuple[int, int]:
 
 
 def shard(units: Sequence[Unit], i: int, n: int) -> list[Unit]:
-    """The i-th of n parts, from 1: every unit is in exactly one, whatever is done of them, and the parts cost about the
-    same (the largest unit first, always to the part with the least so far)."""
+    """The i-th of n parts, from 1. Every unit is in exactly one part, whatever is done of them, with all units that are
+    built on the same training. The parts cost about the same: the largest go first, each to the part with the least."""
+    together: dict[UnitId, list[Unit]] = {}
+    for unit in units:
+        together.setdefault(unit.root, []).append(unit)
     parts: list[list[Unit]] = [[] for _ in range(n)]
     loads = [(0, part) for part in range(n)]
-    for unit in sorted(units, key=flops, reverse=True):
+    for built, cost in sorted(((b, sum(map(flops, b))) for b in together.values()), key=lambda x: x[1], reverse=True):
         load, part = heapq.heappop(loads)
-        parts[part].append(unit)
-        heapq.heappush(loads, (load + flops(unit), part))
+        parts[part] += built
+        heapq.heappush(loads, (load + cost, part))
     return parts[i - 1]

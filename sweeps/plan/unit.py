@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sweeps.config.settings import Settings
+from sweeps.config.stages import STAGES, TRAINING
 from sweeps.data.datasets import image_count, test_half_count
 from sweeps.data.splits import fold_sizes
 
@@ -28,15 +29,25 @@ class PlacementError(RuntimeError):
 
 @dataclass(frozen=True)
 class Unit:
-    """One configuration on one fold: one training, the thing that is done or not done."""
+    """One stage of one configuration on one fold: the thing that is done or not done.
+
+    `requires`: the units that must be done first; of a later stage the first is the training of its fold.
+    """
 
     key: str
     fold: int
     settings: Settings
+    stage: str = TRAINING
+    requires: tuple[UnitId, ...] = ()
 
     @property
     def id(self) -> UnitId:
         return self.key, self.fold
+
+    @property
+    def root(self) -> UnitId:
+        """The unit that it is built on, with others: itself, or the training of its fold."""
+        return self.requires[0] if self.requires else self.id
 
     @property
     def name(self) -> str:
@@ -45,10 +56,10 @@ class Unit:
 
     @cached_property
     def images_to_train(self) -> int:
-        """Images that pass through the training step: training part x epochs; fewer where files are skipped."""
+        """Images that pass through a training step: training part x epochs; fewer where files are skipped."""
         folds = self.settings.folds
         n, half = image_count(self.settings.data), test_half_count(self.settings.source)
-        return fold_sizes(n, folds, self.fold, half).train * self.settings.training.epochs
+        return fold_sizes(n, folds, self.fold, half).train * STAGES[self.stage].epochs(self.settings)
 
     def with_gpus(self, share: float) -> "Unit":
         """The same unit, given another share of a GPU."""

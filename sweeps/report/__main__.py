@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from mtvae.config import Scale
 from sweeps.analysis.results import ReportError, find
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError
 from sweeps.report.actions import Actions
 from sweeps.report.contents import KINDS, Asked, report
-from sweeps.report.tables.cells import Look, Spread, Unit
+from sweeps.report.tables.cells import Look, Spread
 from sweeps.report.tables.formats import Format
 
 
@@ -26,7 +27,7 @@ def main(
     format: Annotated[Format, typer.Option(help="of what is printed")] = "text",
     spread: Annotated[Spread, typer.Option(help="what stands behind ±")] = "variance",
     unit: Annotated[
-        Unit | None, typer.Option(help="of reconstruction errors [default: the thesis's of each family]")
+        Scale | None, typer.Option(help="of reconstruction errors [default: the thesis's of each family]")
     ] = None,
     columns: Annotated[
         str | None, typer.Option(metavar="NAME,...", help="of the table: settings, results, folds, error, collapsed")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from mtvae.cost import cost, training_bytes
 from sweeps.config.grid import common
-from sweeps.config.settings import RULES, Settings, Value, flatten, telling
-from sweeps.data.datasets import Data, declared, image_count, shape
+from sweeps.config.settings import ABOUT, Settings, Value, flatten, telling
+from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
@@ -74,7 +74,7 @@ def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, 
     elsewhere = {}
     for path in [path for path in flats[0] if path not in shown]:
         values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
-        if values or (path not in RULES and not path.startswith("model.")):
+        if values or (ABOUT[path].applies is None and not path.startswith("model.")):
             elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
     return elsewhere
 
@@ -104,7 +104,7 @@ def _data_notes(rows: Sequence[Settings]) -> list[str]:
 
 def _up_to(data: Iterable[Data]) -> str:
     """Before a number of images: which of a folder's files can be used is told by reading them."""
-    return "up to " if any(d.dataset == "folder" for d in data) else ""
+    return "up to " if any(DATASETS[d.dataset].resizes for d in data) else ""
 
 
 def _data_note(data: Data) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from mtvae.training import Fit
 from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import Unit
+from sweeps.stages.base import Trainable
 
 VERSION = 2  # of what the file holds
 SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it
@@ -36,7 +36,7 @@ class Checkpoint:
         self.started_at = self.saved_at = time.monotonic()
         self.cost = 0.0  # seconds that the last save took
 
-    def restore(self, fit: Fit) -> str | None:
+    def restore(self, fit: Trainable) -> str | None:
         """Brings `fit` to where the unit was.
 
         Returns:
@@ -60,12 +60,12 @@ class Checkpoint:
         """Seconds that the unit has taken, those before its interruptions too."""
         return self.earlier_seconds + time.monotonic() - self.started_at
 
-    def save_if_due(self, fit: Fit) -> None:
+    def save_if_due(self, fit: Trainable) -> None:
         """Saves when `seconds` have passed, and the last save is a small enough share of the time since."""
         if time.monotonic() - self.saved_at >= max(self.seconds, self.cost / SHARE):
             self.save(fit)
 
-    def save(self, fit: Fit) -> None:
+    def save(self, fit: Trainable) -> None:
         began = time.monotonic()
         saved = {
             "version": VERSION,

@@ -9,7 +9,8 @@ from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import repeatable
 from sweeps.data.readers import Images
 from sweeps.plan.unit import Unit
-from sweeps.worker.run_unit import prepare
+from sweeps.stages.base import Inputs
+from sweeps.stages.training import prepare
 
 STEPS = WARM_STEPS + 1  # after which the optimizer has its state, the allocator what a step needs, and a graph its own
 
@@ -26,7 +27,7 @@ def footprint(unit: Unit, images: Images, device: str = "cuda") -> tuple[int, in
         Exception: whatever the unit itself would fail with.
     """
     with repeatable(unit.settings.training.deterministic):
-        fit, _, pixels = prepare(unit, images, device)
+        fit = prepare(Inputs(unit, images, device))
         steps = iter(range(STEPS))
 
         def after_step() -> None:
@@ -35,6 +36,7 @@ def footprint(unit: Unit, images: Images, device: str = "cuda") -> tuple[int, in
 
         with suppress(_Enough):
             fit.epoch(after_step)
-        evaluate(fit.model, pixels[:BATCH_SIZE], unit.settings.loss, fit.sampler, 0, unit.settings.evaluation.latent)
+        s, few = unit.settings, fit.data.images[:BATCH_SIZE]
+        evaluate(fit.model, few, s.loss, fit.sampler, 0, s.evaluation.latent)
         free, total = torch.cuda.mem_get_info()
     return total - free, total

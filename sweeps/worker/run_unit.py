@@ -1,35 +1,26 @@
 """A unit from start to Parquet: where the sweep meets the model core. Runs in a worker, or in this process."""
 
-import datetime
-import platform
-import resource
-import sys
 import traceback
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import asdict
-from typing import Any, Literal
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from mtvae.conditioning import ConditionSampler
-from mtvae.evaluation import Scores, evaluate, mean_image_error
-from mtvae.model import build
+from mtvae.config.registry import load
 from mtvae.runtime.allocator import keep_freed_memory
-from mtvae.runtime.cuda_graph import cuda_graph
 from mtvae.runtime.determinism import repeatable
-from mtvae.training import Diverged, Fit, TrainingSet
-from sweeps.data import seeds
-from sweeps.data.datasets import fingerprint, test_half_count
+from mtvae.training import Diverged
+from sweeps.config.stages import STAGES
+from sweeps.data.datasets import fingerprint
 from sweeps.data.readers import Images
-from sweeps.data.splits import Split, split
-from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
-from sweeps.plan.unit import PlacementError, Unit
+from sweeps.plan.unit import Unit
+from sweeps.stages.base import Inputs, Run, T, Trainable
 from sweeps.text import said
 from sweeps.worker.checkpoint import Checkpoint
 
@@ -56,9 +47,10 @@ def run_unit(
     tensorboard: str | None = None,
     notes: Sequence[str] = (),
 ) -> Outcome:
-    """Trains, scores and records one unit, from its checkpoint if it has one. What goes wrong with it becomes a failed
-    row, and others go on. A unit that shares its GPU and runs out of its memory is not failed but "crowded": with more
-    room it can go on from its checkpoint.
+    """Carry out the stage of one unit and record it, from its checkpoint if it has one.
+
+    What goes wrong with it becomes a failed unit, and others are not touched. A unit that shares its GPU and runs out
+    of its memory is not failed but "crowded": with more room it can resume from its checkpoint.
 
     Args:
         images: uint8 (N,C,H,W), as `data.load` reads the unit's source.
@@ -78,9 +70,11 @@ def run_unit(
         return "done before"
     checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}", *notes]
+    inputs = Inputs(unit, images, device, ledger.storage, log)
     try:
-        with repeatable(unit.settings.training.deterministic):
-            results = _results(unit, images, ledger, device, checkpoint, log, on_progress, should_stop, tensorboard)
+        run: Run = load(STAGES[unit.stage].run)
+        with repeatable(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
+            results = run(inputs, _Loop(checkpoint, log, on_progress, should_stop, live))
     except _Stopped:
         return "stopped"
     except StorageError:  # the folder's failure, not this unit's
@@ -99,46 +93,45 @@ def run_unit(
     return "done"
 
 
-def _results(
-    unit: Unit,
-    images: Images,
-    ledger: Ledger,
-    device: str,
-    checkpoint: Checkpoint,
-    log: list[str],
-    on_progress: OnProgress,
-    should_stop: Callable[[], bool],
-    tensorboard: str | None,
-) -> Row:
-    """Trains and scores: the result columns. Appends to the log; keeps the model where it is to be kept."""
-    fit, parts, pixels = prepare(unit, images, device)
-    restored = checkpoint.restore(fit)
-    if restored:
-        log.append(restored)
-        if not checkpoint.resumed:
-            fit, parts, pixels = prepare(unit, images, device)
-    on_progress(fit.images_trained)
+@dataclass(frozen=True)
+class _Loop:
+    """The loop that trains for a stage (`sweeps.stages.base.Train`): it saves, reports and stops between steps."""
 
-    def after_step() -> None:
-        on_progress(fit.images_trained)
-        if should_stop():
-            checkpoint.save(fit)
+    checkpoint: Checkpoint
+    log: list[str]
+    on_progress: OnProgress
+    should_stop: Callable[[], bool]
+    live: Live | None
+
+    def __call__(self, make: Callable[[], T]) -> T:
+        trained = make()
+        restored = self.checkpoint.restore(trained)
+        if restored:
+            self.log.append(restored)
+            if not self.checkpoint.resumed:
+                trained = make()
+        self.on_progress(trained.images_trained)
+        if self.live is not None:
+            for row in trained.history:  # of a unit that goes on: its newest file holds the whole of it
+                self.live.epoch(row)
+        while not trained.finished:
+            trained.epoch(lambda: self._after_step(trained))
+            self.log.append(", ".join(f"{k} {v:.6g}" for k, v in trained.history[-1].items()))
+            if self.live is not None:
+                self.live.epoch(trained.history[-1])
+        return trained
+
+    def _after_step(self, trained: Trainable) -> None:
+        self.on_progress(trained.images_trained)
+        if self.should_stop():
+            self.checkpoint.save(trained)
             raise _Stopped
-        checkpoint.save_if_due(fit)
+        self.checkpoint.save_if_due(trained)
 
-    with nullcontext() if tensorboard is None else closing(Live(tensorboard, unit)) as live:
-        if live is not None:
-            for row in fit.history:  # of a unit that goes on: its newest file holds the whole of it
-                live.epoch(row)
-        while not fit.finished:
-            fit.epoch(after_step)
-            log.append(", ".join(f"{k} {v:.6g}" for k, v in fit.history[-1].items()))
-            if live is not None:
-                live.epoch(fit.history[-1])
-        results = _score(unit, fit, parts, pixels, device)
-        if kept_models.is_kept(unit):
-            kept_models.save(ledger.storage, unit, fit.model)
-    return results
+
+def _live(folder: str | None, unit: Unit) -> AbstractContextManager[Live | None]:
+    """The unit's event files; None without a folder."""
+    return nullcontext() if folder is None else closing(Live(folder, unit))
 
 
 def _reason(error: Exception) -> str:
@@ -148,87 +141,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Diverged):
         return str(error)
     return f"{type(error).__name__}: {said(error)[:300]}"
-
-
-def prepare(unit: Unit, images: Images, device: str) -> tuple[Fit, Split, torch.Tensor]:
-    """A training before its first step, its split, and the images (N,C,H,W) on its device."""
-    if device == "cuda":
-        torch.cuda.empty_cache()  # what this process's unit before held: others share the GPU
-        torch.cuda.reset_peak_memory_stats()
-    s = unit.settings
-    half = test_half_count(s.source)
-    parts = split(len(images) - half, s.folds, s.seed, unit.fold, half)
-    with warnings.catch_warnings():  # that they cannot be written to; nobody does
-        warnings.simplefilter("ignore", UserWarning)
-        pixels = torch.as_tensor(images, device=device)  # on the CPU the very bytes that workers share
-    data = TrainingSet(pixels, torch.tensor(parts.train, device=device), torch.tensor(parts.selection, device=device))
-    named = _seeds(unit)
-    model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
-    sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
-    record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
-    fit = Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record)
-    return fit, parts, pixels
-
-
-def _seeds(unit: Unit) -> dict[str, int]:
-    return seeds.of_fold(unit.settings.seed, unit.fold, unit.settings.folds.same_init)
-
-
-def _score(unit: Unit, fit: Fit, parts: Split, pixels: torch.Tensor, device: str) -> Row:
-    """The result columns of a finished training: the picked weights on the tabulated fold."""
-    s, named = unit.settings, _seeds(unit)
-    fit.load_best()
-    test = torch.tensor(parts.test, device=device)
-    scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, named["evaluation"], s.evaluation.latent)
-    return (
-        _score_columns(scores, mean_image_error(pixels, fit.data.train, test), s.method)
-        | _split_columns(parts)
-        | {
-            "best_epoch": fit.best_epoch,
-            "history": fit.history,
-            "sampler_built_with": None if fit.sampler is None else fit.sampler.describe(),
-            "parameters": sum(p.numel() for p in fit.model.parameters()),
-            "images_trained": fit.images_trained,
-            "seeds": named,
-            "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-            "peak_memory": _peak_memory(device),
-            "finished_at": datetime.datetime.now(datetime.UTC),
-        }
-    )
-
-
-def _score_columns(scores: Scores, mean_image: float, method: str) -> Row:
-    columns: dict[str, Any] = asdict(scores)
-    # What `conditioned` makes of the zero condition was never trained: it is judged by what was.
-    error = scores.conditioned_per_pixel if method == "conditioned" else scores.unconditioned_per_pixel
-    assert error is not None
-    return columns | {"mean_image_per_pixel": mean_image, "collapsed": error > mean_image / 2}
-
-
-def _split_columns(parts: Split) -> Row:
-    return {
-        "train_images": len(parts.train),
-        "selection_images": len(parts.selection),
-        "test_images": len(parts.test),
-        "split_hash": parts.hash,
-    }
-
-
-def _peak_memory(device: str) -> int:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    kilobyte = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
-
-
-def pick_device(gpus: float) -> str:
-    """The device of a unit that was given a share `gpus` of a GPU; "cpu" where it was given none.
-
-    Raises:
-        PlacementError: a share was given, but torch sees no GPU.
-    """
-    if gpus <= 0:
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU on {platform.node()}")
-    return "cuda"

@@ -20,7 +20,8 @@ from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.worker import run_unit
+from sweeps.stages import training
+from sweeps.worker import devices, run_unit
 from sweeps.worker.memory_probe import footprint
 
 GRID = """
@@ -117,7 +118,7 @@ def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(run_unit, "evaluate", out_of_memory)
+    monkeypatch.setattr(training, "evaluate", out_of_memory)
     unit = plan.units[0].with_gpus(gpus)
     assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance()) == outcome
     assert ledger.units("failed") == ({unit.id} if outcome == "failed" else frozenset())
@@ -126,7 +127,7 @@ def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(
 
 def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(run_unit, "pick_device", lambda share: asked.append(share) or "cpu")
+    monkeypatch.setattr(devices, "pick_device", lambda share: asked.append(share) or "cpu")
     run = partial(command, str(tiny_file), ["resources.gpus=0.25"])
     assert run(Options(str(tmp_path), inline=True)) == 0
     assert asked == [1.0] * 6

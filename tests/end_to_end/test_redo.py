@@ -18,6 +18,7 @@ from sweeps.plan.patterns import ChoiceError, matching, one, some
 from sweeps.plan.plan import Plan
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
+from sweeps.stages import training
 from sweeps.worker import run_unit
 
 
@@ -233,7 +234,7 @@ class TestRedo:
         command()
         name = "vqvae 1 none, fold 0"
         with monkeypatch.context() as patch:
-            patch.setattr(run_unit, "_score", lambda *_: 1 / 0)
+            patch.setattr(training, "score", lambda *_: 1 / 0)
             assert command(redo=name) == 1
         assert len(ledger.storage.names("units")) == 6
         assert "1/2" in capsys.readouterr().out  # not behind a mean

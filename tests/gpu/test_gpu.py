@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
+from mtvae.config import FAMILIES, METHODS, terms
 from mtvae.evaluation import to_pixels
 from mtvae.losses import loss_terms
 from mtvae.runtime.cuda_graph import WARM_STEPS
@@ -21,14 +21,16 @@ from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
+from sweeps.stages.base import Inputs
+from sweeps.stages.training import prepare
 from sweeps.worker import run_unit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 KINDS = [
     (family, method, soft_adapt)
-    for family in CONFIGURATIONS
-    for method in SAMPLERS
+    for family in FAMILIES.names()
+    for method in METHODS.names()
     for soft_adapt in (False, True)
     if not soft_adapt or len(terms(family, method)) > 1
 ]
@@ -66,7 +68,7 @@ def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **trainin
 def trained(unit, images):
     """The unit's training after its last epoch."""
     with repeatable(unit.settings.training.deterministic):
-        fit, _, _ = run_unit.prepare(unit, images, "cuda")
+        fit = prepare(Inputs(unit, images, "cuda"))
         while not fit.finished:
             fit.epoch()
     return fit
@@ -94,8 +96,8 @@ def test_a_cuda_graph_gives_the_losses_of_the_eager_step(family, method, soft_ad
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
-@pytest.mark.parametrize("family", CONFIGURATIONS)
-@pytest.mark.parametrize("method", SAMPLERS)
+@pytest.mark.parametrize("family", FAMILIES.names())
+@pytest.mark.parametrize("method", METHODS.names())
 def test_a_cuda_graph_in_lower_precision(family, method, precision, images):
     eager = trained(unit_of(family, method, precision=precision), images)
     graph = trained(unit_of(family, method, precision=precision, cuda_graph=True), images)
@@ -131,8 +133,8 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
 def first_losses(unit, images, precision):
     """The terms of one training pass over 128 images without draws of z: in float64 on the CPU, and here."""
     s = unit.settings
-    fit, _, pixels = run_unit.prepare(unit, images, "cuda")
-    x = to_pixels(pixels[:128]).cpu()
+    fit = prepare(Inputs(unit, images, "cuda"))
+    x = to_pixels(fit.data.images[:128]).cpu()
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)
     condition = None if sampler is None else sampler(x, torch.Generator().manual_seed(0))
     exact = copy.deepcopy(fit.model).cpu().double().train()
@@ -147,7 +149,7 @@ def first_losses(unit, images, precision):
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("tf32", 5e-3), ("bf16", 5e-2)])
-@pytest.mark.parametrize("family", CONFIGURATIONS)
+@pytest.mark.parametrize("family", FAMILIES.names())
 def test_each_precision_is_within_its_tolerance_of_float64(family, precision, tolerance, images):
     expected, found = first_losses(unit_of(family, "multi_decoder"), images, precision)
     print(precision, {name: abs(found[name] / value - 1) for name, value in expected.items()})
@@ -202,8 +204,8 @@ def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
     assert record["device"] == torch.cuda.get_device_name()
     assert record["peak_memory"] > 0
     settings, model = kept_models.load(ledger.storage, unit.name)
-    _, parts, _ = run_unit.prepare(unit, images, "cpu")
+    parts = Inputs(unit, images, "cpu").split
     from mtvae.evaluation import evaluate
 
     scores = evaluate(model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, 0)
-    assert scores.unconditioned_per_pixel == pytest.approx(record["unconditioned_per_pixel"], rel=1e-4)
+    assert scores["unconditioned_per_pixel"] == pytest.approx(record["unconditioned_per_pixel"], rel=1e-4)

@@ -21,12 +21,13 @@ from unittest.mock import patch
 import torch
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONFIGURATIONS, SAMPLERS, terms
+from mtvae.config import FAMILIES, METHODS, terms
 from mtvae.model import build
 from mtvae.runtime.cuda_graph import Record
 from mtvae.runtime.determinism import repeatable
 from mtvae.training import Fit, TrainingSet
-from sweeps.config.settings import Settings, resolve
+from sweeps.config.rules import resolve
+from sweeps.config.settings import Settings
 from sweeps.data import seeds
 
 FILE = Path(__file__).with_suffix(".json")
@@ -35,8 +36,8 @@ STEPS, BATCH, SIDE, SELECTION = 4, 8, 16, 16
 
 def kinds() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every kind of training by its name: settings that differ from the default."""
-    for family in CONFIGURATIONS:
-        for method in SAMPLERS:
+    for family in FAMILIES.names():
+        for method in METHODS.names():
             given = {"family": family, "method": method}
             yield f"{family} {method}", given
             if len(terms(family, method)) > 1:  # renewed after two steps and after four, so that two follow it

@@ -29,14 +29,15 @@ real_trial = driver._trial
 
 def noting(config, job, images, flag):
     """In a worker: `driver._trial` with notes."""
-    from sweeps.worker import run_unit
+    from sweeps.ledger import kept_models
+    from sweeps.worker import devices
 
     unit, began = config["unit"], time.time()
     (folder / f"{unit.name}.began").touch()
     while len(list(folder.glob("*.began"))) < TOGETHER and time.time() < began + PATIENCE:
         time.sleep(0.05)
-    run_unit.pick_device = lambda share: "cpu"
-    run_unit.kept_models.is_kept = partial(out_of_memory, run_unit.kept_models.is_kept)
+    devices.pick_device = lambda share: "cpu"
+    kept_models.is_kept = partial(out_of_memory, kept_models.is_kept)
     real_trial(config, job, images, flag)
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     note = {"gpus": unit.settings.resources.gpus, "given": given, "began": began, "ended": time.time()}

@@ -9,6 +9,7 @@ import torch
 from committed_losses import fit, settings_of
 
 from mtvae.runtime.determinism import repeatable
+from sweeps.stages import training
 from sweeps.worker import run_unit
 
 
@@ -77,8 +78,8 @@ def test_every_unit_runs_inside_it_once_by_its_own_setting(read_grid, ledger, di
         "grid: [{training.deterministic: [false, true]}]"
     )
     seen, outside = [], state()
-    score = run_unit._score
-    monkeypatch.setattr(run_unit, "_score", lambda *a: (seen.append(state()), score(*a))[1])
+    score = training.score
+    monkeypatch.setattr(training, "score", lambda *a: (seen.append(state()), score(*a))[1])
     units = Plan(g, frozenset(), frozenset()).units
     assert len({unit.key for unit in units}) == 2
     for unit in units:

@@ -8,14 +8,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONFIGURATIONS, SAMPLERS, Architecture, Conditioning, Loss, Sizes, resolve_sizes, terms
+from mtvae.config import FAMILIES, METHODS, Architecture, Conditioning, Loss, Sizes, resolve_sizes, terms
 from mtvae.cost import cost
+from mtvae.latent_spaces import Latent, kl_divergence
 from mtvae.layers import MergeLinear, VectorQuantizer
-from mtvae.losses import FixedWeighting, fixed_weights, kl_divergence, loss_terms
-from mtvae.model import Latent, Model, build, parameter_count
+from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
+from mtvae.model import Model, build, parameter_count
 
-FAMILIES = tuple(CONFIGURATIONS)
-METHODS = tuple(SAMPLERS)
 LOSS = Loss(w2=1.0, latent_weight=1.0, commitment_weight=0.25)
 
 
@@ -33,14 +32,14 @@ def sampler_for(method, name=None, side=16):
     if method == "none":
         return None
     exponent = 2.0 if method == "single_decoder" else None
-    return ConditionSampler(Conditioning(sampler=name or SAMPLERS[method][0], exponent=exponent), side)
+    return ConditionSampler(Conditioning(sampler=name or METHODS[method].samplers[0], exponent=exponent), side)
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-KINDS = [(f, m, s) for f in FAMILIES for m in METHODS for s in SAMPLERS[m] or (None,)]
+KINDS = [(f, m, s) for f in FAMILIES.names() for m in METHODS.names() for s in METHODS[m].samplers or (None,)]
 
 
 @pytest.mark.parametrize(("family", "method", "name"), KINDS)
@@ -84,7 +83,7 @@ class TestContract:
             assert torch.equal(image, outputs[1][decoder])
 
 
-@pytest.mark.parametrize(("family", "method"), list(product(FAMILIES, METHODS)))
+@pytest.mark.parametrize(("family", "method"), list(product(FAMILIES.names(), METHODS.names())))
 class TestArchitecture:
     def test_build_depends_on_the_generator_alone(self, family, method):
         torch.manual_seed(1)
@@ -101,7 +100,7 @@ class TestArchitecture:
     )
     def test_cost_is_what_the_model_is(self, family, method, side, channels, batch_norm):
         """Every configuration at every side, without allocating a weight."""
-        for configuration in CONFIGURATIONS[family]:
+        for configuration in FAMILIES[family].configurations:
             self.compare_cost(family, method, configuration, side, channels, batch_norm)
 
     def compare_cost(self, family, method, configuration, side, channels, batch_norm):

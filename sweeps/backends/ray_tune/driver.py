@@ -202,7 +202,8 @@ def _fit(trainable: Any, callback: Callback, stopper: Stopper, workers: int, scr
 
 def _trial(config: dict[str, Any], job: Job, images: dict[Source, Any], flag: StopFile) -> None:
     """One trial: one unit, in a worker. The job names no units."""
-    from sweeps.worker.run_unit import pick_device, run_unit
+    from sweeps.worker.devices import pick_device
+    from sweeps.worker.run_unit import run_unit
 
     unit: Unit = config["unit"]
     trained, reported_at = 0, -math.inf  # where the unit starts is reported at once

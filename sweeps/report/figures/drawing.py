@@ -74,7 +74,7 @@ def labels(table: Table, *without: str) -> dict[str, str]:
 
 def _label(row: TableRow, names: Sequence[str]) -> str:
     """A baseline is called that; another method's name stands first where it is among `names`, or alone."""
-    baseline = row.settings["method"] == "none"
+    baseline = row.is_baseline
     method = "baseline" if baseline else plain(row.settings["method"]).replace("_", " ")
     parts = settings_words(row, [name for name in names if name != "method"], plain)
     return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)

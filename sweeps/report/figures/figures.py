@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mtvae.config import CONDITIONED, ERROR_AXIS, UNCONDITIONED, Method, Metric
 from sweeps.analysis.results import Table, TableRow
 from sweeps.report.figures.drawing import (
     MARKERS,
@@ -26,9 +27,6 @@ from sweeps.report.figures.drawing import (
 )
 
 CURVES, POINTS = 6, 22  # rows of one figure that can still be told apart, beside the baseline
-ERROR = {"per_image": "squared error per image", "per_pixel": "squared error per pixel"}
-LATENT = {"gaussian_vae": "KL divergence (nats per image)", "vqvae": "VQ objective (squared error per element)"}
-ZERO = "unconditioned: from the zero condition, on which method conditioned was never trained"
 
 
 def figures(table: Table) -> dict[str, Figure]:
@@ -52,6 +50,20 @@ def figures(table: Table) -> dict[str, Figure]:
     return found
 
 
+def footnote(method: Method) -> str:
+    """A method's footnote as a note below a figure; empty where it has none."""
+    return f"{UNCONDITIONED.name}: from {method.footnote}" if method.footnote else ""
+
+
+def _latent(row: TableRow) -> Metric | None:
+    """The metric of a row's family that stands against the reconstruction: its first that is trained on."""
+    return next((metric for metric in row.family.metrics if metric.term and metric.tabulated), None)
+
+
+def _words(metric: Metric) -> str:
+    return metric.name.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class _Group:
     """The rows of one model, its name in file names, and by key what rows are called where a title says the method."""
@@ -63,9 +75,8 @@ class _Group:
 
     def style(self, row: TableRow) -> Style:
         """The same in all figures of the group."""
-        baseline = row.settings["method"] == "none"
-        alike = [r.key for r in self.rows if (r.settings["method"] == "none") == baseline]
-        return style(alike.index(row.key), baseline)
+        alike = [r.key for r in self.rows if r.is_baseline == row.is_baseline]
+        return style(alike.index(row.key), row.is_baseline)
 
     def baselines(self, rows: Iterable[TableRow]) -> list[TableRow]:
         """The baselines of rows, each once."""
@@ -101,7 +112,8 @@ def curve(row: TableRow, term: str) -> NDArray[np.float64]:
 def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Of each method against the baseline (thesis, figs. 4.2, 4.4 to 4.6); of the baselines where nothing else is."""
     methods = dict.fromkeys(row.settings["method"] for row in group.rows)
-    for method in [m for m in methods if m != "none"] or methods:
+    compared = dict.fromkeys(row.settings["method"] for row in group.rows if not row.is_baseline)
+    for method in compared or methods:
         pages = _pages([row for row in group.rows if row.settings["method"] == method], CURVES)
         for i, (sampler, rows) in enumerate(pages, 1):
             title = f"{model_text(rows[0])}: {plain(method)} {sampler}".rstrip()
@@ -112,9 +124,9 @@ def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
 
 
 def _curves(group: _Group, rows: Sequence[TableRow], title: str) -> Figure | None:
-    family = str(rows[0].settings["family"])
-    panels = {"selection_latent": ("latent loss", "epoch", LATENT[family])} if family in LATENT else {}
-    panels["selection_unconditioned"] = ("unconditioned reconstruction", "epoch", ERROR[rows[0].unit])
+    latent = _latent(rows[0])
+    panels = {} if latent is None else {f"selection_{latent.term}": (_words(latent), "epoch", latent.axis)}
+    panels["selection_unconditioned"] = ("unconditioned reconstruction", "epoch", ERROR_AXIS[rows[0].unit])
     canvas = Canvas(title, *panels.values())
     for row in [*group.baselines(rows), *rows]:
         curves = [curve(row, term) for term in panels]
@@ -125,11 +137,11 @@ def _curves(group: _Group, rows: Sequence[TableRow], title: str) -> Figure | Non
         canvas.show(group.labels[row.key], row, min(map(len, curves)), drawn[0])
     if not canvas.shown:
         return None
-    alone = [group.labels[r.key] for r in rows if r.settings["method"] != "none" and not group.baselines([r])]
+    alone = [group.labels[r.key] for r in rows if not r.is_baseline and not group.baselines([r])]
     return canvas.finish(
         "y",
         "images that pick the epoch; line: mean over the folds, band: lowest to highest fold",
-        ZERO if rows[0].settings["method"] == "conditioned" else "",
+        footnote(rows[0].method),
         listed("without a baseline", alone),
     )
 
@@ -146,22 +158,19 @@ def _band(axes: Axes, values: NDArray[np.float64], look: Style) -> Any:
 
 def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Each score against the power law's exponent, a line for each sampler (and whatever else is swept)."""
-    rows = [
-        r
-        for r in group.rows
-        if r.settings["method"] == "single_decoder" and isfinite(r.settings.get("exponent") or nan)
-    ]
+    rows = [r for r in group.rows if r.method.power_law and isfinite(r.settings.get("exponent") or nan)]
     exponents = sorted({float(row.settings["exponent"]) for row in rows})
     if len(exponents) < 2:
         return
-    family, error = str(rows[0].settings["family"]), ERROR[rows[0].unit]
-    panels = {name: (f"{name} reconstruction", "exponent a", error) for name in ("unconditioned", "conditioned")}
-    panels |= {"latent_loss": ("latent loss", "exponent a", LATENT[family])} if family in LATENT else {}
-    canvas = Canvas(f"{model_text(rows[0])}: single_decoder", *panels.values())
+    latent, error = _latent(rows[0]), ERROR_AXIS[rows[0].unit]
+    outputs = (UNCONDITIONED.name, CONDITIONED.name)
+    panels = {name: (f"{name} reconstruction", "exponent a", error) for name in outputs}
+    panels |= {} if latent is None else {latent.name: (_words(latent), "exponent a", latent.axis)}
+    canvas = Canvas(f"{model_text(rows[0])}: {plain(rows[0].settings['method'])}", *panels.values())
     names = labels(group.table, "method", "exponent")
     series: dict[str, list[TableRow]] = {}
     for row in rows:
-        if row.sample("unconditioned") is None:
+        if row.sample(UNCONDITIONED.name) is None:
             canvas.left_out.append(group.labels[row.key])
         else:
             series.setdefault(names[row.key], []).append(row)
@@ -209,22 +218,24 @@ def _horizontals(canvas: Canvas, metrics: Sequence[str], row: TableRow, group: _
 
 def _loss_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """The tabulated reconstruction against the latent loss: a small marker for each fold, a big one for the mean."""
-    family, error = str(group.rows[0].settings["family"]), ERROR[group.rows[0].unit]
+    latent, error = _latent(group.rows[0]), ERROR_AXIS[group.rows[0].unit]
     names = labels(group.table)
-    pages = _pages(group.rows, POINTS) if family in LATENT else []
+    if latent is None:
+        return
+    pages = _pages(group.rows, POINTS)
     for i, (sampler, rows) in enumerate(pages, 1):
         title = f"{model_text(rows[0])}: both losses" + (f" (figure {i} of {len(pages)})" if len(pages) > 1 else "")
-        canvas = Canvas(title, ("", LATENT[family], f"unconditioned reconstruction\n({error})"))
+        canvas = Canvas(title, ("", latent.axis, f"unconditioned reconstruction\n({error})"))
         canvas.axes[0].locator_params(axis="x", nbins=7)
         for row in rows:
-            latent, error_ = row.sample("latent_loss"), row.sample("unconditioned")
-            folds = [] if latent is None or error_ is None else sorted(latent.by_fold.keys() & error_.by_fold.keys())
-            if latent is None or error_ is None or not folds:
+            x, y = row.sample(latent.name), row.sample(UNCONDITIONED.name)
+            folds = [] if x is None or y is None else sorted(x.by_fold.keys() & y.by_fold.keys())
+            if x is None or y is None or not folds:
                 canvas.left_out.append(names[row.key])
                 continue
-            points = np.array([(latent.by_fold[fold], error_.by_fold[fold]) for fold in folds])
+            points = np.array([(x.by_fold[fold], y.by_fold[fold]) for fold in folds])
             canvas.show(names[row.key], row, len(folds), _cloud(canvas.axes[0], points, group.style(row)))
-        untrained = ZERO if any(row.settings["method"] == "conditioned" for row in rows) else ""
+        untrained = " ".join(dict.fromkeys(filter(None, (footnote(row.method) for row in rows))))
         if canvas.shown:
             yield (
                 file_name("losses", group.name, sampler),

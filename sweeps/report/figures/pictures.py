@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import Conditioning
+from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
 from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
 from mtvae.model import Model
 from sweeps.analysis.results import Table, TableRow
@@ -27,7 +27,7 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import column
 from sweeps.plan.identity import key_of
 from sweeps.report.figures.drawing import file_name, house_look, labels, model_text, plain, unused
-from sweeps.report.figures.figures import ZERO
+from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
 
 COLUMNS = 8  # images of a fold, the first ones
@@ -139,8 +139,8 @@ def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, 
     if key_of(settings) != row.key or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise _Unusable("the kept model belongs to another row or to other images")
     shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)
-    if settings.method == "conditioned":
-        title += f"\n({ZERO})"
+    if METHODS[settings.method].footnote:
+        title += f"\n({footnote(METHODS[settings.method])})"
     return _grid([_colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
 
 
@@ -155,13 +155,13 @@ def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict
     generator = torch.Generator().manual_seed(seeds.of_fold(settings.seed, fold)["evaluation"])
     z = model.encode(x, generator if settings.evaluation.latent != "mean" else None).z
     if settings.condition_sampler is None:
-        return {"original": x, "unconditioned": unconditioned(model, z, x)}
+        return {"original": x, UNCONDITIONED.name: unconditioned(model, z, x)}
     condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, generator)
     return {
         "original": x,
         "condition": show_condition(condition),
-        "unconditioned": unconditioned(model, z, x),
-        "conditioned": model.decode_conditioned(z, condition),
+        UNCONDITIONED.name: unconditioned(model, z, x),
+        CONDITIONED.name: model.decode_conditioned(z, condition),
     }
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mtvae.config import SCALE_DIGITS, Scale
 from sweeps.analysis.results import KEYS, Table, TableRow
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
-Unit = Literal["per_image", "per_pixel"]
+OTHER_DIGITS = 4
 
 SPREAD_NOTES = {
     "variance": "population variance over the folds",
@@ -22,7 +23,7 @@ class Look:
     """How numbers are shown. `unit`: of reconstruction errors, None for the thesis's of each family."""
 
     spread: Spread = "variance"
-    unit: Unit | None = None
+    unit: Scale | None = None
 
 
 THESIS = Look()
@@ -56,12 +57,12 @@ def settings_words(row: TableRow, names: Sequence[str], text_of: Callable[[objec
     return parts
 
 
-def decimals(row: TableRow, metric: str, unit: str | None) -> int:
-    """Digits behind the point: sums over an image and nats are of order 10, per pixel and per element of 0.001."""
-    if metric in ("unconditioned", "conditioned"):
-        return 4 if (unit or row.unit) == "per_image" else 6
-    per_element = row.settings["family"] == "vqvae" and metric.endswith("_loss")
-    return 6 if per_element else 4
+def decimals(row: TableRow, metric: str, unit: Scale | None) -> int:
+    """Digits behind the point, as the metric declares them; 4 for other numbers of the ledger."""
+    known = row.metric(metric)
+    if known is None:
+        return OTHER_DIGITS
+    return SCALE_DIGITS[unit or row.unit] if known.scaled else known.digits
 
 
 def number(value: float | None, digits: int) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED
 from sweeps.analysis.differences import Comparison, best, differences
 from sweeps.analysis.records import comparison_record, record
 from sweeps.analysis.results import KEYS, METRICS, SETTINGS, ReportError, Table, TableRow
 from sweeps.analysis.statistics import LEVEL
+from sweeps.ledger.schema import BUILT_IN
 from sweeps.report.tables.cells import (
     SPREAD_NOTES,
     THESIS,
@@ -25,8 +27,8 @@ from sweeps.report.tables.sheet import Cell, Sheet
 from sweeps.text import nearest, one_line
 
 RESULTS = (
-    *METRICS, "codebook_loss", "commitment_loss", "perplexity", "condition_pixels", "mean_image_per_pixel",
-    "best_epoch", "parameters", "images_trained", "seconds", "resumed", "peak_memory",
+    *[metric.name for metric in BUILT_IN], "mean_image_per_pixel", "best_epoch", "parameters", "images_trained",
+    "seconds", "resumed", "peak_memory",
 )  # fmt: skip
 """Numbers of the ledger that can be a column: mean ± spread over the folds."""
 
@@ -34,7 +36,8 @@ RESULTS = (
 def default_columns(table: Table) -> list[str]:
     """What tells the rows apart, folds, the metrics that any row has, their unit where it differs, collapsed folds."""
     head, _ = identity_cells(table)
-    metrics = [m for m in METRICS if m != "conditioned" or any(r.settings["method"] != "none" for r in table.rows)]
+    absent = {CONDITIONED.name} if all(row.is_baseline for row in table.rows) else set()
+    metrics = [metric for metric in table.metrics if metric not in absent]
     mixed = len({row.unit for row in table.rows}) > 1
     collapsed = any(row.collapsed for row in table.rows)
     return [*head, "folds", *metrics, *(["error"] if mixed else []), *(["collapsed"] if collapsed else [])]
@@ -48,13 +51,24 @@ def check_columns(columns: Sequence[str]) -> None:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
 
 
+def _captions(table: Table) -> list[str]:
+    """A note for each metric of families: what it is in each of them."""
+    families = {f.name: f for f in FAMILIES if ":" not in f.name} | {row.family.name: row.family for row in table.rows}
+    captions: dict[str, list[str]] = {}
+    for family in families.values():
+        for metric in family.metrics:
+            if metric.tabulated and metric.caption:
+                captions.setdefault(metric.name, []).append(f"{metric.caption} ({family.name})")
+    return [f"{name.replace('_', ' ')}: {', '.join(texts)}" for name, texts in captions.items()]
+
+
 MOST_FAILURES = 20
 """Failed units that are listed below a table."""
 
 
 def more_columns(columns: Sequence[str] | None) -> list[str]:
     """The columns of the ledger that a table must be read with to show these."""
-    return [name for name in columns or () if name in RESULTS and name not in ("unconditioned", "conditioned")]
+    return [name for name in columns or () if name in RESULTS and name not in METRICS]
 
 
 def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[str] | None = None) -> Sheet:
@@ -65,14 +79,14 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
     """
     check_columns(columns or ())
     shown = list(columns or default_columns(table))
-    marked = {metric: best(table, metric, look.unit) for metric in METRICS if metric in shown}
+    marked = {metric: best(table, metric, look.unit) for metric in table.metrics if metric in shown}
     rows = [[_cell(table, row, column, look, marked) for column in shown] for row in table.rows]
     return Sheet(
         "table",
         name,
         [column.replace("_", " ") for column in shown],
         rows,
-        [column in RESULTS for column in shown],
+        [column in RESULTS or column in table.metrics for column in shown],
         shared_lines(table),
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
@@ -90,10 +104,10 @@ def _cell(table: Table, row: TableRow, column: str, look: Look, marked: dict[str
         return Cell((look.unit or row.unit).replace("_", " "))
     if column == "collapsed":
         return Cell(str(row.collapsed))
-    if column not in RESULTS:
+    if column not in RESULTS and column not in table.metrics:
         return Cell(setting_text(row.settings.get(column)))
     text = metric_text(row, column, look)
-    if column == "unconditioned" and row.settings["method"] == "conditioned" and row.folds:
+    if column == UNCONDITIONED.name and row.method.footnote and row.folds:
         text += " †"
     return Cell(text, row.key in marked.get(column, ()))
 
@@ -104,14 +118,14 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
     notes = [
         f"mean ± {SPREAD_NOTES[look.spread]}",
         f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{each}",
-        "latent loss: KL in nats per image (gaussian_vae), codebook and commitment loss per element (vqvae)",
+        *_captions(table),
     ]
     if any_best:
         notes.append(
             f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
         )
-    if any(row.settings["method"] == "conditioned" for row in table.rows) and "unconditioned" in shown:
-        notes.append("†: the zero condition, on which method conditioned was never trained")
+    if UNCONDITIONED.name in shown:
+        notes += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]
     notes += failures(table)
     if any(row.collapsed for row in table.rows):
         notes.append(
@@ -142,7 +156,7 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     starts = set()
     for row in table.rows:
         starts.add(len(rows))
-        for metric in METRICS:
+        for metric in table.metrics:
             sample = row.sample(metric, look.unit)
             if sample is None or sample.summary is None:
                 continue

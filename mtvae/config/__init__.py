@@ -1,0 +1,74 @@
+"""Declarations of the model core: families, methods, metrics, and the settings of a model and of its training.
+
+Imports no torch, so that a grid can be validated on a login node in milliseconds. Every section is closed (an unknown
+field is an error), frozen, and strict (``"3"`` is not 3). ``None`` means "the default of this family, method or
+configuration" before `resolve`, and "does not apply" after it.
+"""
+
+from mtvae.config.architecture import Architecture, resolve_sizes, terms
+from mtvae.config.families import FAMILIES, Family, FamilyName
+from mtvae.config.methods import METHODS, Method, MethodName, SamplerName
+from mtvae.config.metrics import (
+    CONDITION_PIXELS,
+    CONDITIONED,
+    ERROR_AXIS,
+    SCALE_DIGITS,
+    SCALES,
+    UNCONDITIONED,
+    Metric,
+    Scale,
+)
+from mtvae.config.options import (
+    Conditioning,
+    ConditioningOptions,
+    Evaluation,
+    Loss,
+    Precision,
+    SoftAdapt,
+    SoftAdaptVariant,
+    Training,
+)
+from mtvae.config.registry import Choice, Registry
+from mtvae.config.section import Count, Section
+from mtvae.config.setting import Setting, Values, always, where
+from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes
+
+__all__ = [
+    "CONDITIONED",
+    "CONDITION_PIXELS",
+    "ERROR_AXIS",
+    "FAMILIES",
+    "METHODS",
+    "SCALES",
+    "SCALE_DIGITS",
+    "UNCONDITIONED",
+    "Architecture",
+    "Choice",
+    "Conditioning",
+    "ConditioningOptions",
+    "Count",
+    "Evaluation",
+    "Family",
+    "FamilyName",
+    "GaussianSizes",
+    "Loss",
+    "Method",
+    "MethodName",
+    "Metric",
+    "Precision",
+    "Registry",
+    "SamplerName",
+    "Scale",
+    "Section",
+    "Setting",
+    "Sizes",
+    "SoftAdapt",
+    "SoftAdaptVariant",
+    "Training",
+    "VQSizes",
+    "Values",
+    "always",
+    "resolve_sizes",
+    "terms",
+    "where",
+]

@@ -1,0 +1,58 @@
+"""What a unit may do: the stages of a configuration, in the order in which they build on each other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mtvae.config import Metric, Registry
+from mtvae.cost import cost
+from sweeps.config.settings import Settings
+
+TRAINING = "training"
+"""The stage that every configuration has, and that all others build on."""
+
+STEP_PASSES = 3  # a training step is about three forward passes: one forward and two back
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a configuration.
+
+    Attributes:
+        run: `module:function` that carries it out (`sweeps.stages.base.Run`), imported in the worker.
+        wanted: whether a configuration has it.
+        reads: the groups of settings, and single settings, that its key depends on besides its parents' keys. The
+            training stage's key depends on all of them.
+        requires: the stages whose units of the same fold must be done first.
+        metrics: what it measures, a column each.
+        epochs: passes over the training images; 0 for a stage that does not train.
+        flops: floating-point operations for one image and epoch.
+    """
+
+    name: str
+    run: str
+    wanted: Callable[[Settings], bool]
+    reads: Sequence[str] = ()
+    requires: tuple[str, ...] = (TRAINING,)
+    metrics: tuple[Metric, ...] = ()
+    epochs: Callable[[Settings], int] = field(default=lambda settings: 0)
+    flops: Callable[[Settings], int] = field(default=lambda settings: 0)
+
+
+STAGES = Registry(Stage)
+"""In an order in which each comes after those that it requires."""
+
+STAGES.register(
+    Stage(
+        TRAINING,
+        run="sweeps.stages.training:run",
+        wanted=lambda settings: True,
+        requires=(),
+        epochs=lambda settings: settings.training.epochs,
+        flops=lambda settings: STEP_PASSES * cost(settings.architecture).flops,
+    )
+)
+
+
+def stages_of(settings: Settings) -> list[Stage]:
+    """The stages that a configuration has."""
+    return [stage for stage in STAGES if stage.wanted(settings)]

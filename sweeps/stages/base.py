@@ -1,0 +1,91 @@
+"""How a stage is carried out: what it is given, and the loop that trains for it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+from mtvae.model import Model
+from sweeps.data.datasets import test_half_count
+from sweeps.data.readers import Images
+from sweeps.data.splits import Split, split
+from sweeps.ledger import kept_models
+from sweeps.ledger.schema import Row
+from sweeps.ledger.storage import Storage
+from sweeps.plan.unit import Unit
+
+
+class Trainable(Protocol):
+    """Something that is trained epoch by epoch, and whose whole state can be saved between two steps.
+    `mtvae.training.Fit` is one."""
+
+    history: list[dict[str, float]]
+
+    @property
+    def finished(self) -> bool: ...
+
+    @property
+    def images_trained(self) -> int: ...
+
+    def epoch(self, after_step: Callable[[], None]) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def resume(self, state: dict[str, Any]) -> None: ...
+
+
+T = TypeVar("T", bound=Trainable)
+
+
+class Train(Protocol):
+    """Trains what `make` builds, from the unit's checkpoint if it has one, and returns it after its last epoch. `make`
+    is called again where a checkpoint cannot be used."""
+
+    def __call__(self, make: Callable[[], T]) -> T: ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a unit works on.
+
+    Attributes:
+        images: uint8 (N,C,H,W), all images of the unit's source.
+        device: "cpu" or "cuda".
+        storage: the sweep's folder, where kept models are; None: nothing is kept, and nothing required.
+        notes: lines that the stage adds to the unit's log.
+    """
+
+    unit: Unit
+    images: Images
+    device: str
+    storage: Storage | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def split(self) -> Split:
+        """Which of the images train, pick the epoch, and are tabulated."""
+        s = self.unit.settings
+        half = test_half_count(s.source)
+        return split(len(self.images) - half, s.folds, s.seed, self.unit.fold, half)
+
+    def parent_models(self) -> Sequence[Model]:
+        """The kept models of the units that this one requires.
+
+        Raises:
+            FileNotFoundError: one was not kept.
+        """
+        names = [f"{key}-fold{fold}" for key, fold in self.unit.requires]
+        if self.storage is None:
+            raise FileNotFoundError("no folder of kept models")
+        return [kept_models.load(self.storage, name, self.device)[1] for name in names]
+
+    def keep(self, model: Model) -> None:
+        """Keep a model where `keep_models` asks for it."""
+        if self.storage is not None and kept_models.is_kept(self.unit):
+            kept_models.save(self.storage, self.unit, model)
+
+
+class Run(Protocol):
+    """Carries out a stage: the result columns of a unit. What it raises becomes a failed unit."""
+
+    def __call__(self, inputs: Inputs, train: Train) -> Row: ...

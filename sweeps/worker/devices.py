@@ -1,0 +1,20 @@
+"""Which device a unit computes on."""
+
+import platform
+
+import torch
+
+from sweeps.plan.unit import PlacementError
+
+
+def pick_device(gpus: float) -> str:
+    """The device of a unit that was given a share `gpus` of a GPU; "cpu" where it was given none.
+
+    Raises:
+        PlacementError: a share was given, but torch sees no GPU.
+    """
+    if gpus <= 0:
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU on {platform.node()}")
+    return "cuda"
