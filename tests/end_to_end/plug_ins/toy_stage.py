@@ -1,0 +1,33 @@
+"""A stage of somebody else's: it measures the kept model of the training that it requires."""
+
+import torch
+
+from mtvae.config import Metric
+from mtvae.evaluation import to_pixels
+from sweeps.config.stages import STAGES, Stage
+
+
+def run(inputs, train):
+    """The share of z that is positive, over the tabulated images."""
+    (model,) = inputs.parent_models()
+    x = to_pixels(torch.tensor(inputs.images[inputs.split.test]))
+    with torch.no_grad():
+        z = model.encode(x, None).z
+    inputs.notes.append(f"{z.numel()} numbers of z")
+    return {"positive_share": (z > 0).float().mean().item()}
+
+
+SHARE = Metric("positive_share", "share", "share of z above zero", digits=3, tabulated=True)
+
+
+def register():
+    """Add the stage to every configuration that keeps all of its models."""
+    return STAGES.register(
+        Stage(
+            "probe",
+            run="toy_stage:run",
+            wanted=lambda settings: settings.keep_models == "all",
+            reads=("evaluation",),
+            metrics=(SHARE,),
+        )
+    )

@@ -1,0 +1,54 @@
+"""What the first version left behind: its checkpoints resume, and its kept models give their scores.
+
+`first_version/` was written by commit 7a2edac: each unit stopped after five steps, and trained to its end beside it.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweeps.config import grid
+from sweeps.ledger import kept_models
+from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage
+from sweeps.plan.plan import Plan
+from sweeps.stages.base import Inputs
+from sweeps.stages.training import prepare, score
+from sweeps.worker import run_unit
+from sweeps.worker.checkpoint import kind_of
+
+HERE = Path(__file__).with_name("first_version")
+SCORES = json.loads((HERE / "scores.json").read_text())
+UNITS = [u for u in Plan(grid.load(str(HERE / "grid.yaml")), frozenset(), frozenset()).units if u.name in SCORES]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.settings.family)
+def test_its_checkpoints_resume(unit, digits, tmp_path):
+    """To the digits of an undisturbed unit; on the machine's own kind, to the digits of the first version."""
+    ledger = Ledger(Storage(tmp_path / "old"))
+    shutil.copytree(HERE / "checkpoints", tmp_path / "old" / "checkpoints")
+    file = tmp_path / "old" / "checkpoints" / f"{unit.name}.pt"
+    saved = torch.load(file, weights_only=True)
+    same_kind = saved["kind"] == kind_of("cpu")
+    torch.save(saved | {"kind": kind_of("cpu")}, file)
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    (record,), _ = ledger.read()
+    assert record["resumed"] == 1
+    assert "goes on in epoch 3" in ledger.storage.read(f"logs/{unit.name}.log").decode()
+    rel = 1e-6 if same_kind else 0.05  # another CPU or torch rounds differently, and few steps magnify it
+    assert {name: record[name] for name in SCORES[unit.name]} == pytest.approx(SCORES[unit.name], rel=rel)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.settings.family)
+def test_its_kept_models_give_their_scores(unit, digits):
+    settings, model = kept_models.load(Storage(HERE), unit.name)
+    assert settings == unit.settings
+    inputs = Inputs(unit, digits, "cpu")
+    fit = prepare(inputs)
+    fit.best_state = model.state_dict()
+    found = score(inputs, fit)
+    scores = {name: value for name, value in SCORES[unit.name].items() if name != "best_epoch"}
+    assert {name: found[name] for name in scores} == pytest.approx(scores, rel=1e-5)
