@@ -1,0 +1,1 @@
+"""Numbers over folds: results, statistics and differences. Nothing here trains or prints."""

@@ -1,0 +1,1 @@
+"""From YAML to settings: what a configuration may say, and what it then means."""

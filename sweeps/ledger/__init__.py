@@ -1,0 +1,1 @@
+"""What is done: the files of a results folder, and how they are read and written."""

@@ -1,0 +1,1 @@
+"""The command that reports on a sweep, from its Parquet files alone."""

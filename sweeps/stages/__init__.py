@@ -1,0 +1,1 @@
+"""What a unit does: a stage of a configuration, carried out on one fold."""

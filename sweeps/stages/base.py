@@ -17,7 +17,7 @@ from sweeps.plan.unit import Unit
 
 class Trainable(Protocol):
     """Something that is trained epoch by epoch, and whose whole state can be saved between two steps.
-    `mtvae.training.Fit` is one."""
+    `mtvae.loop.Loop` is one."""
 
     history: list[dict[str, float]]
 

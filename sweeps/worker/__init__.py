@@ -1,0 +1,1 @@
+"""One unit, from its start to its record, in whichever process trains it."""

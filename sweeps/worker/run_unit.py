@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 
 from mtvae.config.registry import load
+from mtvae.loop import Diverged
 from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.determinism import repeatable
-from mtvae.training import Diverged
 from sweeps.config.stages import STAGES
 from sweeps.data.datasets import fingerprint
 from sweeps.data.readers import Images

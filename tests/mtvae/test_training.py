@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mtvae.config import Architecture, Loss, Sizes, Training, resolve_sizes
 from mtvae.evaluation import evaluate, mean_image_error, to_pixels
+from mtvae.loop import Diverged, batches
 from mtvae.model import build
-from mtvae.training import Diverged, Fit, TrainingSet, batches
+from mtvae.training import Fit, TrainingSet
 from sweeps.data import seeds
 
 LOSS = Loss(w2=1.0, latent_weight=1.0, commitment_weight=0.25)

@@ -1,0 +1,1 @@
+"""Tables of a sweep as sheets, and sheets as text, Markdown, LaTeX, HTML, CSV and JSON."""

@@ -1,0 +1,1 @@
+"""The published table beside ours, and what the thesis claims of it."""

@@ -1,0 +1,202 @@
+"""The one training loop: a plain loop over epochs whose whole state is in one object.
+
+What is trained, and on which terms, is said by a subclass: `mtvae.training.Fit` trains a model.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtvae.config import SoftAdapt, Training
+from mtvae.losses import weighting
+from mtvae.optimizer import AdamW
+from mtvae.runtime.cuda_graph import Record, Recorded
+from mtvae.runtime.precision import multiplying
+
+
+class Diverged(ArithmeticError):
+    """A loss became NaN or infinite."""
+
+
+def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
+    """Splits indices into batches. The last short one is kept, but a single image joins the batch before it, because
+    batch normalisation cannot train on one."""
+    parts = list(order.split(batch_size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+State = dict[str, Any]
+"""A training under way as plain values and tensors, so that it can be loaded without running code."""
+
+
+class Loop(ABC):
+    """A training under way; `epoch` does one more. After the last, `load_best` puts the best weights into the module.
+
+    Every epoch the total of the validation terms is measured with the fixed weights (under SoftAdapt too); its minimum
+    picks the epoch (3.4.3). `state` between any two steps is all there is: a new loop of the same arguments that
+    `resume`s from it goes on to the same digits on the same kind of device.
+
+    Args:
+        module: what is trained.
+        train_indices: of the images that train, (N,) on the module's device.
+        weights: the fixed weight of each training term, by name, in the order in which they are joined.
+        generators: what a step draws from, by name; `batches` draws the order of the images, on the CPU.
+        record: how a step is recorded, to be replayed from then on; None: every step is run.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        train_indices: Tensor,
+        training: Training,
+        weights: dict[str, float],
+        generators: Mapping[str, torch.Generator],
+        soft_adapt: SoftAdapt | None = None,
+        record: Record | None = None,
+    ):
+        self.module, self.train_indices, self.training = module, train_indices, training
+        self.weights, self.generators = weights, dict(generators)
+        device = train_indices.device
+        self.weighting = weighting(soft_adapt or SoftAdapt(), weights, device)
+        self.optimizer = AdamW(module.parameters(), training.lr, training.weight_decay)
+        self.history: list[dict[str, float]] = []
+        self.best_epoch, self.best_total = 0, math.inf
+        self.best_state: dict[str, Tensor] = {}
+        # of the epoch under way: the order of its images, the batches done, and the sums of the terms so far
+        self.order: Tensor | None = None
+        self.position = 0
+        self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in weights}
+        self.recorded = Recorded(training.batch_size, self.drawn_from, record)
+
+    @abstractmethod
+    def train_terms(self, batch: Tensor) -> dict[str, Tensor]:
+        """The unweighted training terms of the images at these indices (N,): scalars with gradient, by name."""
+
+    @abstractmethod
+    def validation_terms(self) -> dict[str, float]:
+        """The same terms on the images that pick the epoch, and others that are kept in the history."""
+
+    @property
+    def drawn_from(self) -> list[torch.Generator]:
+        """The generators that a step draws from."""
+        return [generator for name, generator in self.generators.items() if name != "batches"]
+
+    @property
+    def finished(self) -> bool:
+        return len(self.history) == self.training.epochs
+
+    @property
+    def images_trained(self) -> int:
+        """Images that went through the training step so far."""
+        under_way = min(self.position * self.training.batch_size, len(self.train_indices))
+        return len(self.history) * len(self.train_indices) + under_way
+
+    def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Goes on to the end of an epoch: trains, measures the selection images, keeps the weights if the best so far.
+
+        `after_step` is called between steps; it may read `state`, and may raise to stop there.
+
+        Raises:
+            Diverged: a training or selection loss is not finite.
+        """
+        with multiplying(tf32=self.training.precision == "tf32"):
+            for batch in self.batches_left():
+                self.recorded(self.train_on, batch)
+                self.stepped()
+                after_step()
+        self.end_epoch()
+
+    def batches_left(self) -> Sequence[Tensor]:
+        """Indices of the images of each step that is left of the epoch under way, or of a new one."""
+        self.module.train()
+        if self.order is None:
+            self.order = self.train_indices
+            if self.training.shuffle:
+                drawn = torch.randperm(len(self.order), generator=self.generators["batches"])
+                self.order = self.order[drawn.to(self.order.device)]
+        return batches(self.order, self.training.batch_size)[self.position :]
+
+    def train_on(self, batch: Tensor) -> None:
+        """A step on the images at these indices (N,): the device's part, always the same operations on the same memory,
+        and no number that the host would wait for. Adds each unweighted term times N to the sums."""
+        terms = self.train_terms(batch)
+        self.optimizer.zero_grad()
+        self.weighting(terms).backward()
+        self.optimizer.step()
+        for name, term in terms.items():
+            self.sums[name].add_(term.detach().double() * len(batch))
+
+    def stepped(self) -> None:
+        """The host's part of a step, after it."""
+        self.weighting.after_step()
+        self.position += 1
+
+    def end_epoch(self) -> None:
+        """Measures the selection images, and keeps the weights if they are the best so far.
+
+        Raises:
+            Diverged: a training or selection loss is not finite.
+        """
+        number = len(self.history) + 1
+        trained = {name: value.item() / len(self.train_indices) for name, value in self.sums.items()}
+        selected = self.validation_terms()
+        total = sum(weight * selected[name] for name, weight in self.weights.items())
+        if not all(map(math.isfinite, [*trained.values(), total])):
+            raise Diverged(f"a loss is not finite in epoch {number}: training {trained}, selection {selected}")
+        self.history.append(
+            {"epoch": number}
+            | {f"train_{name}": value for name, value in trained.items()}
+            | {f"selection_{name}": value for name, value in selected.items()}
+            | {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
+            | {"selection_total": total}
+        )
+        if total < self.best_total:
+            self.best_epoch, self.best_total = number, total
+            for name, value in self.module.state_dict().items():  # in place: two copies would be the peak of memory
+                if name in self.best_state:
+                    self.best_state[name].copy_(value)
+                else:
+                    self.best_state[name] = value.clone()
+        self.order, self.position = None, 0
+        for value in self.sums.values():
+            value.zero_()
+
+    def load_best(self) -> None:
+        """Puts the weights of the picked epoch into the model, and lets the gradients go."""
+        self.module.load_state_dict(self.best_state)
+        self.optimizer.zero_grad()
+
+    def state(self) -> State:
+        """Everything that `resume` needs. Its tensors are the live ones: save them before the next step."""
+        return {
+            "model": self.module.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "weighting": self.weighting.state(),
+            "generators": {name: generator.get_state() for name, generator in self.generators.items()},
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_total": self.best_total,
+            "best_state": self.best_state,
+            "order": self.order,
+            "position": self.position,
+            "sums": self.sums,
+        }
+
+    def resume(self, state: State) -> None:
+        """Goes back to a `state` of a Fit with the same arguments, whose tensors are on this one's device (generator
+        states on the CPU)."""
+        self.module.load_state_dict(state["model"])
+        self.optimizer.resume(state["optimizer"])
+        self.weighting.resume(state["weighting"])
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name].cpu())
+        self.history, self.best_epoch, self.best_total = state["history"], state["best_epoch"], state["best_total"]
+        self.best_state, self.order, self.position = state["best_state"], state["order"], state["position"]
+        for name, value in self.sums.items():
+            value.copy_(state["sums"][name])
