@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
 
-from sweeps.config.settings import LEAVES, options
+from sweeps.config.settings import LEAVES, Settings, options
 from sweeps.plan.identity import as_plain
 from sweeps.plan.unit import Unit
 
@@ -122,12 +122,18 @@ def _schema(columns: Iterable[tuple[str, pa.DataType, str]], kind: str) -> pa.Sc
 
 UNIT_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_RESULTS], "unit")
 FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE], "failed")
+ROWS_SCHEMA = _schema([_IDENTITY[0], ("order", pa.int64(), "place in the grid, from 0"), *_SETTINGS], "rows")
 
 
 def settings_row(unit: Unit) -> Row:
     """The identity and settings columns of a unit."""
-    row: Row = {"key": unit.key, "fold": unit.fold, "soft_adapt": unit.settings.soft_adapt.variant is not None}
-    for path, value in as_plain(unit.settings).items():
+    return {"key": unit.key, "fold": unit.fold} | settings_columns(unit.settings)
+
+
+def settings_columns(settings: Settings) -> Row:
+    """The settings columns of a configuration."""
+    row: Row = {"soft_adapt": settings.soft_adapt.variant is not None}
+    for path, value in as_plain(settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
     return row

@@ -3,9 +3,10 @@ recognised in any grid, and a change of settings is never mistaken for it."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from sweeps.config.settings import Settings, Value, flatten
+from sweeps.config.settings import LEAVES, Settings, Value, flatten
 from sweeps.data.datasets import declared
 
 KEY_VERSION = 1
@@ -24,14 +25,16 @@ UNCOUNTED = frozenset(
 )
 """Settings that do not change a unit's numbers: where things are and who computes them."""
 
+NAMING = sorted(LEAVES, key=UNCOUNTED.__contains__)
+"""The settings in the order in which labels try them: the others only where those that count tell no rows apart."""
+
 NEUTRAL: dict[str, Value] = {"training.deterministic": False}
 """Settings added since KEY_VERSION 1, with the value at which a unit's numbers are what they were before the setting
 existed. At that value a setting stays out of the hash, so that a newer version never orphans done work."""
 
 
-def counted(settings: Settings) -> dict[str, Value]:
+def counted(flat: Mapping[str, Value]) -> dict[str, Value]:
     """The resolved settings that make up a unit's identity: applicable, counted, and not at a neutral value."""
-    flat = flatten(settings)
     return {
         path: value
         for path, value in flat.items()
@@ -39,10 +42,14 @@ def counted(settings: Settings) -> dict[str, Value]:
     }
 
 
-def key_of(settings: Settings) -> str:
-    """12 hex digits: the hash of the counted settings, the data set's declared fingerprint and KEY_VERSION."""
+def key_of(settings: Settings, flat: Mapping[str, Value] | None = None) -> str:
+    """12 hex digits: the hash of the counted settings, the data set's declared fingerprint and KEY_VERSION.
+
+    Args:
+        flat: the flattened settings, where they are at hand.
+    """
     described = declared(settings.data)
-    identity = counted(settings) | {
+    identity = counted(flatten(settings) if flat is None else flat) | {
         "": KEY_VERSION,
         "data.fingerprint": described.fingerprint if described else None,
     }

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sweeps.config.grid import Grid
-from sweeps.plan.identity import key_of
+from sweeps.config.labels import Labels
+from sweeps.config.settings import flatten
+from sweeps.plan.identity import NAMING, key_of
 from sweeps.plan.unit import Unit, UnitId
 
 
@@ -21,10 +23,12 @@ class Plan:
     @cached_property
     def rows(self) -> list[list[Unit]]:
         """The units of each configuration, in the grid's order."""
+        flats = [flatten(settings) for settings in self.grid.rows]
+        labels = Labels(flats, NAMING)
         rows = []
-        for settings in self.grid.rows:
-            key = key_of(settings)
-            rows.append([Unit(key, fold, settings) for fold in range(settings.folds.n_splits)])
+        for settings, flat in zip(self.grid.rows, flats, strict=True):
+            key, label = key_of(settings, flat), labels.of(flat)
+            rows.append([Unit(key, fold, settings, label) for fold in range(settings.folds.n_splits)])
         if self.chosen is None:
             return rows
         chosen = [[unit for unit in row if unit.id in self.chosen] for row in rows]

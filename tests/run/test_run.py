@@ -41,7 +41,7 @@ def test_a_sweep_runs_once_and_widening_it_trains_only_what_is_new(tiny_file, re
     assert capsys.readouterr().out.count("done: gaussian_vae 1 none") == 2
     ledger = open_ledger(results, "tiny")
     assert len(ledger.units()) == 8
-    assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml"]
+    assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml", "rows.parquet"]
 
 
 def test_dry_run_needs_no_data_writes_nothing_and_says_the_cost(tmp_path, results, capsys):

@@ -61,6 +61,11 @@ class _Group:
     name: str
     labels: dict[str, str]
 
+    @property
+    def shown(self) -> list[TableRow]:
+        """The rows to draw."""
+        return [row for row in self.rows if self.table.shows(row)]
+
     def style(self, row: TableRow) -> Style:
         """The same in all figures of the group."""
         baseline = row.settings["method"] == "none"
@@ -100,9 +105,9 @@ def curve(row: TableRow, term: str) -> NDArray[np.float64]:
 
 def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Of each method against the baseline (thesis, figs. 4.2, 4.4 to 4.6); of the baselines where nothing else is."""
-    methods = dict.fromkeys(row.settings["method"] for row in group.rows)
+    methods = dict.fromkeys(row.settings["method"] for row in group.shown)
     for method in [m for m in methods if m != "none"] or methods:
-        pages = _pages([row for row in group.rows if row.settings["method"] == method], CURVES)
+        pages = _pages([row for row in group.shown if row.settings["method"] == method], CURVES)
         for i, (sampler, rows) in enumerate(pages, 1):
             title = f"{model_text(rows[0])}: {plain(method)} {sampler}".rstrip()
             title += f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
@@ -148,7 +153,7 @@ def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Each score against the power law's exponent, a line for each sampler (and whatever else is swept)."""
     rows = [
         r
-        for r in group.rows
+        for r in group.shown
         if r.settings["method"] == "single_decoder" and isfinite(r.settings.get("exponent") or nan)
     ]
     exponents = sorted({float(row.settings["exponent"]) for row in rows})
@@ -211,7 +216,7 @@ def _loss_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """The tabulated reconstruction against the latent loss: a small marker for each fold, a big one for the mean."""
     family, error = str(group.rows[0].settings["family"]), ERROR[group.rows[0].unit]
     names = labels(group.table)
-    pages = _pages(group.rows, POINTS) if family in LATENT else []
+    pages = _pages(group.shown, POINTS) if family in LATENT else []
     for i, (sampler, rows) in enumerate(pages, 1):
         title = f"{model_text(rows[0])}: both losses" + (f" (figure {i} of {len(pages)})" if len(pages) > 1 else "")
         canvas = Canvas(title, ("", LATENT[family], f"unconditioned reconstruction\n({error})"))
