@@ -28,7 +28,7 @@ _COLUMNS = {"data.dataset": "dataset"}
 _PART = re.compile(r'(?:"(?:\\.|[^"\\])*"|\[[^\[\]]*\]|(?!, ).)+')
 _FOLD = re.compile(r"fold (?P<fold>\d{1,4})")
 _COUNT = re.compile(r" \(\d+/\d+ folds\)$")  # behind a label in a figure's legend
-_QUOTED = re.compile(r'[,"\[\]]|\s\s|^\s|\s$|^(null|-|)$')
+_QUOTED = re.compile(r'[,"\[\]]|\s\s|^\s|\s$|\)$|^(null|-|)$')
 
 
 def distinguishing_settings(rows: Sequence[Row], names: Iterable[str]) -> list[str]:
@@ -105,7 +105,7 @@ def rows_of_label(rows: Sequence[Row], label: str) -> tuple[list[int], int | Non
     fold = None
     said: list[tuple[str, str]] = []
     parts = _PART.findall(_COUNT.sub("", " ".join(label.split())))
-    for part in [part.removeprefix(", ") for part in parts]:
+    for part in map(str.strip, parts):
         if match := _FOLD.fullmatch(part):
             fold = int(match["fold"])
         elif part != "-":  # a table's cell of a row without settings
