@@ -101,6 +101,17 @@ def test_every_figure_is_there_and_named_for_a_file(table):
     ]
 
 
+def test_chosen_rows_are_drawn_as_among_all(table):
+    """The baseline stays beside them, and styles are those of the figure of all rows."""
+    found = figures.figures(table.only(["multi decoder, uniform", "single decoder, gaussian, a = 20"]))
+    assert list(found) == ["curves-vqvae-1-multi_decoder", "curves-vqvae-1-single_decoder", "losses-vqvae-1"]
+    alone = legend(found["curves-vqvae-1-multi_decoder"])
+    assert list(alone) == ["baseline", "uniform"]
+    every = legend(figures.figures(table)["curves-vqvae-1-multi_decoder"])
+    assert [looks(alone[name]) for name in alone] == [looks(every[name]) for name in alone]
+    assert list(legend(found["losses-vqvae-1"])) == ["multi decoder, uniform", "single decoder, gaussian, a = 20"]
+
+
 def test_curves_are_the_means_and_bands_the_extremes_of_the_folds(table):
     figure = figures.figures(table)["curves-vqvae-1-multi_decoder"]
     handles = legend(figure)
