@@ -20,7 +20,7 @@ from sweeps.config import grid
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import flops
-from sweeps.plan.unit import Unit, long_name
+from sweeps.plan.unit import Unit
 
 Shape = tuple[Architecture, str]
 
@@ -82,7 +82,7 @@ def rows(plan: Plan, measured: dict[Shape, Measured], workers: int) -> list[str]
         seconds = images / per_second
         total, operations = total + seconds, operations + flop
         lines.append(
-            f"| {long_name(units[0].settings)} | {len(units)} | {flop:.2e} | {per_second:,.0f} "
+            f"| {units[0].label} | {len(units)} | {flop:.2e} | {per_second:,.0f} "
             f"| {flop / seconds / 1e9:,.0f} | {source} | {seconds / 3600:,.1f} |"
         )
     lines.append(f"| all | {len(plan.units)} | {operations:.2e} | | | | {total / 3600:,.1f} |")

@@ -88,7 +88,7 @@ def _exported(sweep: str, results: Results, what: What) -> pd.DataFrame:
 
 def _read(sweep: str, results: Results) -> Table:
     found = read_table(_ledger(sweep, results))
-    _warn(found.damaged)
+    _warn(found.damaged, found.notes)
     return found
 
 
@@ -98,7 +98,7 @@ def _ledger(sweep: str, results: Results) -> Ledger:
     return open_ledger(results, name)
 
 
-def _warn(damaged: Damage) -> None:
+def _warn(damaged: Damage, notes: Sequence[str] = ()) -> None:
     """Of each file that could not be read, on the caller's line."""
-    for name, why in damaged:
-        warnings.warn(f"not read: {name} ({why})", stacklevel=4)
+    for line in (*[f"not read: {name} ({why})" for name, why in damaged], *notes):
+        warnings.warn(line, stacklevel=4)

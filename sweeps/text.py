@@ -26,10 +26,16 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
+def number_text(value: float) -> str:
+    """The shortest text of a number that reads back as the same number."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value).removesuffix(".0")
+
+
 def value_text(value: object) -> str:
     """A setting's value as a grid file would have it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else one_line(str(value))
+    return number_text(value) if isinstance(value, float) else one_line(str(value))

@@ -380,7 +380,7 @@ class TestTensorBoard:
         runs = {run.name: run for run in (tmp_path / "tb").iterdir()}
         assert len(runs) == 15
         unit = plan.rows[2][1]
-        found = scalars(runs[f"vqvae-1-multi_decoder-uniform-{unit.key}-fold1"])
+        found = scalars(runs[f"vqvae-1-multi_decoder-uniform-model.hidden-8-8-{unit.key}-fold1"])
         assert {tag for tag, _ in found} == {"train/unconditioned", "selection/total", "weight/conditioned"}
         for epoch in (1, 2):
             assert found["train/unconditioned", epoch] == [pytest.approx(value(2, 1) / epoch, rel=1e-6)]
@@ -444,8 +444,8 @@ class TestTensorBoard:
         assert shown == {e["epoch"]: [pytest.approx(e["selection_total"], rel=1e-6)] for e in row["history"]}
 
     def test_names_are_safe_for_a_path(self):
-        row = {"family": "../../x", "configuration": 1, "method": "a b\n", "exponent": 40.0, "key": "..", "fold": 2}
-        assert tensorboard.run_name(row) == "_.._x-1-a_b_-40-..-fold2"
+        name = tensorboard.run_name("../../x 1 a b\n, a = 40, data.root /a/b", "..-fold2")
+        assert name == "x-1-a-b-a-40-data.root-a-b-..-fold2"
 
     def test_a_folder_is_tried_before_a_run(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

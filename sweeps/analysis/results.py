@@ -1,22 +1,23 @@
 """From the ledger to the rows of a table: one per configuration, with the folds that it rests on."""
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, Method, Metric, Scale
 from sweeps.analysis.statistics import Sample
-from sweeps.config import grid, yaml_reader
-from sweeps.config.settings import ABOUT, LEAVES, telling
+from sweeps.config.labels import Labels
+from sweeps.config.settings import ABOUT, LEAVES
+from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row, column, settings_row
+from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row, column
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import key_of
-from sweeps.plan.unit import Unit
-from sweeps.text import one_line
+from sweeps.plan.identity import NAMING
+from sweeps.plan.patterns import Names, named
+from sweeps.text import nearest, one_line
 
 
 class ReportError(ValueError):
@@ -31,6 +32,7 @@ KEYS = ("dataset", "family", "configuration", "method")
 
 SETTINGS = [column(path) for path in LEAVES]
 COUNTED = [column(path) for path, about in ABOUT.items() if about.counts]
+NAMED = [column(path) for path in NAMING]
 
 OF_METHOD = {column(path) for path, about in ABOUT.items() if about.of_method}
 """Settings that belong to a method: two rows that agree in all others differ by method alone."""
@@ -49,7 +51,7 @@ class TableRow:
     settings: Row
     folds: dict[int, Row] = field(default_factory=dict)
     failed: dict[int, str | None] = field(default_factory=dict)
-    stage_metrics: list[Metric] = field(default_factory=list)
+    stage_metrics: dict[str, Metric] = field(default_factory=dict)
 
     @property
     def wanted(self) -> int:
@@ -86,7 +88,7 @@ class TableRow:
 
     def metric(self, name: str) -> Metric | None:
         """A metric of its outputs, its family or a later stage; None for another column of the ledger."""
-        known = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics)}
+        known = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics.values())}
         return known.get(name) or self.family.metric(name)
 
     @property
@@ -114,15 +116,53 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of the latest grid (all rows where no grid is kept), grouped, and files that could not be read."""
+    """The rows of the latest grid (all rows where no grid is kept), grouped, and files that could not be read.
+
+    `notes`: lines on rows that are not here. `chosen`: the keys of the rows to show, None for all. Means, marks,
+    baselines and labels are those of the whole table, whatever is shown of it.
+    """
 
     rows: list[TableRow]
     damaged: Damage
+    notes: tuple[str, ...] = ()
+    chosen: frozenset[str] | None = None
 
     @cached_property
+    def _labels(self) -> Labels:
+        return Labels([row.settings for row in self.rows], NAMED)
+
+    @property
     def columns(self) -> list[str]:
         """The settings that tell the rows apart."""
-        return telling([row.settings for row in self.rows], COUNTED)
+        return self._labels.names
+
+    def label(self, row: TableRow) -> str:
+        """What a row is called among the others."""
+        return self._labels.of(row.settings)
+
+    def shows(self, row: TableRow) -> bool:
+        return self.chosen is None or row.key in self.chosen
+
+    @property
+    def shown(self) -> list[TableRow]:
+        """The rows to show."""
+        return [row for row in self.rows if self.shows(row)]
+
+    def only(self, patterns: Sequence[str]) -> "Table":
+        """Return the table that shows the rows of these labels or keys alone; all rows where none is given.
+
+        Raises:
+            ReportError: one names no row.
+        """
+        known = [Names(row.key, None, self.label(row), row.settings) for row in self.rows]
+        keys: set[str] = set()
+        for pattern in patterns:
+            found = named(known, pattern)
+            if not found:
+                near = nearest(pattern, dict.fromkeys(text for names in known for text in names.texts))
+                raise ReportError(one_line(f"--only {pattern}: no such row{near}"))
+            keys |= {known[i].key for i in found}
+        return replace(self, chosen=frozenset(keys)) if patterns else self
 
     @cached_property
     def shared(self) -> Row:
@@ -134,7 +174,7 @@ class Table:
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics that have a column in the table: those of built-in families, then those of others' families."""
-        own = [m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics) if m.tabulated]
+        own = [m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics.values()) if m.tabulated]
         return list(dict.fromkeys([*METRICS, *own]))
 
     @cached_property
@@ -191,59 +231,69 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
         more: further columns of the ledger that the rows shall hold.
     """
     results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
-    units, damaged = ledger.table("units", [*SETTINGS, *OF_STAGES, "declarations", *results])
+    listed, why = (None, "") if all_rows else grid_rows.read(ledger.storage)
+    settings = SETTINGS if listed is None else []
+    units, damaged = ledger.table("units", [*settings, *OF_STAGES, "declarations", *results])
+    failed, damaged_failed = ledger.table("failed", [*settings, *OF_STAGES, "reason"])
     results += [name for name in units.column_names if name not in UNIT_SCHEMA.names]  # of somebody else's families
-    failed, damaged_failed = ledger.table("failed", [*SETTINGS, *OF_STAGES, "reason"])
-    rows = _first_of_each_key(units)
+    damaged += [*damaged_failed, *([(grid_rows.ROWS, why)] if why else [])]
+    notes: tuple[str, ...] = ()
+    if listed is None:
+        rows = _first_of_each_key(units)
+        rows |= {key: row for key, row in _first_of_each_key(failed).items() if key not in rows}
+        wanted = None if all_rows else ledger.keys()
+        if wanted is not None:
+            rows, notes = _in_order(rows, wanted)
+    else:
+        names = [*SETTINGS, "declarations"]
+        rows = {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in listed}
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
     for key, fold, *values in zip(keys, folds, *columns.values(), strict=True):
-        rows[key].folds[fold] = dict(zip(results, values, strict=True))
-    for key, row in _first_of_each_key(failed).items():
-        rows.setdefault(key, row)
+        if key in rows:
+            rows[key].folds[fold] = dict(zip(results, values, strict=True))
     for unit in failed.select(["key", "fold", "reason"]).to_pylist():
-        if unit["fold"] not in rows[unit["key"]].folds:
+        if unit["key"] in rows and unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
-    _join_stages(rows)
+    _join_stages(rows, units, failed)
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
-    wanted = None if all_rows else ledger.keys()
-    if wanted is not None:
-        rows = _in_order(rows, wanted, ledger)
-    return Table(_grouped(rows.values()), damaged + damaged_failed)
+    return Table(_grouped(rows.values()), damaged, notes)
 
 
-def _join_stages(rows: dict[str, TableRow]) -> None:
+def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
     """Later stages' records become part of the row of the training that they are built on, fold by fold."""
-    for row in [row for row in rows.values() if row.settings.get("parent_key")]:
-        del rows[row.key]
-        parent = rows.get(row.settings["parent_key"])
-        if parent is None:
-            continue
-        own = [Metric(**metric) for metric in row.declarations.get("metrics", ())]
-        parent.stage_metrics += own
-        for fold in parent.folds.keys() & row.folds.keys():
-            parent.folds[fold] |= {name: row.folds[fold].get(name) for metric in own for name in metric.columns}
-        parent.failed |= {fold: f"{row.settings['stage']}: {reason}" for fold, reason in row.failed.items()}
+    if units["parent_key"].null_count < len(units):
+        later = units.filter(units["parent_key"].is_valid()).to_pylist()
+        for record in [record for record in later if record["parent_key"] in rows]:
+            row, fold = rows[record["parent_key"]], record["fold"]
+            own = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
+            row.stage_metrics |= {metric.name: metric for metric in own}
+            if fold in row.folds:
+                row.folds[fold] |= {name: record.get(name) for metric in own for name in metric.columns}
+    for record in failed.filter(failed["parent_key"].is_valid()).to_pylist():
+        if record["parent_key"] in rows:
+            rows[record["parent_key"]].failed[record["fold"]] = f"{record['stage']}: {record['reason']}"
 
 
 def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     """A row without results for each key, in order of appearance. Settings are read once per key, not per unit."""
     first: dict[str, int] = {}
+    parents = units["parent_key"].to_pylist()
     for i, key in enumerate(units["key"].to_pylist()):
-        first.setdefault(key, i)
-    names = [name for name in (*SETTINGS, *OF_STAGES, "declarations") if name in units.column_names]
+        if parents[i] is None:  # a later stage has no row of its own
+            first.setdefault(key, i)
+    names = [name for name in (*SETTINGS, "declarations") if name in units.column_names]
     settings = unit_file.take(units.select(names), list(first.values())).to_pylist()
     return {key: TableRow(key, row) for key, row in zip(first, settings, strict=True)}
 
 
-def _in_order(rows: dict[str, TableRow], keys: Sequence[str], ledger: Ledger) -> dict[str, TableRow]:
-    """The rows of the latest grid, those without any finished unit too."""
-    for part in ledger.grid_of(set(keys) - rows.keys()):
-        for settings in grid.read(yaml_reader.parse(part), "grid.yaml").rows:
-            key = key_of(settings)
-            rows[key] = TableRow(key, settings_row(Unit(key, 0, settings)))
-    return {key: rows[key] for key in keys if key in rows}
+def _in_order(rows: dict[str, TableRow], keys: Sequence[str]) -> tuple[dict[str, TableRow], tuple[str, ...]]:
+    """The rows of the latest grid that have a unit, and a note on the others: the settings of those stand in grid.yaml
+    alone, which is for people."""
+    missing = len(set(keys) - rows.keys())
+    note = f"not shown: {missing} rows of grid.yaml without any unit, since there is no {grid_rows.ROWS} to read"
+    return {key: rows[key] for key in keys if key in rows}, ((note,) if missing else ())
 
 
 def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.plan.plan import Plan
-from sweeps.plan.unit import Unit, long_name
+from sweeps.plan.unit import Unit
 from sweeps.text import one_line
 
 MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
@@ -118,7 +118,7 @@ class Progress:
         rows = [row for row in self.plan.rows if any(unit.id in self.running for unit in row)]
         for row in self.plan.rows if len(self.plan.rows) <= MAX_ROWS else rows[:MAX_ROWS]:
             marks = "".join(self.mark(unit) for unit in row)
-            table.add_row(escape(long_name(row[0].settings)), marks, ", ".join(filter(None, map(self.share, row))))
+            table.add_row(escape(row[0].label), marks, ", ".join(filter(None, map(self.share, row))))
         return Group(Text(title), table)
 
     def mark(self, unit: Unit) -> str:

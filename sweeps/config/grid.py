@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
 from pydantic import ValidationError
 
 from mtvae.config import Choice
@@ -44,6 +45,19 @@ class Grid:
     name: str
     rows: tuple[Settings, ...]
     merged: int = 0
+
+    def dump(self, keys: Sequence[str]) -> str:
+        """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it."""
+        shared, own = shared_and_own(self.rows)
+        head = "# The resolved grid of a run: every setting, and the key that names each row's files.\n"
+        blocks = [f"- {_plain(values, True).rstrip()}  # {key}\n" for key, values in zip(keys, own, strict=True)]
+        return head + _plain({"name": self.name} | shared, False) + "grid:\n" + "".join(blocks)
+
+
+def _plain(values: dict[str, Value], flow: bool) -> str:
+    """Settings as YAML, on one line or a line each."""
+    values = {path: list(v) if isinstance(v, tuple) else v for path, v in values.items()}
+    return yaml.safe_dump(values, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A setting is known by its dotted path (`training.lr`), in grid files, on the com
 results.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import cache, cached_property
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -188,26 +188,3 @@ def unflatten(flat: dict[str, Value]) -> Settings:
         else:
             nested[section] = value
     return Settings.model_validate(nested)
-
-
-LEADING = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant")
-"""The settings by which the thesis's table is read, in its order."""
-
-
-def telling(rows: Sequence[Mapping[str, Value]], names: Iterable[str]) -> list[str]:
-    """The settings that tell rows apart: the leading ones that differ, then any other that those shown do not already
-    decide (as a size follows from family and configuration)."""
-
-    def differing(name: str) -> bool:
-        return len({repr(row.get(name)) for row in rows}) > 1
-
-    shown = [name for name in LEADING if differing(name)]
-    for name in names:
-        if name not in LEADING and differing(name):
-            decided: dict[str, str] = {}
-            for row in rows:
-                value = repr(row.get(name))
-                if decided.setdefault(repr([row.get(other) for other in shown]), value) != value:
-                    shown.append(name)
-                    break
-    return shown

@@ -7,19 +7,19 @@ DIR/<sweep>/redo/<key>-fold<k>             a done unit that is to be trained aga
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
 DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`kept_models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
-DIR/<sweep>/grid.yaml                      the resolved grid of the latest run, earlier ones beside it
+DIR/<sweep>/rows.parquet                   the rows of the latest run's grid (`rows.py`)
+DIR/<sweep>/grid.yaml                      the same for people, earlier ones beside it
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import yaml
 
-from sweeps.config.grid import Grid, shared_and_own
-from sweeps.ledger import redo, unit_file
+from sweeps.ledger import redo, rows, unit_file
+from sweeps.ledger.rows import Resolved
 from sweeps.ledger.schema import (
     FAILED_SCHEMA,
     REQUIRED,
@@ -39,8 +39,7 @@ DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
 BATCH = 500  # units in memory at a time: about 10 kB each at 100 epochs, ten times that as curves
 _BLOCK = re.compile(r"^- .*  # (?P<key>[0-9a-f]{12})$", re.MULTILINE)
-"""A row of a grid that `dump` wrote."""
-_ROWS = 1000  # of a grid read at a time: about 50 values each, of yaml_reader's 100,000
+"""A row of a grid that `Grid.dump` wrote."""
 _FILE = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})\.parquet")
 
 Damage = list[tuple[str, str]]
@@ -78,16 +77,16 @@ class Ledger:
 
     def write(self, unit: Unit, results: Row) -> None:
         """Records a unit as done, and forgets an earlier failure of it and that it was to be trained again."""
-        row = settings_row(unit) | {"declarations": declarations(unit)} | results
+        row = settings_row(unit) | {"declarations": declarations(unit.settings, unit.stage)} | results
         schema = unit_schema(unit.settings.family, unit.stage)
-        self.storage.write(f"units/{unit.name}.parquet", unit_file.encode(row, schema))
+        self.storage.write(f"units/{unit.name}.parquet", unit_file.encode([row], schema))
         self.storage.remove(f"failed/{unit.name}.parquet")
         redo.unmark(self.storage, unit)
 
     def write_failed(self, unit: Unit, reason: str) -> None:
         """Records why a unit failed. A done file stays what it is."""
         row = settings_row(unit) | {"reason": reason, "log": self.log_path(unit)}
-        self.storage.write(f"failed/{unit.name}.parquet", unit_file.encode(row, FAILED_SCHEMA))
+        self.storage.write(f"failed/{unit.name}.parquet", unit_file.encode([row], FAILED_SCHEMA))
 
     def log_path(self, unit: Unit) -> str:
         return self.storage.path(f"logs/{unit.name}.log")
@@ -193,9 +192,15 @@ class Ledger:
             self.storage.rename(name, name + DAMAGED)
         return damaged
 
-    def write_grid(self, grid: Grid) -> None:
-        """Keeps the resolved grid as grid.yaml; one that differs moves to grid-<n>.yaml."""
-        text = dump(grid).encode()
+    def write_grid(self, grid: Resolved) -> None:
+        """Keep the resolved grid as rows.parquet and as grid.yaml; a grid.yaml that differs moves to grid-<n>.yaml.
+
+        The rows come first, and reports read them alone: a kill on the way leaves a report of the grid before or of
+        this one, and the next run sets grid.yaml right.
+        """
+        keys = [key_of(settings) for settings in grid.rows]
+        rows.write(self.storage, keys, grid.rows)
+        text = grid.dump(keys).encode()
         before = self.storage.try_read("grid.yaml")
         if before == text:
             return
@@ -205,41 +210,15 @@ class Ledger:
         self.storage.write("grid.yaml", text)
 
     def keys(self) -> list[str] | None:
-        """The keys of the latest grid, in its order; None where no grid is kept."""
+        """The keys of the latest grid, in its order, by the comments of grid.yaml; None where no grid is kept."""
         text = self.storage.try_read("grid.yaml")
         return None if text is None else [m["key"] for m in _BLOCK.finditer(text.decode(errors="replace"))]
-
-    def grid_of(self, keys: Collection[str]) -> Iterator[str]:
-        """The latest grid cut down to the rows of these keys, as grid files of a few rows each: a large grid as a whole
-        is more than `yaml_reader` reads."""
-        if not keys:
-            return
-        text = self.storage.read("grid.yaml").decode()
-        found = [m for m in _BLOCK.finditer(text) if m["key"] in keys]
-        head = text[: next(_BLOCK.finditer(text)).start()]
-        for start in range(0, len(found), _ROWS):
-            yield head + "".join(m[0] + "\n" for m in found[start : start + _ROWS])
 
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:
     """The unit files of a folder, and whose they are by their names."""
     matches = {name: _FILE.fullmatch(name) for name in storage.names(folder)}
     return {name: (m["key"], int(m["fold"])) for name, m in matches.items() if m}
-
-
-def dump(grid: Grid) -> str:
-    """A resolved grid as a grid file again: every setting that applies, with each block's key beside it."""
-
-    def plain(values: Row, flow: bool) -> str:
-        values = {path: list(v) if isinstance(v, tuple) else v for path, v in values.items()}
-        return yaml.safe_dump(values, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
-
-    shared, own = shared_and_own(grid.rows)
-    head = "# The resolved grid of a run: every setting, and the key that names each row's files.\n"
-    blocks = [
-        f"- {plain(values, True).rstrip()}  # {key_of(row)}\n" for row, values in zip(grid.rows, own, strict=True)
-    ]
-    return head + plain({"name": grid.name} | shared, False) + "grid:\n" + "".join(blocks)
 
 
 def sweeps(storage: Storage) -> list[str]:

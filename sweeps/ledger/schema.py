@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 import pyarrow as pa
 
 from mtvae.config import CONDITION_PIXELS, CONDITIONED, FAMILIES, METHODS, SCALES, UNCONDITIONED, Family, Metric
-from sweeps.config.settings import LEAVES, options
-from sweeps.config.stages import STAGES
+from sweeps.config.settings import LEAVES, Settings, options
+from sweeps.config.stages import STAGES, TRAINING
 from sweeps.plan.identity import as_plain
 from sweeps.plan.unit import Unit
 
@@ -49,6 +49,8 @@ def metric_units(metric: Metric) -> dict[str, str]:
         return {metric.name: "; ".join(f"{family}: {unit}" for family, unit in units.items())}
     return {metric.name: metric.unit}
 
+
+_DECLARATIONS = ("declarations", pa.string(), "JSON: families and methods that are not built in; null: none")
 
 # name, type, unit
 _RESULTS: list[tuple[str, pa.DataType, str]] = [
@@ -134,6 +136,9 @@ def _schema(columns: Iterable[Column], kind: str, own: Iterable[Column] = ()) ->
 
 UNIT_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_RESULTS, *_STAGE], "unit")
 FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE, *_STAGE], "failed")
+ROWS_SCHEMA = _schema(
+    [_IDENTITY[0], ("order", pa.int64(), "place in the grid, from 0"), *_SETTINGS, _DECLARATIONS], "rows"
+)
 
 
 def schema_with(families: Iterable[Family], stages: Iterable[Sequence[Metric]] = ()) -> pa.Schema:
@@ -156,13 +161,13 @@ def unit_schema(family: str, stage: str) -> pa.Schema:
     return schema_with([FAMILIES[family]], [STAGES[stage].metrics])
 
 
-def declarations(unit: Unit) -> str | None:
-    """The column `declarations` of a unit: what a report cannot know of itself."""
-    settings, stage = unit.settings, STAGES[unit.stage]
+def declarations(settings: Settings, stage: str = TRAINING) -> str | None:
+    """The column `declarations` of a unit or of a row: what a report cannot know of itself."""
+    metrics = STAGES[stage].metrics
     found = {"family": FAMILIES[settings.family].describe(), "method": METHODS[settings.method].describe()}
     told: dict[str, Any] = {kind: described for kind, described in found.items() if ":" in described["name"]}
-    if stage.metrics:
-        told["metrics"] = [metric.describe() for metric in stage.metrics]
+    if metrics:
+        told["metrics"] = [metric.describe() for metric in metrics]
     return json.dumps(told) if told else None
 
 
@@ -175,9 +180,14 @@ def described_schema(texts: Iterable[str]) -> pa.Schema:
 
 def settings_row(unit: Unit) -> Row:
     """The identity and settings columns of a unit."""
-    row: Row = {"key": unit.key, "fold": unit.fold, "soft_adapt": unit.settings.soft_adapt.variant is not None}
-    row |= {"stage": unit.stage, "parent_key": unit.requires[0][0] if unit.requires else None}
-    for path, value in as_plain(unit.settings).items():
+    stage: Row = {"stage": unit.stage, "parent_key": unit.requires[0][0] if unit.requires else None}
+    return {"key": unit.key, "fold": unit.fold} | stage | settings_columns(unit.settings)
+
+
+def settings_columns(settings: Settings) -> Row:
+    """The settings columns of a configuration."""
+    row: Row = {"soft_adapt": settings.soft_adapt.variant is not None}
+    for path, value in as_plain(settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
     return row

@@ -8,20 +8,26 @@ tensorboardX is imported where it is used, since it imports torch.
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from sweeps.config.labels import Labels
 from sweeps.config.settings import ABOUT
+from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, column, settings_row
 from sweeps.ledger.storage import StorageError, temporary_name
+from sweeps.plan.identity import NAMING
 from sweeps.plan.unit import Unit
 
 EVENTS = "events.out.tfevents."
-NAMED = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant", "key")
-"""What the name of a unit's folder is made of. The key belongs to it: rows may differ in other settings alone."""
+_RUN = re.compile(r".*(?P<unit>[0-9a-f]{12}-fold\d{1,4})")
+LONGEST, LONGEST_NAME = 60, 200
+"""Characters that one setting, and all, may take in the name of a unit's folder. The end of a path says most."""
 
 PARAMETERS = ["fold", *[column(path) for path, about in ABOUT.items() if about.counts]]
 """What TensorBoard's table of hyperparameters shows: nothing of where files are."""
@@ -55,14 +61,25 @@ def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
         StorageError: `folder` cannot be written, or is a URI.
     """
     root = _local(folder)
-    units, damaged = ledger.table("units", ["key", *PARAMETERS, "history", "finished_at"])
+    settings = [column(path) for path in NAMING]
+    units, damaged = ledger.table("units", ["key", "fold", *settings, "history", "finished_at"])
+    labels, there = Labels(_rows(ledger, units.select(["key", *settings])), settings), _folders(root)
     for i in range(len(units)):
         (row,) = units.slice(i, 1).to_pylist()
-        run = root / run_name(row)
+        run = _folder(root, there, labels.of(row), f"{row['key']}-fold{row['fold']}")
         with _named(run):
             run.mkdir(parents=True, exist_ok=True)
             _replace(run, row)
     return len(units), damaged
+
+
+def _rows(ledger: Ledger, units: pa.Table) -> list[Row]:
+    """The rows that labels tell apart: the latest grid's, or those of the units."""
+    listed, _ = rows.read(ledger.storage)
+    if listed is not None:
+        return listed
+    first = {key: i for i, key in reversed(list(enumerate(units["key"].to_pylist())))}
+    return list(unit_file.take(units, list(first.values())).to_pylist())
 
 
 def _replace(run: Path, row: Row) -> None:
@@ -99,7 +116,8 @@ class Live:
             StorageError: it cannot be written, or is a URI.
         """
         self.row = settings_row(unit)
-        self.run = _local(folder) / run_name(self.row)
+        root = _local(folder)
+        self.run = _folder(root, _folders(root), unit.label, unit.name)
         with _named(self.run):
             self.run.mkdir(parents=True, exist_ok=True)
             self.log = EventLog(self.run / _next_name(self.run))
@@ -166,10 +184,29 @@ def tag(column: str) -> str:
     return column.replace("_", "/", 1)
 
 
-def run_name(row: Row) -> str:
-    """Of a unit's folder. Whatever the ledger says, it is a plain name without spaces or slashes."""
-    parts = [f"{row[name]:g}" if name == "exponent" else str(row[name]) for name in NAMED if row.get(name) is not None]
-    return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join([*parts, f"fold{row['fold']}"])).lstrip(".")
+def run_name(label: str, unit_name: str) -> str:
+    """Return the name of a unit's folder: a plain name without spaces or slashes, whatever the ledger says. The unit's
+    name makes it one unit's alone, also where the label is shortened."""
+    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-")[-LONGEST:] for part in [*label.split(", "), unit_name]]
+    return "-".join(part for part in parts if part)[-LONGEST_NAME:].lstrip("-.")
+
+
+def _folders(root: Path) -> dict[str, str]:
+    """The folders that are there, by the unit whose name they end in."""
+    try:
+        matches = [_RUN.fullmatch(name) for name in os.listdir(root)]
+    except OSError:  # it is not there yet, or it is no folder, which making one in it will say
+        return {}
+    return {m["unit"]: m[0] for m in matches if m}
+
+
+def _folder(root: Path, there: Mapping[str, str], label: str, unit_name: str) -> Path:
+    """Return a unit's folder. One that bears an earlier label of the unit is renamed: labels grow when a sweep does."""
+    folder = root / run_name(label, unit_name)
+    with _named(folder):
+        if unit_name in there and not folder.exists():
+            (root / there[unit_name]).rename(folder)
+    return folder
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A Parquet file of units: written, read, and told from a file that is none of ours."""
+"""A Parquet file of units, or of a grid's rows: written, read, and told from a file that is none of ours."""
 
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -16,13 +16,13 @@ _NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if abou
 _NEUTRAL["stage"] = TRAINING
 
 
-def encode(row: Row, schema: pa.Schema) -> bytes:
-    """A file of one row; columns that `row` lacks are null. Raises KeyError for one that the schema lacks."""
-    unknown = row.keys() - set(schema.names)
+def encode(rows: Sequence[Row], schema: pa.Schema) -> bytes:
+    """A file of rows; columns that they lack are null. Raises KeyError for one that the schema lacks."""
+    unknown = {name for row in rows for name in row} - set(schema.names)
     if unknown:
         raise KeyError(f"no such columns: {sorted(unknown)}")
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([row], schema), sink)
+    pq.write_table(pa.Table.from_pylist(rows, schema), sink)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
@@ -98,21 +98,27 @@ def _with_terms_of(history: pa.DataType, other: pa.DataType) -> pa.DataType:
     return pa.list_(pa.struct(list(fields.values())))
 
 
+def _required(schema: pa.Schema) -> list[str]:
+    """The columns without which a file does not hold what the schema says."""
+    return [name for name in (*REQUIRED, "order") if name in schema.names]
+
+
 def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> tuple[list[str], list[str]]:
     """The asked columns that a file has, and the metrics of its own families.
 
     Raises:
         ValueError: it holds something else than units of ours.
     """
-    if not set(REQUIRED) <= set(there.names):
+    required = _required(schema)
+    if not set(required) <= set(there.names):
         raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
-    names = [name for name in dict.fromkeys([*REQUIRED, *columns]) if name in there.names]
+    names = [name for name in dict.fromkeys([*required, *columns]) if name in there.names]
     if there.equals(schema):  # as any file of this version; the loop takes half as long as reading the file
         return names, []
     own = [field.name for field in there if OF_A_FAMILY in (field.metadata or {}) and field.name not in schema.names]
     for name in names:
         found, expected = there.field(name).type, schema.field(name).type
-        if found != expected and not (own and name == "history" and _is_history(found, expected)):
+        if found != expected and not (name == "history" and _is_history(found, expected)):
             raise ValueError(f"{name} is {found}, not {expected}")
     return names, own if "declarations" in columns else []
 
@@ -128,7 +134,7 @@ def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     Raises:
         ValueError: a row has no key, fold or settings.
     """
-    if not len(table) or any(table[name].null_count for name in REQUIRED):
+    if not len(table) or any(table[name].null_count for name in _required(schema)):
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
     if table.column_names == list(columns):
         return table

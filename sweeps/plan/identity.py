@@ -14,9 +14,12 @@ from sweeps.plan.unit import Unit
 KEY_VERSION = 1
 
 
-def key_settings(settings: Settings) -> dict[str, Value]:
+NAMING = sorted(ABOUT, key=lambda path: not ABOUT[path].counts)
+"""The settings in the order in which labels try them: the others only where those that count tell no rows apart."""
+
+
+def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
     """The resolved settings that make up a unit's identity: applicable, counted, and not at a neutral value."""
-    flat = flatten(settings)
     return {
         path: value
         for path, value in flat.items()
@@ -24,10 +27,14 @@ def key_settings(settings: Settings) -> dict[str, Value]:
     }
 
 
-def key_of(settings: Settings) -> str:
-    """12 hex digits: the hash of the key settings, the data set's declared fingerprint and KEY_VERSION."""
+def key_of(settings: Settings, flat: Mapping[str, Value] | None = None) -> str:
+    """12 hex digits: the hash of the key settings, the data set's declared fingerprint and KEY_VERSION.
+
+    Args:
+        flat: the flattened settings, where they are at hand.
+    """
     described = declared(settings.data)
-    identity = key_settings(settings) | {
+    identity = key_settings(flatten(settings) if flat is None else flat) | {
         "": KEY_VERSION,
         "data.fingerprint": described.fingerprint if described else None,
     }
@@ -41,13 +48,13 @@ def _hash(identity: Mapping[str, Any]) -> str:
 def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:
     """12 hex digits for a stage after the training: the hash of the settings that it reads, of its parents' keys, which
     stand for everything that they depend on, and of KEY_VERSION."""
-    read = {path: v for path, v in key_settings(settings).items() if path.partition(".")[0] in stage.reads}
+    read = {path: v for path, v in key_settings(flatten(settings)).items() if path.partition(".")[0] in stage.reads}
     return _hash(read | {"": KEY_VERSION, "stage": stage.name, "parents": list(parents)})
 
 
-def units_of(settings: Settings) -> list[Unit]:
-    """All units of a configuration: stage by stage, and in each fold by fold."""
-    keys = {TRAINING: key_of(settings)}
+def units_of(settings: Settings, flat: Mapping[str, Value] | None = None, label: str = "") -> list[Unit]:
+    """All units of a configuration: stage by stage, and in each fold by fold. `flat`: as `key_of`."""
+    keys = {TRAINING: key_of(settings, flat)}
     units = []
     for stage in stages_of(settings):
         parents = list(dict.fromkeys([TRAINING, *stage.requires])) if stage.name != TRAINING else []
@@ -55,7 +62,7 @@ def units_of(settings: Settings) -> list[Unit]:
             keys[stage.name] = stage_key(settings, stage, [keys[name] for name in parents])
         for fold in range(settings.folds.n_splits):
             requires = tuple((keys[name], fold) for name in parents)
-            units.append(Unit(keys[stage.name], fold, settings, stage.name, requires))
+            units.append(Unit(keys[stage.name], fold, settings, label, stage.name, requires))
     return units
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sweeps.config.grid import Grid
-from sweeps.plan.identity import units_of
+from sweeps.config.labels import Labels
+from sweeps.config.settings import flatten
+from sweeps.plan.identity import NAMING, units_of
 from sweeps.plan.unit import Unit, UnitId
 
 
@@ -21,7 +23,9 @@ class Plan:
     @cached_property
     def rows(self) -> list[list[Unit]]:
         """The units of each configuration, in the grid's order."""
-        rows = [units_of(settings) for settings in self.grid.rows]
+        flats = [flatten(settings) for settings in self.grid.rows]
+        labels = Labels(flats, NAMING)
+        rows = [units_of(s, flat, labels.of(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
         if self.chosen is None:
             return rows
         chosen = [[unit for unit in row if unit.id in self.chosen] for row in rows]

@@ -1,6 +1,6 @@
 """A unit: one configuration on one fold, the thing that is done or not done."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from sweeps.config.settings import Settings
@@ -12,17 +12,6 @@ UnitId = tuple[str, int]
 """(key, fold): what the ledger knows a unit by."""
 
 
-def long_name(settings: Settings) -> str:
-    """A configuration in a reader's words, for showing only."""
-    parts: list[object] = [settings.family, settings.configuration, settings.method]
-    parts += [part for part in (settings.sampler,) if part]
-    if settings.exponent is not None:
-        parts.append(f"a={settings.exponent:g}")
-    if settings.soft_adapt.variant is not None:
-        parts.append(f"SoftAdapt {settings.soft_adapt.variant}")
-    return " ".join(map(str, parts))
-
-
 class PlacementError(RuntimeError):
     """The resources that units ask for are not there; the message says which."""
 
@@ -31,12 +20,14 @@ class PlacementError(RuntimeError):
 class Unit:
     """One stage of one configuration on one fold: the thing that is done or not done.
 
+    `label` names the configuration among those of its sweep. The plan sets it, and it is no part of what a unit is.
     `requires`: the units that must be done first; of a later stage the first is the training of its fold.
     """
 
     key: str
     fold: int
     settings: Settings
+    label: str = field(default="", compare=False)
     stage: str = TRAINING
     requires: tuple[UnitId, ...] = ()
 
@@ -67,4 +58,4 @@ class Unit:
         return replace(self, settings=self.settings.model_copy(update={"resources": resources}))
 
     def __str__(self) -> str:
-        return f"{long_name(self.settings)}, fold {self.fold} ({self.name})"
+        return f"{self.label}, fold {self.fold} ({self.name})"

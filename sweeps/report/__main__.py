@@ -32,6 +32,10 @@ def main(
     columns: Annotated[
         str | None, typer.Option(metavar="NAME,...", help="of the table: settings, results, folds, error, collapsed")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="show only the rows of this label or key; may be given several times"),
+    ] = None,
     all_rows: Annotated[bool, typer.Option("--all", help="rows of earlier grids too")] = False,
     write: Annotated[bool, typer.Option("--write", help="tables, figures and page, into DIR/<sweep>/report/")] = False,
     export: Annotated[
@@ -51,11 +55,13 @@ def main(
     try:
         kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
         chosen = tuple(columns.split(",")) if columns else None
-        asked = Asked(tuple(dict.fromkeys(kinds)), format, Look(spread, unit), chosen, all_rows)
+        asked = Asked(tuple(dict.fromkeys(kinds)), format, Look(spread, unit), chosen, all_rows, tuple(only or ()))
         actions = Actions(compact, write, export, curves, tensorboard)
         names = find(results, sweep)
         if len(names) > 1 and (export or curves):
             raise ReportError(f"one file holds one sweep; say which: {', '.join(names)}")
+        if len(names) > 1 and only:
+            raise ReportError(f"a label is one sweep's; say which: {', '.join(names)}")
         for i, name in enumerate(names):
             done = actions.run(open_ledger(results, name), name, asked)
             print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, asked)))

@@ -1,11 +1,12 @@
 """What a report contains: the sheets that can be asked for, and the report of one sweep as text."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sweeps.analysis.results import ReportError, Table, read_table
-from sweeps.ledger.ledger import Damage, open_ledger
+from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.report.tables import views
 from sweeps.report.tables.cells import THESIS, Look
 from sweeps.report.tables.formats import Format, render
@@ -25,6 +26,7 @@ class Asked:
     look: Look = THESIS
     columns: tuple[str, ...] | None = None
     all_rows: bool = False
+    only: tuple[str, ...] = ()  # labels of the rows to show, all where empty
 
     def __post_init__(self) -> None:
         """Raises ReportError for what does not exist, before any file is read."""
@@ -34,6 +36,11 @@ class Asked:
         views.check_columns(self.columns or ())
         if self.format == "csv" and len(self.kinds) > 1:
             raise ReportError("csv holds one table; ask for one with --show")
+
+
+def read(ledger: Ledger, asked: Asked, more: Sequence[str]) -> Table:
+    """Read the table that is asked for. Raises ReportError for a label that names no row."""
+    return read_table(ledger, asked.all_rows, more).only(asked.only)
 
 
 def sheets(name: str, table: Table, asked: Asked) -> list[Sheet]:
@@ -59,8 +66,8 @@ def _sheet(kind: str, name: str, table: Table, asked: Asked) -> Sheet:
 
 def report(results: str, sweep: str, asked: Asked) -> str:
     """The report of one sweep. In text, files that could not be read are named below it."""
-    table = read_table(open_ledger(results, sweep), asked.all_rows, views.more_columns(asked.columns))
-    damaged = named(table.damaged)
+    table = read(open_ledger(results, sweep), asked, views.more_columns(asked.columns))
+    damaged = [*named(table.damaged), *table.notes]
     if not table.rows:
         return "\n".join([f"{one_line(sweep)}: no finished unit yet", *damaged])
     shown = render(sheets(sweep, table, asked), asked.format)

@@ -4,10 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
-from sweeps.analysis.results import Table, read_table
+from sweeps.analysis.results import Table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.report.contents import KINDS, Asked, sheets
+from sweeps.report.contents import KINDS, Asked, named, read, sheets
 from sweeps.report.page import page
 from sweeps.report.tables.cells import setting_text
 from sweeps.report.tables.formats import ENDINGS, render
@@ -28,11 +28,11 @@ def write(ledger: Ledger, name: str, asked: Asked) -> list[str]:
         StorageError: the folder is not writable.
     """
     with_curves = len(ledger.units()) <= MOST_CURVES
-    table = read_table(ledger, asked.all_rows, [*ORIGINS, *(["history"] if with_curves else [])])
+    table = read(ledger, asked, [*ORIGINS, *(["history"] if with_curves else [])])
     if not table.rows:
         return [f"{one_line(name)}: no finished unit yet; nothing written"]
     shown = [sheet for sheet in sheets(name, table, Asked(KINDS, look=asked.look, columns=asked.columns)) if sheet.rows]
-    missing = [one_line(f"not read: {file} ({why})") for file, why in table.damaged]
+    missing = [*named(table.damaged), *table.notes]
     missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]
     images, reasons = _figures(ledger, table)
     missing += reasons
@@ -77,7 +77,7 @@ def _figures(ledger: Ledger, table: Table) -> tuple[dict[str, bytes], list[str]]
 def origins(table: Table) -> list[str]:
     """What made the numbers: commits, versions, devices, hours and dates of the units of a table that was read with
     `ORIGINS`."""
-    units: list[Row] = [unit for row in table.rows for unit in row.folds.values()]
+    units: list[Row] = [unit for row in table.shown for unit in row.folds.values()]
     commits = Counter((unit["git_commit"] or "no checkout")[:10] + "*" * bool(unit["git_dirty"]) for unit in units)
     lines = [f"{len(units)} units", f"code: {_counted(commits)} (*: with uncommitted changes)"]
     lines.append(f"device: {_counted(Counter(str(unit['device']) for unit in units))}")

@@ -1,16 +1,15 @@
 """The status as text: a line per configuration."""
 
 from sweeps.plan.plan import Plan
-from sweeps.plan.unit import long_name
 
 
 def status(plan: Plan) -> str:
-    """A line per configuration: how many of its units are done, failed, missing."""
+    """Return a line per configuration: its key, how many of its units are done and how many failed, its label."""
     lines = [f"sweep {plan.grid.name}: {plan.count(plan.done)} of {len(plan.units)} units done"]
     failed = {unit.id for unit in plan.still_failed}
     for units in plan.rows:
         done = sum(unit.id in plan.done for unit in units)
         failures = sum(unit.id in failed for unit in units)
-        note = f", {failures} failed" if failures else ""
-        lines.append(f"  {units[0].key}  {done}/{len(units)} done{note}  {long_name(units[0].settings)}")
+        note = f" ({failures} failed)" if failures else ""
+        lines.append(f"{units[0].key}  {done}/{len(units)}{note}  {units[0].label}")
     return "\n".join(lines)

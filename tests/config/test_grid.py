@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from sweeps.config import grid, yaml_reader
 from sweeps.config.settings import LEAVES, flatten, unflatten
-from sweeps.ledger.ledger import dump
 from sweeps.plan.identity import key_of
 
 BLOCK = "grid: [{family: vqvae}]"
@@ -188,7 +187,7 @@ SHIPPED = sorted(path.name for path in grid.SHIPPED.glob("*.yaml"))
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_resolved_grid_is_a_grid_of_the_same_keys(name):
     g = grid.load(name)
-    again = grid.read(yaml_reader.parse(dump(g)), "grid.yaml")
+    again = grid.read(yaml_reader.parse(g.dump([key_of(row) for row in g.rows])), "grid.yaml")
     assert again.name == g.name
     assert list(map(key_of, again.rows)) == list(map(key_of, g.rows))
     assert again.rows == g.rows

@@ -92,7 +92,7 @@ class TestContract:
         assert len(ledger.keys()) == 3
         ledger.write_grid(read_grid("name: tiny\ngrid: [{}]"))
         assert len(ledger.keys()) == 1
-        assert storage.names("") == ["grid-1.yaml", "grid.yaml"]
+        assert storage.names("") == ["grid-1.yaml", "grid.yaml", "rows.parquet"]
 
     def test_compacted_units_are_the_same_rows_and_still_done(self, storage, plan):
         ledger = Ledger(storage)

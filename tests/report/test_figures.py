@@ -1,6 +1,7 @@
 """Figures and pictures: their artists against numpy and the models, and what they say of what is missing."""
 
 import itertools
+import json
 import subprocess
 import sys
 
@@ -98,6 +99,17 @@ def test_every_figure_is_there_and_named_for_a_file(table):
         "exponents-vqvae-1",
         "losses-vqvae-1",
     ]
+
+
+def test_chosen_rows_are_drawn_as_among_all(table):
+    """The baseline stays beside them, and styles are those of the figure of all rows."""
+    found = figures.figures(table.only(["multi decoder, uniform", "single decoder, gaussian, a = 20"]))
+    assert list(found) == ["curves-vqvae-1-multi_decoder", "curves-vqvae-1-single_decoder", "losses-vqvae-1"]
+    alone = legend(found["curves-vqvae-1-multi_decoder"])
+    assert list(alone) == ["baseline", "uniform"]
+    every = legend(figures.figures(table)["curves-vqvae-1-multi_decoder"])
+    assert [looks(alone[name]) for name in alone] == [looks(every[name]) for name in alone]
+    assert list(legend(found["losses-vqvae-1"])) == ["multi decoder, uniform", "single decoder, gaussian, a = 20"]
 
 
 def test_curves_are_the_means_and_bands_the_extremes_of_the_folds(table):
@@ -274,7 +286,7 @@ def test_hostile_text_is_shown_as_it_is(table, text):
         saved = drawing.save(figure)
         assert saved["png"].startswith(b"\x89PNG")
     first = next(iter(found.values()))
-    assert any(name.startswith(shown) for name in legend(first))
+    assert any(name.startswith((shown, json.dumps(text)[:-1])) for name in legend(first))
     assert not any(text.get_parse_math() for text in first.legends[0].get_texts())
 
 

@@ -153,6 +153,24 @@ def test_the_best_is_marked_only_where_it_stands(compared, plan):
     assert best(table, "unconditioned") == set()  # who knows what it will be
 
 
+def test_only_shows_rows_as_the_whole_table_does(compared):
+    """Marks, corrected p-values and baselines are those of the whole table."""
+    whole = squeezed(compared)
+    (line,) = [line for line in whole if "exact 5/5" in line]
+    label = "vqvae 1 multi_decoder, exact"
+    for only in (label, "multi decoder, exact", "*exact", read_table(compared).rows[1].key):
+        text = squeezed(compared, only=(only,))
+        assert line.removeprefix("multi_decoder ") in [t.removeprefix("vqvae multi_decoder ") for t in text]
+        assert not any("uniform" in line for line in text)
+    differences_of = [line for line in squeezed(compared, kinds=("differences",)) if "exact" in line]
+    alone = squeezed(compared, kinds=("differences",), only=(label,))
+    rows = [line for line in alone if line.startswith(("unconditioned", "latent"))]
+    assert [line.split()[-9:] for line in rows] == [line.split()[-9:] for line in differences_of]
+    assert len(lines(compared, only=(label, "uniform"), kinds=("statistics",))) > len(
+        lines(compared, only=(label,), kinds=("statistics",))
+    )
+
+
 def test_an_incomplete_row_is_never_the_best(compared):
     table = read_table(compared)
     (exact,) = [row for row in table.rows if row.settings["sampler"] == "exact"]
@@ -180,6 +198,7 @@ def test_columns_are_what_was_asked_for(swept):
         (["--show", "clams"], "did you mean claims"),
         (["--show", "table,claims", "--format", "csv"], "one table"),
         (["other"], "only tiny"),
+        (["--only", "vqvae 1 nonne"], "--only vqvae 1 nonne: no such row; did you mean vqvae 1 none"),
         (["--export", "x.xlsx"], "x.xlsx"),
     ],
 )

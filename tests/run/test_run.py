@@ -13,6 +13,7 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
 
+LONG = "  - {family: gaussian_vae, method: multi_decoder, soft_adapt: true, training.lr: [1.234567e-6, 1.2345674e-6]}\n"
 SWEEPS = [sys.executable, "-m", "sweeps.run"]
 
 
@@ -41,7 +42,7 @@ def test_a_sweep_runs_once_and_widening_it_trains_only_what_is_new(tiny_file, re
     assert capsys.readouterr().out.count("done: gaussian_vae 1 none") == 2
     ledger = open_ledger(results, "tiny")
     assert len(ledger.units()) == 8
-    assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml"]
+    assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml", "rows.parquet"]
 
 
 def test_dry_run_needs_no_data_writes_nothing_and_says_the_cost(tmp_path, results, capsys):
@@ -83,6 +84,23 @@ def test_status_counts_and_has_the_exit_code_of_the_state(tiny_file, results, ca
     command(tiny_file, results)
     assert command(tiny_file, results, "--status") == 0
     assert "sweep tiny: 6 of 6 units done" in capsys.readouterr().out
+
+
+def test_status_is_one_line_a_row(tiny_file, results):
+    """Off a terminal no line is folded, however narrow the terminal is said to be."""
+    tiny_file.write_text(tiny_file.read_text().replace("60}", "60, root: /a/very/long/path}") + LONG)
+    where = ["--status", "--results", str(results)]
+    done = subprocess.run(
+        [*SWEEPS, str(tiny_file), *where], capture_output=True, text=True, env=os.environ | {"COLUMNS": "20"}
+    )
+    assert done.returncode == 75
+    head, *lines = done.stdout.splitlines()
+    assert head == "sweep tiny: 0 of 10 units done"
+    columns = [line.split("  ") for line in lines]
+    assert [len(key) for key, _, _ in columns] == [12] * 5
+    assert {done for _, done, _ in columns} == {"0/2"}
+    assert columns[0][2] == "vqvae 1 none, training.lr 0.001"
+    assert columns[4][2] == "gaussian_vae 1 multi_decoder, uniform, SoftAdapt, training.lr 1.2345674e-06"
 
 
 def test_bad_input_is_told_at_once_and_nothing_is_written(tmp_path, results, capsys):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import ray
 
 from sweeps.data.datasets import Loaded, Source
-from sweeps.plan.unit import Unit, long_name
+from sweeps.plan.unit import Unit
 from sweeps.text import said
 
 HEADROOM = 0.9  # of a GPU's memory is given away
@@ -53,10 +53,10 @@ def _measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None
         taken, total = ray.get(answer)
     except ray.exceptions.RayError as error:  # it raised, or its worker died: its own trial will say what is wrong
         why = said(getattr(error, "cause", error))
-        say([f"{long_name(unit.settings)}: gets a whole GPU, its memory could not be measured: {why}"])
+        say([f"{unit.label}: gets a whole GPU, its memory could not be measured: {why}"])
         return 1.0
     n = max(1, int(HEADROOM * total / taken))
-    say([f"{long_name(unit.settings)}: {taken / 1e9:.2g} of {total / 1e9:.3g} GB of a GPU, so that {n} share one"])
+    say([f"{unit.label}: {taken / 1e9:.2g} of {total / 1e9:.3g} GB of a GPU, so that {n} share one"])
     return share(n)
 
 

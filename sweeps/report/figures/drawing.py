@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sweeps.analysis.results import COUNTED, Table, TableRow
-from sweeps.config.settings import telling
-from sweeps.report.tables.cells import setting_text, settings_words
+from sweeps.analysis.results import NAMED, Table, TableRow
+from sweeps.config.labels import distinguishing_settings, words
+from sweeps.report.tables.cells import setting_text
 
 Style = dict[str, Any]
 
@@ -67,7 +67,7 @@ def labels(table: Table, *without: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for rows in table.groups:
-        told = telling([row.settings for row in rows], COUNTED)
+        told = distinguishing_settings([row.settings for row in rows], NAMED)
         found |= {row.key: _label(row, [name for name in told if name not in without]) for row in rows}
     return found
 
@@ -76,12 +76,12 @@ def _label(row: TableRow, names: Sequence[str]) -> str:
     """A baseline is called that; another method's name stands first where it is among `names`, or alone."""
     baseline = row.is_baseline
     method = "baseline" if baseline else plain(row.settings["method"]).replace("_", " ")
-    parts = settings_words(row, [name for name in names if name != "method"], plain)
+    parts = words(row.settings, [name for name in names if name != "method"])
     return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)
 
 
 def plain(value: object) -> str:
-    """A setting as a grid file has it, on one line, and no longer than a label may be."""
+    """A setting as a grid file has it, on one line, and no longer than a title may be."""
     return setting_text(value)[:40]
 
 

@@ -73,6 +73,11 @@ class _Group:
     name: str
     labels: dict[str, str]
 
+    @property
+    def shown(self) -> list[TableRow]:
+        """The rows to draw."""
+        return [row for row in self.rows if self.table.shows(row)]
+
     def style(self, row: TableRow) -> Style:
         """The same in all figures of the group."""
         alike = [r.key for r in self.rows if r.is_baseline == row.is_baseline]
@@ -111,10 +116,10 @@ def curve(row: TableRow, term: str) -> NDArray[np.float64]:
 
 def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Of each method against the baseline (thesis, figs. 4.2, 4.4 to 4.6); of the baselines where nothing else is."""
-    methods = dict.fromkeys(row.settings["method"] for row in group.rows)
-    compared = dict.fromkeys(row.settings["method"] for row in group.rows if not row.is_baseline)
+    methods = dict.fromkeys(row.settings["method"] for row in group.shown)
+    compared = dict.fromkeys(row.settings["method"] for row in group.shown if not row.is_baseline)
     for method in compared or methods:
-        pages = _pages([row for row in group.rows if row.settings["method"] == method], CURVES)
+        pages = _pages([row for row in group.shown if row.settings["method"] == method], CURVES)
         for i, (sampler, rows) in enumerate(pages, 1):
             title = f"{model_text(rows[0])}: {plain(method)} {sampler}".rstrip()
             title += f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
@@ -158,7 +163,7 @@ def _band(axes: Axes, values: NDArray[np.float64], look: Style) -> Any:
 
 def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Each score against the power law's exponent, a line for each sampler (and whatever else is swept)."""
-    rows = [r for r in group.rows if r.method.power_law and isfinite(r.settings.get("exponent") or nan)]
+    rows = [r for r in group.shown if r.method.power_law and isfinite(r.settings.get("exponent") or nan)]
     exponents = sorted({float(row.settings["exponent"]) for row in rows})
     if len(exponents) < 2:
         return
@@ -222,7 +227,7 @@ def _loss_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     names = labels(group.table)
     if latent is None:
         return
-    pages = _pages(group.rows, POINTS)
+    pages = _pages(group.shown, POINTS)
     for i, (sampler, rows) in enumerate(pages, 1):
         title = f"{model_text(rows[0])}: both losses" + (f" (figure {i} of {len(pages)})" if len(pages) > 1 else "")
         canvas = Canvas(title, ("", latent.axis, f"unconditioned reconstruction\n({error})"))

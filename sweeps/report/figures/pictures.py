@@ -66,11 +66,11 @@ def pictures(
         except Exception as error:  # a foreign or damaged file may raise anything; the other pictures go on
             reasons.append(f"no picture of {what}: {_words(error)}")
 
-    for dataset, row in {row.settings["dataset"]: row for row in reversed(table.rows)}.items():
+    for dataset, row in {row.settings["dataset"]: row for row in reversed(table.shown)}.items():
         name = file_name("sampling", dataset)
         add(f"the samplers on {plain(dataset)}", name, partial(_of_samplers, row, held, roots or {}))
     names = labels(table)
-    for row in table.rows:
+    for row in table.shown:
         what = f"{model_text(row)}, {names[row.key]}"
         name = file_name("images", *[row.settings[n] for n in ("family", "configuration", "method")], row.key)
         if row.settings["keep_models"] == "none":

@@ -6,6 +6,7 @@ from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
 from sweeps.analysis.results import KEYS, Table, TableRow
+from sweeps.config.labels import words
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
@@ -37,24 +38,7 @@ def setting_text(value: object) -> str:
 
 def settings_text(row: TableRow, names: Sequence[str]) -> str:
     """The settings of a row in a reader's words; "-" where none applies."""
-    return ", ".join(settings_words(row, names, setting_text)) or "-"
-
-
-def settings_words(row: TableRow, names: Sequence[str], text_of: Callable[[object], str]) -> list[str]:
-    """The settings of a row that apply, each in a reader's words."""
-    parts = []
-    for name in names:
-        value = row.settings.get(name)
-        if value is None:
-            continue
-        text = text_of(value)
-        if name == "soft_adapt.variant":
-            parts.append("SoftAdapt" if value == "loss_weighted" else f"SoftAdapt {text}")
-        elif name == "sampler":
-            parts.append(text)
-        else:
-            parts.append(f"a = {text}" if name == "exponent" else f"{name} {text}")
-    return parts
+    return ", ".join(words(row.settings, names)) or "-"
 
 
 def decimals(row: TableRow, metric: str, unit: Scale | None) -> int:
@@ -118,7 +102,7 @@ def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[s
 def breaks(table: Table) -> frozenset[int]:
     """The places of rows at which a new model or method begins."""
     found, seen = set(), None
-    for i, row in enumerate(table.rows):
+    for i, row in enumerate(table.shown):
         this = [row.settings.get(name) for name in KEYS]
         if seen is not None and this != seen:
             found.add(i)

@@ -80,7 +80,7 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
     check_columns(columns or ())
     shown = list(columns or default_columns(table))
     marked = {metric: best(table, metric, look.unit) for metric in table.metrics if metric in shown}
-    rows = [[_cell(table, row, column, look, marked) for column in shown] for row in table.rows]
+    rows = [[_cell(table, row, column, look, marked) for column in shown] for row in table.shown]
     return Sheet(
         "table",
         name,
@@ -91,7 +91,7 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
         _notes(table, look, shown, any(marked.values())),
-        lambda: [record(table, row, look.unit) for row in table.rows],
+        lambda: [record(table, row, look.unit) for row in table.shown],
     )
 
 
@@ -139,10 +139,8 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
 def failures(table: Table) -> list[str]:
     """A line for each failed unit that is not done since, with its reason."""
     lines = [
-        f"failed: {setting_text(row.settings.get('family'))} {setting_text(row.settings.get('configuration'))} "
-        f"{setting_text(row.settings.get('method'))}, {settings_text(row, identity(table)[1])}, fold {fold}: "
-        f"{setting_text(reason)}"
-        for row in table.rows
+        f"failed: {table.label(row)}, fold {fold}: {setting_text(reason)}"
+        for row in table.shown
         for fold, reason in row.failed.items()
     ]
     more = [f"and {len(lines) - MOST_FAILURES} more failed"] if len(lines) > MOST_FAILURES else []
@@ -154,7 +152,7 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     head, cells = identity_cells(table)
     rows: list[list[Cell]] = []
     starts = set()
-    for row in table.rows:
+    for row in table.shown:
         starts.add(len(rows))
         for metric in table.metrics:
             sample = row.sample(metric, look.unit)
@@ -172,14 +170,14 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, make_records=lambda: [record(table, row, look.unit) for row in table.rows],
+        notes=notes, make_records=lambda: [record(table, row, look.unit) for row in table.shown],
     )  # fmt: skip
 
 
 def differences_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     """A line per metric and configuration that is no baseline: what it changes, and whether that stands."""
     head, cells = identity_cells(table)
-    compared = differences(table, look.unit)
+    compared = [c for c in differences(table, look.unit) if table.shows(c.row)]
     rows = [[Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_compared(c, look)]] for c in compared]
     names = ["baseline", "row", "difference", "low", "high", "p (Holm)", "%", "d", "folds"]
     starts = {i for i in range(1, len(compared)) if compared[i].metric != compared[i - 1].metric}

@@ -135,7 +135,8 @@ def _records(table: Table) -> list[tuple[TableRow, dict[str, Any]]]:
 def published_sheet(name: str, table: Table) -> Sheet:
     """The published table beside ours, cell by cell: mean ± sample standard deviation of both, their ratio, their
     difference in published standard deviations, a verdict, and the known reasons why they may differ."""
-    records = _records(table)
+    every = _records(table)
+    records = [(row, record) for row, record in every if table.shows(row)]
     known = list(dict.fromkeys(reason for _, r in records for reason in r["reasons"].split("; ") if reason))
     letters = {reason: chr(ord("a") + i) for i, reason in enumerate(known)}
     rows, starts = [], set()
@@ -161,7 +162,11 @@ def published_sheet(name: str, table: Table) -> Sheet:
         [False] * 6 + [True] * 4 + [False] * 2,
         breaks=frozenset(starts),
         keys=5,
-        notes=[*_notes(table, shown), EVERYWHERE, *[f"{letter}: {reason}" for reason, letter in letters.items()]],
+        notes=[
+            *_notes(table, [record for _, record in every]),
+            EVERYWHERE,
+            *[f"{letter}: {reason}" for reason, letter in letters.items()],
+        ],
         make_records=lambda: shown,
     )
 

@@ -98,7 +98,7 @@ def claims_sheet(name: str, table: Table) -> Sheet:
     records = []
     for claim in CLAIMS:
         record: dict[str, Any] = {"section": claim.section, "claim": claim.text}
-        for whose, verdict in (("published", judge(claim, published_rows())), ("ours", judge(claim, table.rows))):
+        for whose, verdict in (("published", judge(claim, published_rows())), ("ours", judge(claim, table.shown))):
             record |= {f"{whose}_verdict": verdict.word, f"{whose}_pairs": verdict.counts}
             record[f"{whose}_change"] = verdict.change
         records.append(record)

@@ -1,0 +1,56 @@
+"""The rows of the latest grid as a file, so that a report parses no YAML, validates no setting and computes no key.
+
+DIR/<sweep>/rows.parquet    a row of the grid each: key, order, every setting; grid.yaml beside it is for people
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from sweeps.config.settings import Settings
+from sweeps.ledger import unit_file
+from sweeps.ledger.schema import ROWS_SCHEMA, Row, declarations, settings_columns
+from sweeps.ledger.storage import Storage, StorageError
+from sweeps.text import said
+
+ROWS = "rows.parquet"
+
+
+class Resolved(Protocol):
+    """A grid whose defaults are filled in."""
+
+    @property
+    def rows(self) -> tuple[Settings, ...]: ...
+
+    def dump(self, keys: Sequence[str]) -> str:
+        """Return the grid as a file for people, with the key of each row."""
+
+
+def write(storage: Storage, keys: Sequence[str], rows: Sequence[Settings]) -> None:
+    """Write the file, unless it holds these very rows. Raises StorageError."""
+    records = [
+        {"key": key, "order": order, "declarations": declarations(settings)} | settings_columns(settings)
+        for order, (key, settings) in enumerate(zip(keys, rows, strict=True))
+    ]
+    data = unit_file.encode(records, ROWS_SCHEMA)
+    if storage.try_read(ROWS) != data:
+        storage.write(ROWS, data)
+
+
+def read(storage: Storage) -> tuple[list[Row] | None, str]:
+    """Return the rows in the grid's order, or None and why the file cannot be read, "" where there is none.
+
+    Raises:
+        StorageError: the storage does not answer.
+    """
+    try:
+        with storage.open(ROWS) as file:
+            rows = unit_file.read(file, ROWS_SCHEMA.names, ROWS_SCHEMA).to_pylist()
+    except (FileNotFoundError, NotADirectoryError):
+        return None, ""
+    except StorageError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return None, said(error)[:200]
+    return sorted(rows, key=lambda row: row["order"]), ""
