@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal, Self
 
 from sweeps.config.settings import Settings
 from sweeps.data.datasets import image_count, test_half_count
@@ -9,6 +10,9 @@ from sweeps.data.splits import fold_sizes
 
 UnitId = tuple[str, int]
 """(key, fold): what the ledger knows a unit by."""
+
+Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
+"""How one attempt at a unit ended. "crowded": its GPU's memory, which it shares, ran out."""
 
 
 def long_name(settings: Settings) -> str:
@@ -28,11 +32,16 @@ class PlacementError(RuntimeError):
 
 @dataclass(frozen=True)
 class Unit:
-    """One configuration on one fold: one training, the thing that is done or not done."""
+    """One stage of one configuration on one fold: the thing that is done or not done.
+
+    `requires`: the units that must be done before this one can start.
+    """
 
     key: str
     fold: int
     settings: Settings
+    stage: str = "training"
+    requires: tuple[UnitId, ...] = ()
 
     @property
     def id(self) -> UnitId:
@@ -50,10 +59,20 @@ class Unit:
         n, half = image_count(self.settings.data), test_half_count(self.settings.source)
         return fold_sizes(n, folds, self.fold, half).train * self.settings.training.epochs
 
+    @property
+    def shape(self) -> object:
+        """What decides how much memory the unit takes; units of one shape compare equal by it."""
+        s = self.settings
+        return self.stage, s.architecture, s.training.batch_size, s.training.precision, s.source
+
     def with_gpus(self, share: float) -> "Unit":
         """The same unit, given another share of a GPU."""
         resources = self.settings.resources.model_copy(update={"gpus": share})
         return replace(self, settings=self.settings.model_copy(update={"resources": resources}))
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the unit itself: it never changes, and Tune copies what it is given for every trial."""
+        return self
 
     def __str__(self) -> str:
         return f"{long_name(self.settings)}, fold {self.fold} ({self.name})"

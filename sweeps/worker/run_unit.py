@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -29,11 +29,10 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
-from sweeps.plan.unit import PlacementError, Unit
+from sweeps.plan.unit import Outcome, PlacementError, Unit
 from sweeps.text import said
 from sweeps.worker.checkpoint import Checkpoint
 
-Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
 OnProgress = Callable[[int], None]
 """Called before the first and after every step with the images that the unit has trained so far."""
 
