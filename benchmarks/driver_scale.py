@@ -121,8 +121,7 @@ def sweep(root: Path, seeds: int, workers: int, seconds: float) -> Run:
         WORKERS: str(workers),
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
     }
-    command = ["-c", "import recorded; recorded.drive()", str(grid_file(root, seeds))]
-    command += ["--results", str(root), "--workers", str(workers)]
+    command = [str(HERE / "recorded.py"), str(grid_file(root, seeds)), str(root), str(workers)]
     run = Run(workers, time.time())
     with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=env) as driver:
         assert driver.stdout

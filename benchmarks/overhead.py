@@ -22,6 +22,7 @@ import torch
 import typer
 from ledger_scale import machine
 
+from mtvae.evaluation import evaluate, mean_image_error
 from mtvae.runtime.determinism import repeatable
 from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
@@ -63,7 +64,10 @@ def train(unit: Unit) -> tuple[float, float]:
         fit, parts, pixels = run_unit.prepare(unit, _images, "cpu")
         while not fit.finished:
             fit.epoch(lambda: None)
-        run_unit._score(unit, fit, parts, pixels, "cpu")
+        fit.load_best()
+        test = torch.tensor(parts.test)
+        evaluate(fit.model, pixels[test], unit.settings.loss, fit.sampler, 0, unit.settings.evaluation.latent)
+        mean_image_error(pixels, fit.data.train, test)
     return began, time.time()
 
 
