@@ -6,6 +6,7 @@ import threading
 import time
 
 from sweeps.backends.base import train_unit
+from sweeps.data.datasets import load_noted
 from sweeps.ledger.storage import Storage
 
 
@@ -50,19 +51,32 @@ def report_name(config):
     tune.report({"images": 0, "outcome": "done", "unit": config["unit"].name})
 
 
-def note_only(folder, fails, unit, loaded, context, on_progress, should_stop):
-    """Leave a file for each attempt at a unit, `<name>.<attempt>`, and train nothing. Units whose names are in `fails`
-    fail."""
+def note_only(folder, failing, unit, loaded, context, on_progress, should_stop):
+    """Train nothing, and leave a note: a file `<name>.<attempt>` with when that was and how many images there were.
+    Units whose names are among the failing ones fail."""
     attempts = len(list(folder.glob(f"{unit.name}.*")))
-    (folder / f"{unit.name}.{attempts}").write_text(f"{time.time()} {len(loaded.images)} {os.getpid()}")
+    (folder / f"{unit.name}.{attempts}").write_text(f"{time.time()} {len(loaded.images)}")
     on_progress(unit.images_to_train)
-    return "failed" if unit.name in fails else "done"
+    return "failed" if unit.name in failing else "done"
 
 
-def load_noting(folder, load, source):
+def run_until_stopped(folder, unit, loaded, context, on_progress, should_stop):
+    """Leave a note, and train nothing until a stop is asked for."""
+    note_only(folder, (), unit, loaded, context, on_progress, should_stop)
+    while not should_stop():
+        time.sleep(0.02)
+    return "stopped"
+
+
+def raise_this(error, *_):
+    """Fail as what cannot go on."""
+    raise error
+
+
+def load_noting(folder, source):
     """Load images, and leave a file for each time."""
-    (folder / f"load.{time.time_ns()}").touch()
-    return load(source)
+    (folder / f"loaded.{time.time_ns()}").touch()
+    return load_noted(source)
 
 
 class SeenByItsMakerAlone(Storage):

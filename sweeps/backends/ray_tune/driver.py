@@ -88,12 +88,17 @@ class RayTune:
         return gpu_sharing.shared(examples, images, self.per_gpu, self.footprint, progress.say)
 
 
+@ray.remote(num_cpus=0)
+def _load(load: Callable[[Source], Loaded], source: Source) -> Loaded:
+    """Read a data set in a worker."""
+    return load(source)
+
+
 def _images(sources: Sequence[Source], load: Callable[[Source], Loaded], progress: Progress) -> dict[Source, Any]:
     """Put each source's images into the object store once, and print the loader's notes. A worker of this node reads
     them, so that the driver needs neither torch nor the memory, and the other nodes no data set."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    remote = ray.remote(num_cpus=0)(load)
-    references = {source: remote.options(scheduling_strategy=here).remote(source) for source in sources}
+    references = {source: _load.options(scheduling_strategy=here).remote(load, source) for source in sources}
     for reference in references.values():
         try:
             ray.wait([reference], fetch_local=False)

@@ -37,8 +37,7 @@ def shared(
         fixed = share(wanted)
         return lambda unit: unit.with_gpus(fixed)
     like = {unit.shape: unit for unit in reversed(examples)}
-    measure = ray.remote(num_gpus=1, max_retries=0)(footprint)  # on a GPU of its own
-    asked = {shape: measure.remote(unit, images[unit.settings.source]) for shape, unit in like.items()}
+    asked = {shape: _measure.remote(footprint, unit, images[unit.settings.source]) for shape, unit in like.items()}
     shares = {shape: measured_share(like[shape], answer, say) for shape, answer in asked.items()}
     largest = max(shares.values())
     return lambda unit: unit.with_gpus(shares.get(unit.shape, largest))
@@ -67,3 +66,9 @@ def footprint(unit: Unit, loaded: Loaded) -> tuple[int, int]:
     from sweeps.worker.memory_probe import footprint
 
     return footprint(unit, loaded.images)
+
+
+@ray.remote(num_gpus=1, max_retries=0)
+def _measure(footprint: Footprint, unit: Unit, loaded: Loaded) -> tuple[int, int]:
+    """Ask for a footprint on a GPU of its own."""
+    return footprint(unit, loaded)

@@ -129,7 +129,7 @@ def check_gpus(units: Sequence[Unit], sees_gpu: Callable[[], bool] = sees_gpu) -
     """
     share = min((unit.settings.resources.gpus for unit in units if unit.settings.resources.gpus), default=0.0)
     offering = [node for node in alive() if node["Resources"].get("GPU", 0) >= share > 0]
-    no, _ = _ask(ray.remote(num_cpus=0, max_retries=0)(sees_gpu), offering, share)
+    no, _ = _ask(_say, offering, share, sees_gpu)
     if no:
         raise PlacementError(f"resources.gpus is {share:g}, but torch sees no GPU on {', '.join(no)}")
 
@@ -156,3 +156,9 @@ def _probe(ledger: Ledger, name: str) -> bool:
         return ledger.storage.exists(name)
     except OSError:
         return False
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _say(question: Callable[[], bool]) -> bool:
+    """Answer a question on the node of this worker."""
+    return question()
