@@ -1,5 +1,10 @@
-"""What reaches into Tune's private state. Each part says what is lost without it; `tests/backends/test_internals.py`
-names the version of Ray for which this was measured."""
+"""What reaches into Tune's private state; `tests/backends/test_internals.py` names the version of Ray that it is for.
+
+Measured with Ray 2.60 at 1,170 units on 4 workers (benchmarks/driver_scale.py): without `forget` the driver grows by 21
+kB a unit instead of 16; without `Placing` a unit costs 9.1 ms of its CPU in the second half instead of 8.5, and more in
+a longer sweep. Runs of Tune for 400 units each would need neither, and the driver stops growing, but every such run
+waits for its last unit, and then starts all workers again.
+"""
 
 from typing import Any
 
