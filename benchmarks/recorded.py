@@ -1,6 +1,6 @@
 """`sweeps.run` with each training replaced by its recorded time: planner, ledger, Ray and driver are the real ones.
 
-python -c 'import recorded; recorded.drive()' GRID --results DIR ..., with this folder on PYTHONPATH, and
+python benchmarks/recorded.py GRID RESULTS WORKERS, with this folder on PYTHONPATH, so that the workers find it, and
 SECONDS_PER_RECORDED_SECOND in the environment. The grid's rows are those of results/digits under any seeds. A unit
 sleeps for the time that its like took there, and writes that one's results as its own: a real file of a real size.
 """
@@ -9,23 +9,19 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import typer
-
-from sweeps.backends.base import Job
-from sweeps.backends.ray_tune import driver
-from sweeps.backends.stop import StopFile
-from sweeps.data.readers import Images
+from sweeps.backends.base import RunContext
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import FAILED_SCHEMA, UNIT_SCHEMA, Row
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of
-from sweeps.plan.unit import Unit, UnitId
+from sweeps.plan.unit import Outcome, Unit, UnitId
+from sweeps.run.command import command
+from sweeps.run.options import Options
 
 SWEEP = Path(__file__).parents[1] / "results" / "digits"
 SEED, SCALE = 1, "SECONDS_PER_RECORDED_SECOND"
@@ -33,7 +29,6 @@ STARTED, WORKERS = "STARTED", "WORKERS"  # environment: a folder of a file per p
 START_SECONDS = 180  # after which a process waits no more for the others
 TOLD_SECONDS = 0.25  # how often a unit tells how far it is, and looks whether a stop was asked for
 RESULTS = sorted(set(UNIT_SCHEMA.names) - set(FAILED_SCHEMA.names) - {"git_commit", "git_dirty", "versions"})
-real_trial = driver._trial
 
 
 @cache
@@ -64,21 +59,17 @@ def _start_together() -> None:
             time.sleep(0.1)
 
 
-def run_unit(
+def recorded_unit(
     unit: Unit,
-    images: Images,
-    ledger: Ledger,
-    device: str,
-    provenance: Row,
+    loaded: Loaded,
+    context: RunContext,
     on_progress: Callable[[int], None],
     should_stop: Callable[[], bool],
-    tensorboard: str | None = None,
-    notes: Sequence[str] = (),
-) -> str:
-    """As `trial.run_unit`. The row says which process it was in, when it began and when it ended."""
+) -> Outcome:
+    """As `backends.base.train_unit`, without torch. The row says which process it was in, when it began and ended."""
     _start_together()
     began, took = datetime.datetime.now(datetime.UTC), seconds(unit)
-    if ledger.has(unit):
+    if context.ledger.has(unit):
         return "done before"
     on_progress(0)
     end = time.monotonic() + took
@@ -87,25 +78,21 @@ def run_unit(
         on_progress(int(unit.images_to_train * (1 - max(left - TOLD_SECONDS, 0) / took)))
         if should_stop():
             return "stopped"
-    ledger.write_log(unit, f"{unit}, replaced by its recorded time\ndone\n")
+    context.ledger.write_log(unit, f"{unit}, replaced by its recorded time\ndone\n")
     now = datetime.datetime.now(datetime.UTC)
     results = {name: like(unit)[name] for name in RESULTS}
     results |= {"seconds": (now - began).total_seconds(), "finished_at": now, "device": f"process {os.getpid()}"}
-    ledger.write(unit, results | provenance)
+    context.ledger.write(unit, results | context.provenance)
     return "done"
 
 
-def trial(config: dict[str, Any], job: Job, images: Any, flag: StopFile) -> None:
-    """`driver._trial`, with this module in the place of the one that trains: it imports no torch."""
-    stand_in = ModuleType("sweeps.worker.run_unit")
-    stand_in.run_unit, stand_in.pick_device = run_unit, lambda gpus: "cpu"  # type: ignore[attr-defined]
-    sys.modules["sweeps.worker.run_unit"] = stand_in
-    real_trial(config, job, images, flag)
+def main(grid_file: str, results: str, workers: str) -> int:
+    """Run the command. Return its exit code."""
+    import recorded  # by its name, so that workers import it too
+
+    options = Options(results, workers=int(workers))
+    return command(grid_file, [], options, run_unit=recorded.recorded_unit)
 
 
-def drive() -> None:
-    """The command."""
-    from sweeps.run.__main__ import main
-
-    driver._trial = trial
-    typer.run(main)
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

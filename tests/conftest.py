@@ -1,5 +1,6 @@
 """Shared fixtures. Tests that need real files look for them in ../shared/data and skip with a reason where absent."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,15 +86,18 @@ def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One real Ray for all tests that need one: starting it costs seconds."""
-    from sweeps.backends.ray_tune import driver
+    from sweeps.backends.ray_tune.session import ray
 
-    driver.ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=100 * 2**20,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        found = [str(Path(__file__).parent / "helpers"), os.environ.get("PYTHONPATH", "")]  # by workers
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, found)))
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=100 * 2**20,
+        )
     yield
-    driver.ray.shutdown()
+    ray.shutdown()

@@ -1,21 +1,95 @@
-"""What a driver and its workers work on."""
+"""Who runs units: what a back end is, what it is given, and what runs one unit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop
+from sweeps.data.datasets import Loaded, Source, load_noted
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import Outcome, Unit
+from sweeps.plan.work_source import Record, WorkSource
+
+WAIT_SECONDS = 0.5  # until a back end without a running unit asks again a source that said to wait
+
+
+class RunUnit(Protocol):
+    """Runs one unit and records it in the context's ledger."""
+
+    def __call__(
+        self,
+        unit: Unit,
+        loaded: Loaded,
+        context: "RunContext",
+        on_progress: Callable[[int], None],
+        should_stop: Callable[[], bool],
+    ) -> Outcome:
+        """Return how it ended.
+
+        Raises:
+            StorageError: results cannot be written. It ends the sweep.
+            PlacementError: the unit was not given what it asks for. It ends the sweep.
+        """
+
+
+def train_unit(
+    unit: Unit,
+    loaded: Loaded,
+    context: "RunContext",
+    on_progress: Callable[[int], None],
+    should_stop: Callable[[], bool],
+) -> Outcome:
+    """Train one unit on the device that it was given a share of: what a scheduler gave, not what torch can see, since a
+    worker on the CPU of a GPU machine sees every GPU."""
+    from sweeps.worker.devices import pick_device  # these import torch, which a dry run must not
+    from sweeps.worker.run_unit import run_unit
+
+    device = pick_device(unit.settings.resources.gpus)
+    return run_unit(
+        unit,
+        loaded.images,
+        context.ledger,
+        device,
+        context.provenance,
+        on_progress,
+        should_stop,
+        context.tensorboard,
+        loaded.notes,
+    )
 
 
 @dataclass(frozen=True)
-class Job:
-    """Units to train, where their results go, and what is recorded with them.
+class RunContext:
+    """Where results go, and how units are run. Travels to the workers: functions in it are pickled by reference.
 
-    `provenance`: the columns of `sweeps.provenance`. `tensorboard`: a folder for event files, None for none.
+    `provenance`: the columns of `ledger.provenance`. `tensorboard`: a folder for event files, None for none. `load`
+    reads the images of a source.
     """
 
-    units: Sequence[Unit]
     ledger: Ledger
     provenance: Row
     tensorboard: str | None = None
+    run_unit: RunUnit = train_unit
+    load: Callable[[Source], Loaded] = load_noted
+
+    def record(self, unit: Unit, outcome: Outcome, columns: Sequence[str]) -> Record | None:
+        """Return these columns of a unit that is done; None where it is not, or where no columns are asked for."""
+        if not columns or outcome not in ("done", "done before"):
+            return None
+        table, _ = self.ledger.try_read(f"units/{unit.name}.parquet", columns)
+        return None if table is None else dict(table.to_pylist()[0])
+
+
+class Backend(Protocol):
+    """Runs what a work source hands out."""
+
+    def run(self, source: WorkSource, context: RunContext, progress: Progress, stop: Stop) -> None:
+        """Run units until the source is done or a stop is asked for: the caller counts what is done.
+
+        Raises:
+            DataError: images cannot be had.
+            PlacementError: the resources that units ask for are not there.
+            StorageError: results cannot be written.
+        """

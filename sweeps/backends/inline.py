@@ -1,47 +1,37 @@
 """The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
 
-from sweeps.backends.base import Job
+import time
+
+from sweeps.backends.base import WAIT_SECONDS, RunContext
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
-from sweeps.data.datasets import Loaded, Source, load_noted
+from sweeps.data.datasets import Loaded, Source
 from sweeps.plan.unit import Unit
+from sweeps.plan.work_source import Done, Wait, WorkSource
 
 
-def run_units(job: Job, progress: Progress, stop: Stop) -> None:
-    """Trains the units until done or asked to stop.
+class Inline:
+    """Runs units in this process, with the images of one source in memory at a time."""
 
-    Raises:
-        DataError: a data set cannot be had.
-        PlacementError: the resources asked for are not there.
-    """
-    from sweeps.worker.devices import pick_device
-    from sweeps.worker.run_unit import run_unit  # imports torch, which a dry run must not
+    def run(self, source: WorkSource, context: RunContext, progress: Progress, stop: Stop) -> None:
+        """Run units until the source is done or a stop is asked for. Raises as `Backend.run`."""
+        held: dict[Source, Loaded] = {}
+        columns = source.envelope().columns
+        while not stop.requested and not isinstance(unit := source.next(), Done):
+            if isinstance(unit, Wait):  # for something outside this process: no unit of ours is running
+                time.sleep(WAIT_SECONDS)
+                continue
+            images = unit.settings.source
+            if images not in held:
+                held.clear()
+                held[images] = context.load(images)
+                progress.say(held[images].notes)
+            progress.started(unit)
 
-    held: tuple[Source, Loaded] | None = None
-    for unit in sorted(job.units, key=lambda u: repr(u.settings.source)):  # one data set in memory at a time
-        if unit.settings.resources.gpus:
-            unit = unit.with_gpus(1.0)  # nothing of ours is beside it
-        source = unit.settings.source
-        if held is None or held[0] != source:
-            held = source, load_noted(source)
-            progress.say(held[1].notes)
-        device = pick_device(unit.settings.resources.gpus)
-        progress.started(unit)
+            def on_progress(trained: int, unit: Unit = unit) -> None:
+                progress.trained(unit, trained)
 
-        def on_progress(images: int, unit: Unit = unit) -> None:
-            progress.trained(unit, images)
-
-        outcome = run_unit(
-            unit,
-            held[1].images,
-            job.ledger,
-            device,
-            job.provenance,
-            on_progress,
-            lambda: stop.requested,
-            job.tensorboard,
-            held[1].notes,
-        )
-        progress.finished(unit, outcome)
-        if outcome == "stopped":
-            return
+            alone = unit.with_gpus(1.0) if unit.settings.resources.gpus else unit  # nothing of ours is beside it
+            outcome = context.run_unit(alone, held[images], context, on_progress, lambda: stop.requested)
+            progress.finished(unit, outcome)
+            source.finished(unit, outcome, context.record(unit, outcome, columns))

@@ -86,7 +86,7 @@ class Progress:
         self.running[unit.id] = images
 
     def finished(self, unit: Unit, outcome: str) -> None:
-        """`outcome`: as `trial.run_unit` says it."""
+        """`outcome`: how the unit ended, an `Outcome`."""
         self.running.pop(unit.id, None)
         if outcome == "stopped":
             return

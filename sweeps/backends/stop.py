@@ -28,6 +28,10 @@ class Stop:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.request()
+
+    def request(self) -> None:
+        """Ask for a graceful stop, and tell the listeners; a second time changes nothing."""
         if self.requested_at is None:
             self.requested_at = time.monotonic()
             for listener in self.listeners:

@@ -21,6 +21,12 @@ def longest_first(units: Sequence[Unit]) -> list[Unit]:
     return sorted(units, key=lambda unit: (unit.fold, -flops(unit)))
 
 
+def by_source(units: Sequence[Unit]) -> list[Unit]:
+    """All units of one source of images after those of another: one process reads each source once."""
+    order = {source: i for i, source in enumerate(dict.fromkeys(unit.settings.source for unit in units))}
+    return sorted(units, key=lambda unit: order[unit.settings.source])
+
+
 def parse(text: str) -> tuple[int, int]:
     """(i, n) of "i/n". Raises ChoiceError for anything else, or an i that is not from 1 to n."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)

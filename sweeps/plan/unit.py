@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal, Self
 
 from sweeps.config.settings import Settings
 from sweeps.config.stages import STAGES, TRAINING
@@ -10,6 +11,9 @@ from sweeps.data.splits import fold_sizes
 
 UnitId = tuple[str, int]
 """(key, fold): what the ledger knows a unit by."""
+
+Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
+"""How one attempt at a unit ended. "crowded": its GPU's memory, which it shares, ran out."""
 
 
 class PlacementError(RuntimeError):
@@ -21,7 +25,7 @@ class Unit:
     """One stage of one configuration on one fold: the thing that is done or not done.
 
     `label` names the configuration among those of its sweep. The plan sets it, and it is no part of what a unit is.
-    `requires`: the units that must be done first; of a later stage the first is the training of its fold.
+    `requires`: the units that must be done before this one can start; the first is the training of its fold.
     """
 
     key: str
@@ -52,10 +56,20 @@ class Unit:
         n, half = image_count(self.settings.data), test_half_count(self.settings.source)
         return fold_sizes(n, folds, self.fold, half).train * STAGES[self.stage].epochs(self.settings)
 
+    @property
+    def shape(self) -> object:
+        """What decides how much memory the unit takes; units of one shape compare equal by it."""
+        s = self.settings
+        return self.stage, s.architecture, s.training.batch_size, s.training.precision, s.source
+
     def with_gpus(self, share: float) -> "Unit":
         """The same unit, given another share of a GPU."""
         resources = self.settings.resources.model_copy(update={"gpus": share})
         return replace(self, settings=self.settings.model_copy(update={"resources": resources}))
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the unit itself: it never changes, and Tune copies what it is given for every trial."""
+        return self
 
     def __str__(self) -> str:
         return f"{self.label}, fold {self.fold} ({self.name})"

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from sweeps.backends.base import Backend, RunUnit, train_unit
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
 from sweeps.ledger.ledger import Ledger, open_ledger
@@ -11,6 +12,7 @@ from sweeps.ledger.storage import StorageError
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
+from sweeps.plan.work_source import GridSource
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
 from sweeps.run.status import status
@@ -27,8 +29,14 @@ def complain(*lines: str) -> int:
     return BAD_INPUT
 
 
-def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
-    """`main`, with the exit code as its value."""
+def command(
+    grid_file: str,
+    overrides: Sequence[str],
+    options: Options,
+    backend: Backend | None = None,
+    run_unit: RunUnit = train_unit,
+) -> int:
+    """Run `main`, and return the exit code. `backend`: None for the one that the options ask for."""
     try:
         options.check()
         sweep = grid.load(grid_file, overrides)
@@ -41,7 +49,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options) -> int:
         stopped = False
         if not options.status:
             try:
-                stopped = train(ledger, sweep, options)
+                stopped = train(ledger, sweep, options, backend, run_unit)
             except KeyboardInterrupt:  # a second one: what was not saved by then is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True
@@ -63,9 +71,13 @@ def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
     """Counts the units, says what is not done, and picks the exit code. After a stop, a failed unit may be one that was
     to be tried again."""
     failed, missing = plan.still_failed, plan.missing()
+    blocked = GridSource(missing, plan.done).blocked
     for unit in failed:
         print(f"failed: {unit}: {ledger.log_path(unit)}", file=sys.stderr)
-    if missing or (stopped and failed):
+    for unit in blocked:
+        print(f"blocked: {unit}: a unit that it requires failed or is not part of this run", file=sys.stderr)
+    waiting = len(missing) - len(blocked)
+    if waiting or (stopped and failed):
         print(
             f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
             f"the same command goes on: python -m sweeps.run {shlex.join(sys.argv[1:])}",
@@ -74,5 +86,8 @@ def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
         return STOPPED
     if failed:
         print(f"{len(failed)} of {len(plan.units)} units failed; --retry trains them again", file=sys.stderr)
+    if blocked:
+        print(f"{len(blocked)} of {len(plan.units)} units are blocked", file=sys.stderr)
+    if failed or blocked:
         return FAILED
     return DONE

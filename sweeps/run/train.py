@@ -2,7 +2,8 @@
 
 import os
 
-from sweeps.backends.base import Job
+from sweeps.backends.base import Backend, RunContext, RunUnit, train_unit
+from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.config import grid
@@ -11,8 +12,9 @@ from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.patterns import one, some
 from sweeps.plan.plan import Plan
-from sweeps.plan.sharding import longest_first, parse, shard
+from sweeps.plan.sharding import by_source, longest_first, parse, shard
 from sweeps.plan.unit import Unit
+from sweeps.plan.work_source import GridSource
 from sweeps.run.options import Options
 
 
@@ -36,8 +38,24 @@ def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
     return [] if redo.goes_on(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
 
 
-def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
-    """Trains what is missing. Returns when it ended, for whatever reason short of bad input: whether it was stopped."""
+def backend_for(options: Options) -> Backend:
+    """Return the back end that the command line asks for."""
+    if options.in_process:
+        return Inline()
+    if options.address is None:  # Ray's word for a machine alone: its ports open on loopback, not everywhere
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    from sweeps.backends.ray_tune.driver import RayTune
+
+    return RayTune(options.at_a_time, options.address, options.wait, options.units_per_gpu())
+
+
+def train(
+    ledger: Ledger, sweep: grid.Grid, options: Options, backend: Backend | None = None, run_unit: RunUnit = train_unit
+) -> bool:
+    """Train what is missing. Return when it ended, for whatever reason short of bad input: whether it was stopped.
+
+    `backend`: None for the one that the options ask for.
+    """
     from sweeps.ledger.provenance import provenance
     from sweeps.ledger.tensorboard import prepared
 
@@ -53,25 +71,17 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options) -> bool:
         redo.mark(ledger.storage, again, options.redo or "")
     plan = look(ledger, sweep, options)
     missing = _check_data(plan, options.retry)
-    if not missing:
+    source = GridSource(by_source(missing) if options.in_process else longest_first(missing), plan.done)
+    blocked = {unit.id for unit in source.blocked}
+    to_do = [unit for unit in missing if unit.id not in blocked]
+    if not to_do:
         ledger.write_grid(sweep)
         return False
-    job = Job(longest_first(missing), ledger, provenance(), tensorboard)
+    context = RunContext(ledger, provenance(), tensorboard, run_unit)
     stop = Stop()
     stop.listen()
-    with Progress(plan, missing, on_first=lambda: ledger.write_grid(sweep)) as progress:
-        if options.in_process:
-            from sweeps.backends.inline import run_units
-
-            run_units(job, progress, stop)
-        else:
-            if options.address is None:  # Ray's word for a machine alone: its ports open on loopback, not everywhere
-                os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-            from sweeps.backends.ray_tune import driver
-
-            driver.run_units(
-                job, progress, stop, options.at_a_time, options.address, options.wait, options.units_per_gpu()
-            )
+    with Progress(plan, to_do, on_first=lambda: ledger.write_grid(sweep)) as progress:
+        (backend or backend_for(options)).run(source, context, progress, stop)
     return stop.requested
 
 

@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -19,12 +18,11 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import Outcome, Unit
 from sweeps.stages.base import Inputs, Run, T, Trainable
 from sweeps.text import said
 from sweeps.worker.checkpoint import Checkpoint
 
-Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
 OnProgress = Callable[[int], None]
 """Called before the first and after every step with the images that the unit has trained so far."""
 

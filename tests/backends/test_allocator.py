@@ -44,11 +44,11 @@ def test_steps_take_no_new_pages(size, warm):
 
 IN_A_TRIAL = """
 import sys
-from sweeps.backends.ray_tune import driver
+from sweeps.backends.ray_tune import session
 from sweeps.config import grid
 from sweeps.plan.plan import Plan
 
-driver._start(Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units, 1, None)
+session.start(Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units, 1, None)
 
 
 def in_a_thread():  # as Tune runs a trial
@@ -83,8 +83,8 @@ def in_a_thread():  # as Tune runs a trial
     return pages
 
 
-print(*driver.ray.get(driver.ray.remote(in_a_thread).remote()))
-driver.ray.shutdown()
+print(*session.ray.get(session.ray.remote(in_a_thread).remote()))
+session.ray.shutdown()
 """
 
 

@@ -1,11 +1,14 @@
 """A large sweep's driver: the order in which it gives out units, and how little it and its workers hold of each."""
 
-from sweeps.backends.base import Job
+from stand_ins import report_name
+
+from sweeps.backends.base import RunContext
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.config import grid
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import flops, longest_first
+from sweeps.plan.work_source import GridSource
 
 
 def test_fold_by_fold_and_in_each_the_longest_first():
@@ -17,32 +20,28 @@ def test_fold_by_fold_and_in_each_the_longest_first():
 
 
 def test_units_go_out_one_by_one_in_the_jobs_order_and_nothing_else_is_kept_of_them(
-    plan, ledger, ray_session, monkeypatch, capsys
+    plan, ledger, ray_session, tmp_path, capsys
 ):
     """A worker is sent its own unit and no other; of what it reports Tune keeps our own words."""
-    from sweeps.backends.ray_tune import driver
-    from sweeps.backends.ray_tune.callbacks import HEARD
+    from sweeps.backends.ray_tune import callbacks, driver
+    from sweeps.backends.ray_tune.suggestions import Suggestions
 
     kept = []
 
-    class Watched(driver.Callback):
+    class Watched(callbacks.Callback):
         def on_experiment_end(self, trials, **info):
             kept.extend(trials)
 
-    def trial(config, job, images, flag):
-        outcome = "failed" if job.units else "done"
-        driver.tune.report({"images": 0, "outcome": outcome, "unit": config["unit"].name})
-
-    monkeypatch.setattr(driver, "Callback", Watched)
-    monkeypatch.setattr(driver, "_trial", trial)
-    units = list(reversed(plan.units))
+    units, stop = list(reversed(plan.units)), Stop()
+    suggestions = Suggestions(GridSource(units), RunContext(ledger, {}), stop, lambda unit: unit)
     with Progress(plan, units, terminal=False) as progress:
-        driver.run_units(Job(units, ledger, {}), progress, Stop(), 2, None)
+        stopper = callbacks.Stopper(stop, progress, suggestions)
+        driver.fit(report_name, suggestions, Watched(suggestions, progress), stopper, 2, tmp_path)
     assert [trial.config["unit"] for trial in kept] == units
     assert all(mine.config["unit"] is unit for mine, unit in zip(kept, units, strict=True))
     assert progress.done == {unit.id for unit in units}
     assert progress.failed == set()
     for trial in kept:
-        assert trial.last_result.keys() <= HEARD | {"trial_id", "experiment_tag"}
+        assert trial.last_result.keys() <= callbacks.HEARD | {"trial_id", "experiment_tag"}
         assert not trial.run_metadata.metric_analysis and not trial.run_metadata.metric_n_steps
         assert trial.get_json_state() == ("{}", "{}")

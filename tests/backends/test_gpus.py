@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from nodes import cluster_of_nodes
 
 from mtvae.optimizer import AdamW
+from sweeps.backends.base import train_unit
 from sweeps.backends.ray_tune.gpu_sharing import larger, share
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
@@ -21,7 +21,7 @@ from sweeps.plan.identity import key_of
 from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.stages import training
-from sweeps.worker import devices, run_unit
+from sweeps.worker import run_unit
 from sweeps.worker.memory_probe import footprint
 
 GRID = """
@@ -33,29 +33,31 @@ grid:
   - {method: [none, multi_decoder], resources.gpus: 0.5}
   - {family: gaussian_vae}
 """
-SWEEP = [sys.executable, "-m", "sweeps.run"]
-SHARES = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "shares.py")]
+SHARES = Path(__file__).parents[1] / "helpers" / "shares.py"
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A grid's text -> the command on a cluster of one node of five processors and one GPU that Ray believes in."""
+def cluster(tmp_path, monkeypatch):
+    """A grid's text and a function of grid file and address that makes a command -> that command on a cluster of one
+    node of five processors and one GPU that Ray believes in. Workers find the tests' helpers."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SHARES.parent), os.environ.get("PYTHONPATH", "")]))
 
-    def on_a_cluster(text, command, *arguments):
+    def run(text, command):
         (tmp_path / "grid.yaml").write_text(text)
         with cluster_of_nodes(1, cpus=5, gpus=1) as nodes:
-            command = [*command, str(tmp_path / "grid.yaml"), "--results", str(tmp_path), "--address", nodes.address]
-            return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=300)
+            made = command(str(tmp_path / "grid.yaml"), nodes.address)
+            return subprocess.run([sys.executable, *map(str, made)], capture_output=True, text=True, timeout=300)
 
-    return on_a_cluster
+    return run
 
 
 @pytest.mark.slow
-def test_two_halves_share_a_gpu_and_a_cpu_unit_runs_beside_them(run, tmp_path):
+def test_two_halves_share_a_gpu_and_a_cpu_unit_runs_beside_them(cluster, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
-    done = run(GRID, [*SHARES, str(notes)], "--workers", "6")  # one that waits for a GPU is one of them
+    # A unit that waits for a GPU is one of the six.
+    done = cluster(GRID, lambda grid, address: [SHARES, notes, grid, tmp_path, address, 6])
     assert done.returncode == 0, (done.stdout, done.stderr)
     noted = [json.loads(path.read_text()) for path in notes.glob("*.json")]
     assert len(noted) == 6
@@ -67,12 +69,12 @@ def test_two_halves_share_a_gpu_and_a_cpu_unit_runs_beside_them(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_units_share_a_gpu_by_their_memory_and_get_more_of_it_when_it_runs_out(run, tmp_path, monkeypatch):
+def test_units_share_a_gpu_by_their_memory_and_get_more_of_it_when_it_runs_out(cluster, tmp_path, monkeypatch):
     notes = tmp_path / "notes"
     notes.mkdir()
     monkeypatch.setenv("OUT_OF_MEMORY_BELOW", "0.5")
     grid = GRID.replace(", resources.gpus: 0.5", "")
-    done = run(grid, [*SHARES, str(notes)], "--workers", "3", "--per-gpu", "auto")
+    done = cluster(grid, lambda grid, address: [SHARES, notes, grid, tmp_path, address, 3, "auto"])
     assert done.returncode == 0, (done.stdout, done.stderr)
     lines = done.stdout.splitlines()
     assert "vqvae 1 none: 10 of 44 GB of a GPU, so that 3 share one" in lines
@@ -125,22 +127,24 @@ def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(
     assert "CUDA out of memory" in ledger.storage.read(f"logs/{unit.name}.log").decode()
 
 
-def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path, monkeypatch):
+def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path):
     asked = []
-    monkeypatch.setattr(devices, "pick_device", lambda share: asked.append(share) or "cpu")
-    run = partial(command, str(tiny_file), ["resources.gpus=0.25"])
-    assert run(Options(str(tmp_path), inline=True)) == 0
+
+    def train(unit, *rest):
+        asked.append(unit.settings.resources.gpus)
+        return train_unit(unit.with_gpus(0.0), *rest)
+
+    assert command(str(tiny_file), ["resources.gpus=0.25"], Options(str(tmp_path), inline=True), run_unit=train) == 0
     assert asked == [1.0] * 6
 
 
 def test_a_footprint_whose_worker_dies_is_said_and_costs_only_the_sharing(plan, ray_session):
     """As one that raises: the sweep goes on, with a whole GPU for each unit of that shape."""
-    from sweeps.backends.ray_tune import gpu_sharing
-    from sweeps.backends.ray_tune.driver import ray
+    from sweeps.backends.ray_tune.gpu_sharing import measured_share, ray
 
     dies = ray.remote(max_retries=0)(lambda: os._exit(1))
     said = []
-    assert gpu_sharing._measured_share(plan.units[0], dies.remote(), said.extend) == 1.0
+    assert measured_share(plan.units[0], dies.remote(), said.extend) == 1.0
     assert len(said) == 1 and said[0].startswith("vqvae 1 none: gets a whole GPU, its memory could not be measured: ")
 
 
@@ -158,10 +162,10 @@ def at_once(notes, moment):
 
 
 @pytest.mark.slow
-def test_a_gpu_that_torch_does_not_see_is_one_line_before_the_first_trial(run, tmp_path):
+def test_a_gpu_that_torch_does_not_see_is_one_line_before_the_first_trial(cluster, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    done = run(GRID, SWEEP)
+    done = cluster(GRID, lambda grid, address: ["-m", "sweeps.run", grid, "--results", tmp_path, "--address", address])
     assert done.returncode == 2
     assert done.stderr == f"resources.gpus is 0.5, but torch sees no GPU on {os.uname().nodename}\n"
     assert not (tmp_path / "shares" / "failed").exists()

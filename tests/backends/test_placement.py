@@ -4,8 +4,10 @@ import socket
 import time
 
 import pytest
+from stand_ins import SeenByItsMakerAlone
 
-from sweeps.backends.ray_tune import driver, nodes
+from sweeps.backends.ray_tune import nodes
+from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
 
@@ -93,18 +95,13 @@ def test_waiting_ends(units, two_nodes, monkeypatch):
         nodes.check_resources(units(gpus=4), 1)
 
 
-def test_results_that_a_node_does_not_see_are_refused(ray_session, ledger, monkeypatch):
+def test_results_that_a_node_does_not_see_are_refused(ray_session, ledger, tmp_path):
     nodes.check_storage(ledger)
     assert ledger.storage.names("") == []
-
-    @driver.ray.remote(num_cpus=0)
-    def blind(ledger, name):
-        return False
-
-    monkeypatch.setattr(nodes, "_probe", blind)
+    hidden = Ledger(SeenByItsMakerAlone(tmp_path / "hidden"))
     with pytest.raises(PlacementError, match="results need a folder that every node has, or S3"):
-        nodes.check_storage(ledger)
-    assert ledger.storage.names("") == []
+        nodes.check_storage(hidden)
+    assert hidden.storage.names("") == []
 
 
 def test_a_cluster_is_described(ray_session):

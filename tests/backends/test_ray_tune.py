@@ -5,21 +5,23 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
 from records import rows_of
+from stand_ins import die, die_by, train_on_half_a_gpu
 
-from sweeps.backends import inline
-from sweeps.backends.base import Job
+from sweeps.backends.base import RunContext, train_unit
+from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
+from sweeps.plan.work_source import GridSource
 
 
 @pytest.fixture
@@ -28,17 +30,21 @@ def ledgers(tmp_path, ledger):
     return lambda name: Ledger(ledger.storage.folder(f"../{name}"))
 
 
-def run_on_ray(plan, ledger, workers):
-    from sweeps.backends.ray_tune import driver
-
-    with Progress(plan, plan.missing(), terminal=False) as progress:
-        driver.run_units(Job(plan.missing(), ledger, {}), progress, Stop(), workers, None)
+def run(backend, plan, units, ledger, run_unit=train_unit):
+    """Run units of a plan; return what the screen was told."""
+    with Progress(plan, units, terminal=False) as progress:
+        backend.run(GridSource(units), RunContext(ledger, {}, run_unit=run_unit), progress, Stop())
     return progress
 
 
+def run_on_ray(plan, ledger, workers, units=None, run_unit=train_unit):
+    from sweeps.backends.ray_tune.driver import RayTune
+
+    return run(RayTune(workers), plan, plan.missing() if units is None else units, ledger, run_unit)
+
+
 def test_inline_one_worker_and_two_give_the_same_digits(plan, ledgers, ray_session, capsys):
-    with Progress(plan, plan.missing(), terminal=False) as progress:
-        inline.run_units(Job(plan.missing(), ledgers("inline"), {}), progress, Stop())
+    progress = run(Inline(), plan, plan.missing(), ledgers("inline"))
     one = run_on_ray(plan, ledgers("one"), 1)
     two = run_on_ray(plan, ledgers("two"), 2)
     expected = rows_of(ledgers("inline"))
@@ -65,10 +71,16 @@ def test_a_failing_unit_leaves_the_others_done(read_grid, ledgers, ray_session, 
     assert plan.missing() == []
 
 
+def attempts_of(tmp_path, pattern):
+    """What dies by a pattern, and how often it was called."""
+    folder = tmp_path / "attempts"
+    folder.mkdir()
+    return partial(die_by, folder, pattern), lambda: len(list(folder.iterdir()))
+
+
 def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
-    read_grid, ledgers, digits, ray_session, monkeypatch, tmp_path, capsys
+    read_grid, ledgers, digits, ray_session, tmp_path, capsys
 ):
-    from sweeps.backends.ray_tune import driver
     from sweeps.worker import run_unit
 
     g = read_grid("""
@@ -78,25 +90,12 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
         training: {epochs: 120, batch_size: 16, checkpoint_seconds: 0}
         grid: [{method: single_decoder}]
     """)
-    unit = Plan(g, frozenset(), frozenset()).units[0]
-    marker, real_trial = tmp_path / "died", driver._trial
-
-    def die_once_it_is_saved(job):
-        while not job.ledger.storage.exists(f"checkpoints/{unit.name}.pt"):
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def die_once(config, job, images, flag):
-        if not marker.exists():
-            marker.touch()
-            threading.Thread(target=die_once_it_is_saved, args=(job,)).start()
-        real_trial(config, job, images, flag)
-
-    monkeypatch.setattr(driver, "_trial", die_once)
-    with Progress(Plan(g, frozenset(), frozenset()), [unit], terminal=False) as progress:
-        driver.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+    plan = Plan(g, frozenset(), frozenset())
+    unit = plan.units[0]
+    dying, attempts = attempts_of(tmp_path, "p")
+    progress = run_on_ray(plan, ledgers("hurt"), 1, [unit], dying)
     run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
-    assert marker.exists()
+    assert attempts() == 2
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
     assert row["resumed"] == 1
@@ -104,50 +103,11 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
     assert 0 < progress.images <= 120 * 27  # what the checkpoint brought is not counted as trained again
 
 
-def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, monkeypatch, capsys):
-    from sweeps.backends.ray_tune import driver
-
-    def die(config, **_):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(driver, "_trial", die)
+def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, capsys):
     ledger = ledgers("dying")
-    unit = plan.missing()[0]
-    with Progress(plan, [unit], terminal=False) as progress:
-        driver.run_units(Job([unit], ledger, {}), progress, Stop(), 1, None)
+    run_on_ray(plan, ledger, 1, plan.missing()[:1], die)
     (row,), _ = ledger.read("failed")
     assert row["reason"] == "its worker died 3 times without progress"
-
-
-@pytest.fixture
-def dying(monkeypatch, tmp_path):
-    """Workers that die by a pattern, a letter for each: `p` once it has saved its unit anew, `v` (in vain) at once."""
-    from sweeps.backends.ray_tune import driver
-
-    real_trial, attempts = driver._trial, tmp_path / "attempts"
-    attempts.mkdir()
-
-    def die_once_it_is_saved_anew(storage, name, before):
-        while storage.stamp(name) == before:
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def use(pattern):
-        def trial(config, job, images, flag):
-            attempt = len(list(attempts.iterdir()))
-            (attempts / str(attempt)).touch()
-            if attempt < len(pattern):
-                if pattern[attempt] == "v":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                storage, name = job.ledger.storage, f"checkpoints/{config['unit'].name}.pt"
-                arguments = storage, name, storage.stamp(name)
-                threading.Thread(target=die_once_it_is_saved_anew, args=arguments).start()
-            real_trial(config, job, images, flag)
-
-        monkeypatch.setattr(driver, "_trial", trial)
-        return lambda: len(list(attempts.iterdir()))
-
-    return use
 
 
 LONG = """
@@ -162,16 +122,15 @@ grid: [{method: single_decoder}]
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["ppppp", "vvpv"])
 def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
-    read_grid, ledgers, digits, ray_session, dying, pattern, capsys
+    read_grid, ledgers, digits, ray_session, tmp_path, pattern, capsys
 ):
-    """`vvpv`: Tune gives up at the third, which we see to have got on."""
-    from sweeps.backends.ray_tune import driver
+    """`vvpv`: four deaths, more than a unit may have without progress."""
     from sweeps.worker import run_unit
 
-    unit = Plan(read_grid(LONG), frozenset(), frozenset()).units[0]
-    attempts = dying(pattern)
-    with Progress(Plan(read_grid(LONG), frozenset(), frozenset()), [unit], terminal=False) as progress:
-        driver.run_units(Job([unit], ledgers("hurt"), {}), progress, Stop(), 1, None)
+    plan = Plan(read_grid(LONG), frozenset(), frozenset())
+    unit = plan.units[0]
+    dying, attempts = attempts_of(tmp_path, pattern)
+    run_on_ray(plan, ledgers("hurt"), 1, [unit], dying)
     assert attempts() == len(pattern) + 1
     run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
@@ -184,13 +143,11 @@ def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
 
 
 @pytest.mark.slow
-def test_three_deaths_at_one_checkpoint_are_a_failed_unit(read_grid, ledgers, ray_session, dying, capsys):
-    from sweeps.backends.ray_tune import driver
-
-    unit = Plan(read_grid(LONG), frozenset(), frozenset()).units[0]
-    attempts = dying("ppvvvvv")
-    with Progress(Plan(read_grid(LONG), frozenset(), frozenset()), [unit], terminal=False) as progress:
-        driver.run_units(Job([unit], ledgers("dying"), {}), progress, Stop(), 1, None)
+def test_three_deaths_at_one_checkpoint_are_a_failed_unit(read_grid, ledgers, ray_session, tmp_path, capsys):
+    plan = Plan(read_grid(LONG), frozenset(), frozenset())
+    unit = plan.units[0]
+    dying, attempts = attempts_of(tmp_path, "ppvvvvv")
+    progress = run_on_ray(plan, ledgers("dying"), 1, [unit], dying)
     assert attempts() == 4
     (row,), _ = ledgers("dying").read("failed")
     assert row["reason"] == "its worker died 3 times without progress"
@@ -206,33 +163,29 @@ def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledge
         run_on_ray(plan, ledgers("gpu"), 1)
 
 
-def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, ledgers, ray_session, monkeypatch):
+def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, ledgers, ray_session):
     """As on a node that joined after the nodes were asked."""
-    from sweeps.backends.ray_tune import nodes
-
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    plan = Plan(read_grid("name: a\ndata.limit: 60\nresources.gpus: 0.5\ngrid: [{}]"), frozenset(), frozenset())
-    monkeypatch.setattr(nodes, "asked", lambda unit: {"CPU": 1.0})
-    monkeypatch.setattr(nodes, "check_gpus", lambda units: None)
+    plan = Plan(read_grid("name: a\ndata.limit: 60\ngrid: [{}]"), frozenset(), frozenset())
     ledger = ledgers("late")
     with pytest.raises(PlacementError, match=r"resources.gpus is 0.5, but torch sees no GPU on \w"):
-        run_on_ray(plan, ledger, 2)
+        run_on_ray(plan, ledger, 2, run_unit=train_on_half_a_gpu)
     assert ledger.units("failed") == ledger.units() == frozenset()
 
 
 def test_the_token_that_guards_rays_ports_is_ours_alone(tmp_path, monkeypatch):
-    from sweeps.backends.ray_tune import driver
+    from sweeps.backends.ray_tune import session
 
     token = tmp_path / "token"
     token.write_text("secret")
     token.chmod(0o644)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    driver._protect_token()
+    session.protect_token()
     assert token.stat().st_mode & 0o777 == 0o600
     token.unlink()
-    driver._protect_token()  # nothing to protect
-    assert driver.os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    session.protect_token()  # nothing to protect
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 @pytest.mark.slow
@@ -271,9 +224,9 @@ def test_an_address_without_a_cluster_is_one_line(tiny_file, tmp_path):
 
 
 def test_what_a_killed_driver_left_for_tune_goes_and_a_living_ones_stays(tmp_path, monkeypatch):
-    from sweeps.backends.ray_tune import driver
+    from sweeps.backends.ray_tune import session
 
-    monkeypatch.setattr(driver.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     host, gone = socket.gethostname(), 2**22 + 1  # above Linux's largest process number
     for name in (
         f"sweeps-tune.{host}-{gone}-00.tmp",
@@ -281,7 +234,7 @@ def test_what_a_killed_driver_left_for_tune_goes_and_a_living_ones_stays(tmp_pat
         "sweeps-tune.x-1-0.tmp",
     ):
         (tmp_path / name).mkdir()
-    new = Path(driver._scratch())
+    new = session.scratch_folder()
     assert new.stat().st_mode & 0o777 == 0o700
     left = {path.name for path in tmp_path.iterdir()} - {new.name}
     assert left == {f"sweeps-tune.{host}-{os.getpid()}-00.tmp", "sweeps-tune.x-1-0.tmp"}

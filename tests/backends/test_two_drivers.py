@@ -7,13 +7,14 @@ import threading
 import pytest
 from records import rows_of_both
 
-from sweeps.backends import inline
-from sweeps.backends.base import Job
+from sweeps.backends.base import RunContext
+from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
+from sweeps.plan.work_source import GridSource
 
 
 @pytest.mark.slow
@@ -45,11 +46,10 @@ def test_two_drivers_end_with_the_rows_of_one(tiny_file, tmp_path, second):
 
 def test_a_unit_that_another_driver_did_meanwhile_is_not_trained_again(plan, ledger, capsys):
     unit = plan.units[0]
-    job = Job([unit], ledger, {})
     outcomes = []
     for _ in range(2):  # both planned it while it was missing
         with Progress(plan, [unit], terminal=False) as progress:
-            inline.run_units(job, progress, Stop())
+            Inline().run(GridSource([unit]), RunContext(ledger, {}), progress, Stop())
         outcomes.append(capsys.readouterr().out)
     assert "] done: " in outcomes[0]
     assert "] done before: " in outcomes[1]

@@ -2,11 +2,11 @@
 
 import pytest
 
+from sweeps.backends.base import train_unit
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.contents import Asked, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.stages import training
 
 HOSTILE = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", r"\input{/etc/passwd}", "\x1b[2J[red]gone[/red]", "a\nb"]
 NEVER = {  # what would be markup, a formula or a command there
@@ -20,16 +20,17 @@ NEVER = {  # what would be markup, a formula or a command there
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsys, monkeypatch, hostile):
-    prepare, results = training.prepare, str(tmp_path / "results")
+def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsys, hostile):
+    results = str(tmp_path / "results")
 
-    def fail(inputs):
-        if inputs.unit.settings.family == "gaussian_vae" and inputs.unit.fold == 0:
-            raise ValueError(hostile)
-        return prepare(inputs)
+    def fail_one(unit, loaded, context, on_progress, should_stop):
+        def fail(images):
+            if unit.settings.family == "gaussian_vae" and unit.fold == 0:
+                raise ValueError(hostile)
 
-    monkeypatch.setattr(training, "prepare", fail)
-    assert command(str(tiny_file), [], Options(results, inline=True)) == 1
+        return train_unit(unit, loaded, context, fail, should_stop)
+
+    assert command(str(tiny_file), [], Options(results, inline=True), run_unit=fail_one) == 1
     (row,), _ = open_ledger(results, "tiny").read("failed")
     assert row["reason"].startswith("ValueError: ")
     assert "\n" not in row["reason"]

@@ -2,13 +2,15 @@
 
 import inspect
 import shlex
+import signal
 import subprocess
 import sys
 
 import pytest
 from records import rows_of
+from stand_ins import train_on_no_images
 
-from sweeps.backends.stop import Stop
+from sweeps.backends.base import train_unit
 from sweeps.config import grid
 from sweeps.ledger import redo
 from sweeps.ledger.compaction import compact
@@ -18,7 +20,6 @@ from sweeps.plan.patterns import ChoiceError, matching, one, some
 from sweeps.plan.plan import Plan
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
-from sweeps.stages import training
 from sweeps.worker import run_unit
 
 
@@ -30,25 +31,31 @@ def ledger(tmp_path):
 @pytest.fixture
 def command(tiny_file, tmp_path):
     """The command in this process: its options as keywords."""
-    return lambda **options: run_command(
-        str(tiny_file), [], Options(str(tmp_path / "results"), **{"inline": True} | options)
-    )
+
+    def run(run_unit=train_unit, **options):
+        return run_command(
+            str(tiny_file), [], Options(str(tmp_path / "results"), **{"inline": True} | options), run_unit=run_unit
+        )
+
+    return run
 
 
 def finished(ledger):
     return {(r["key"], r["fold"]): r["finished_at"] for r in ledger.read()[0]}
 
 
-def stop_after(monkeypatch, units):
-    """Ends the next run before it starts more than so many units."""
-    real, begun = run_unit.run_unit, []
+def stop_after(units):
+    """What trains so many units, and asks for a stop instead of training more."""
+    begun = []
 
-    def counting(unit, *arguments, **keywords):
+    def train(unit, *rest):
         begun.append(unit)
-        return "stopped" if len(begun) > units else real(unit, *arguments, **keywords)
+        if len(begun) <= units:
+            return train_unit(unit, *rest)
+        signal.raise_signal(signal.SIGINT)
+        return "stopped"
 
-    monkeypatch.setattr(run_unit, "run_unit", counting)
-    monkeypatch.setattr(Stop, "requested", property(lambda self: len(begun) > units))
+    return train
 
 
 class TestNames:
@@ -152,13 +159,11 @@ class TestRedo:
         assert command() == 0
         assert "] done: " not in capsys.readouterr().out
 
-    def test_stopped_on_the_way_the_same_command_does_the_rest(self, command, ledger, monkeypatch, capsys):
+    def test_stopped_on_the_way_the_same_command_does_the_rest(self, command, ledger, capsys):
         command()
         before = finished(ledger)
         capsys.readouterr()
-        with monkeypatch.context() as patch:
-            stop_after(patch, 1)
-            assert command(redo="*fold*") == 75
+        assert command(stop_after(1), redo="*fold*") == 75
         captured = capsys.readouterr()
         assert captured.out.count("] done: ") == 1
         assert "1 of 6 units done; the same command goes on" in captured.err
@@ -170,25 +175,19 @@ class TestRedo:
         assert capsys.readouterr().out.count("] done: ") == 5
         assert not set(before.items()) & set(finished(ledger).items())
 
-    def test_without_the_option_a_run_goes_on_too_and_a_wider_pattern_adds_to_it(
-        self, command, ledger, monkeypatch, capsys
-    ):
+    def test_without_the_option_a_run_goes_on_too_and_a_wider_pattern_adds_to_it(self, command, ledger, capsys):
         command()
-        with monkeypatch.context() as patch:
-            stop_after(patch, 0)
-            assert command(redo="vqvae 1 none, fold 0") == 75
-            assert command(redo="vqvae 1 none") == 75
+        assert command(stop_after(0), redo="vqvae 1 none, fold 0") == 75
+        assert command(stop_after(0), redo="vqvae 1 none") == 75
         assert len(ledger.storage.names("redo")) == 2
         capsys.readouterr()
         assert command() == 0
         assert capsys.readouterr().out.count("] done: ") == 2
 
-    def test_a_removed_mark_brings_the_old_result_back(self, command, ledger, monkeypatch):
+    def test_a_removed_mark_brings_the_old_result_back(self, command, ledger):
         command()
         before = finished(ledger)
-        with monkeypatch.context() as patch:
-            stop_after(patch, 0)
-            command(redo="vqvae")
+        command(stop_after(0), redo="vqvae")
         assert len(ledger.units()) == 2
         for name in ledger.storage.names("redo"):
             ledger.storage.remove(f"redo/{name}")
@@ -207,12 +206,10 @@ class TestRedo:
         assert len(changed) == 1
         assert len(ledger.units()) == 6
 
-    def test_compaction_meanwhile_keeps_the_old_result(self, command, ledger, monkeypatch, capsys):
+    def test_compaction_meanwhile_keeps_the_old_result(self, command, ledger, capsys):
         command()
         before = finished(ledger)
-        with monkeypatch.context() as patch:
-            stop_after(patch, 0)
-            command(redo="vqvae")
+        command(stop_after(0), redo="vqvae")
         compact(ledger)
         assert len(ledger.units()) == 2
         for name in ledger.storage.names("redo"):
@@ -230,12 +227,10 @@ class TestRedo:
         (row,) = [r for r in ledger.read()[0] if (r["key"], r["fold"]) == unit.id]
         assert row["resumed"] == 0
 
-    def test_one_that_fails_is_failed_and_its_old_result_stays_on_disk(self, command, ledger, monkeypatch, capsys):
+    def test_one_that_fails_is_failed_and_its_old_result_stays_on_disk(self, command, ledger, capsys):
         command()
         name = "vqvae 1 none, fold 0"
-        with monkeypatch.context() as patch:
-            patch.setattr(training, "score", lambda *_: 1 / 0)
-            assert command(redo=name) == 1
+        assert command(train_on_no_images, redo=name) == 1
         assert len(ledger.storage.names("units")) == 6
         assert "1/2" in capsys.readouterr().out  # not behind a mean
         assert command(redo=name) == 1  # not for ever

@@ -1,4 +1,4 @@
-"""What the driver hears of Tune's trials, and when it ends them. Imported by `cluster`, which sets Ray up first."""
+"""What the driver hears of Tune's trials, and when it ends them."""
 
 import time
 from collections.abc import Iterator
@@ -6,40 +6,29 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler
 
-from sweeps.backends.base import Job
 from sweeps.backends.progress import Progress
 from sweeps.backends.ray_tune.gpu_sharing import larger
+from sweeps.backends.ray_tune.internals import forget
+from sweeps.backends.ray_tune.suggestions import OfTheDriver, Suggestions
 from sweeps.backends.retries import ALLOWED, Deaths
 from sweeps.backends.stop import Stop
 from sweeps.ledger.storage import StorageError
-from sweeps.plan.unit import PlacementError, Unit, UnitId
+from sweeps.plan.unit import Unit, UnitId
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 HEARD = frozenset({"images", "outcome", "over", "done", "training_iteration"})
 """What is kept of a result: a worker's own words, and what Tune goes by."""
 
 
-class _OfTheDriver:
-    """Tune pickles what it is given into a file that nobody reads; what lives in this process cannot be pickled."""
+class Callback(OfTheDriver, tune.Callback):
+    """Tells the screen and the source what the trials do, gives back units that are to be tried again, and records
+    units whose workers kept dying."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class Callback(_OfTheDriver, tune.Callback):
-    """Tells the driver's screen what the trials do, and records units whose workers kept dying.
-
-    `again`: units to be placed once more: those that Tune gave up and we do not (it counts deaths whatever was done
-    between them), and those that found too little memory on a GPU that they shared. `over`: what ends the sweep: a
-    worker, or this process, that cannot write results, or a worker without the GPU that it was given.
-    """
-
-    def __init__(self, job: Job, progress: Progress, deaths: Deaths):
-        self.units, self.ledger, self.progress, self.deaths = job.units, job.ledger, progress, deaths
-        self.again: list[Unit] = []
-        self.over: StorageError | PlacementError | None = None
+    def __init__(self, suggestions: Suggestions, progress: Progress):
+        self.suggestions, self.progress = suggestions, progress
+        self.ledger = suggestions.context.ledger
+        self.deaths = Deaths(self.ledger)
 
     def unit(self, trial: Any) -> Unit:
         unit: Unit = trial.config["unit"]
@@ -52,7 +41,7 @@ class Callback(_OfTheDriver, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.over = self.over or result.get("over")
+        self.suggestions.over = self.suggestions.over or result.get("over")
         if "images" in result:
             self.progress.trained(self.unit(trial), result["images"])
         for name in result.keys() - HEARD:  # Tune keeps it, with statistics of each number, for every trial there was
@@ -66,34 +55,44 @@ class Callback(_OfTheDriver, tune.Callback):
             with self._writing():
                 self.ledger.add_to_log(unit, self.deaths.said(unit))
             self.progress.finished(unit, outcome)
-        _forget(trial)
+            self.suggestions.finished(unit, outcome)
+        forget(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        unit = self.unit(trial)
-        left = self.deaths.died(unit)
-        trial.max_failures = trial.num_failures + left - 1  # Tune's own limit knows nothing of progress
-        with self._writing():
-            self.ledger.write_log(unit, f"{unit}\n{self.deaths.said(unit)}{trial.get_error() or ''}\n")
+        """Hear that Tune itself starts a trial again: its node was taken away with a warning."""
+        self._died(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Try a unit again whose worker died, or give it up. Tune itself tries no trial twice: it would count deaths
+        whatever was done between them."""
         unit = self.unit(trial)
-        if self.deaths.died(unit):
-            self.again.append(unit)
+        if self._died(trial):
             self.progress.finished(unit, "stopped")
-            return
-        reason = f"its worker died {ALLOWED} times without progress"
+            self.suggestions.try_again(unit, later=False)
+        else:
+            reason = f"its worker died {ALLOWED} times without progress"
+            with self._writing():
+                said = f"{unit}\n{reason}\n{self.deaths.said(unit)}"
+                self.ledger.write_log(unit, f"{said}{trial.get_error() or ''}\n")
+                self.ledger.write_failed(unit, reason)
+            self.progress.finished(unit, "failed")
+            self.suggestions.finished(unit, "failed")
+        forget(trial)
+
+    def _died(self, trial: Any) -> int:
+        """Count and log a death. Return how many more the unit may have."""
+        unit = self.unit(trial)
+        left = self.deaths.died(unit)
         with self._writing():
-            said = f"{unit}\n{reason}\n{self.deaths.said(unit)}"
-            self.ledger.write_log(unit, f"{said}{trial.get_error() or ''}\n")
-            self.ledger.write_failed(unit, reason)
-        self.progress.finished(unit, "failed")
+            self.ledger.write_log(unit, f"{unit}\n{self.deaths.said(unit)}{trial.get_error() or ''}\n")
+        return left
 
     def _again_with_more(self, unit: Unit) -> None:
         more = larger(unit)
         had, has = unit.settings.resources.gpus, more.settings.resources.gpus
         self.progress.say([f"out of memory on {had:g} of a GPU, goes on later with {has:g}: {unit}"])
-        self.again.append(more)
         self.progress.finished(unit, "stopped")
+        self.suggestions.try_again(more, later=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -101,38 +100,22 @@ class Callback(_OfTheDriver, tune.Callback):
         try:
             yield
         except StorageError as error:
-            self.over = self.over or error
+            self.suggestions.over = self.suggestions.over or error
 
 
-def _forget(trial: Any) -> None:
-    """Of a trial that ended. What Tune counts of it, and the 10 kB that describe it in a last file of all trials, are
-    for nobody: a sweep's ledger says what is done."""
-    trial.run_metadata.metric_analysis.clear()
-    trial.run_metadata.metric_n_steps.clear()
-    trial.get_json_state = lambda: ("{}", "{}")
-
-
-class Placing(FIFOScheduler):
-    """First come, first served, as Tune does without being told. Its own scheduler looks through all trials that there
-    ever were, at every step, for one to start first."""
-
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
-        return None
-
-
-class Stopper(_OfTheDriver, tune.Stopper):
+class Stopper(OfTheDriver, tune.Stopper):
     """Ends the trials when the sweep is over before its time, and, when a stop was asked for, once those that ran then
     have saved themselves, or did not in time."""
 
-    def __init__(self, stop: Stop, progress: Progress, callback: Callback):
-        self.stop, self.progress, self.callback = stop, progress, callback
+    def __init__(self, stop: Stop, progress: Progress, suggestions: Suggestions):
+        self.stop, self.progress, self.suggestions = stop, progress, suggestions
         self.waiting_for: frozenset[UnitId] | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        if self.callback.over is not None:
+        if self.suggestions.over is not None:
             return True
         if self.stop.requested_at is None:
             return False

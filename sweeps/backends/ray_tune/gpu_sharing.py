@@ -1,7 +1,4 @@
-"""How many units share a GPU: as many as its memory holds, measured before the first trial.
-
-Imported by `cluster`, which sets Ray up first.
-"""
+"""How many units share a GPU: as many as its memory holds, measured before the first trial."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +12,8 @@ from sweeps.text import said
 
 HEADROOM = 0.9  # of a GPU's memory is given away
 Wanted = int | Literal["auto"]
+Footprint = Callable[[Unit, Loaded], tuple[int, int]]
+"""(unit, its images) -> bytes that it takes of a GPU's memory, and all that the GPU has."""
 
 
 def share(n: int) -> float:
@@ -23,18 +22,25 @@ def share(n: int) -> float:
 
 
 def shared(
-    units: Sequence[Unit], images: Mapping[Source, Any], wanted: Wanted, say: Callable[[Sequence[str]], None]
-) -> list[Unit]:
-    """The units with their shares of a GPU: `wanted` on one, or by what a unit of each shape takes of its memory.
+    examples: Sequence[Unit],
+    images: Mapping[Source, Any],
+    wanted: Wanted,
+    footprint: Footprint,
+    say: Callable[[Sequence[str]], None],
+) -> Callable[[Unit], Unit]:
+    """Return what gives a unit its share of a GPU: `wanted` units on one, or by what an example of its shape takes of
+    its memory. A unit of another shape than the examples gets the largest share.
 
-    `images`: references to what `data.load_noted` read.
+    `images`: references to what the loader of images returned.
     """
     if wanted != "auto":
-        return [unit.with_gpus(share(wanted)) for unit in units]
-    like = {_shape(unit): unit for unit in reversed(units)}
-    asked = {shape: _measure.remote(unit, images[unit.settings.source]) for shape, unit in like.items()}
-    shares = {shape: _measured_share(like[shape], answer, say) for shape, answer in asked.items()}
-    return [unit.with_gpus(shares[_shape(unit)]) for unit in units]
+        fixed = share(wanted)
+        return lambda unit: unit.with_gpus(fixed)
+    like = {unit.shape: unit for unit in reversed(examples)}
+    asked = {shape: _measure.remote(footprint, unit, images[unit.settings.source]) for shape, unit in like.items()}
+    shares = {shape: measured_share(like[shape], answer, say) for shape, answer in asked.items()}
+    largest = max(shares.values())
+    return lambda unit: unit.with_gpus(shares.get(unit.shape, largest))
 
 
 def larger(unit: Unit) -> Unit:
@@ -42,13 +48,8 @@ def larger(unit: Unit) -> Unit:
     return unit.with_gpus(min(1.0, 2 * unit.settings.resources.gpus))
 
 
-def _shape(unit: Unit) -> object:
-    """What decides how much memory a unit takes."""
-    s = unit.settings
-    return s.architecture, s.training.batch_size, s.training.precision, s.source
-
-
-def _measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None]) -> float:
+def measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None]) -> float:
+    """Return the share that an answer of `footprint` allows; a whole GPU where there is none."""
     try:
         taken, total = ray.get(answer)
     except ray.exceptions.RayError as error:  # it raised, or its worker died: its own trial will say what is wrong
@@ -60,9 +61,14 @@ def _measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None
     return share(n)
 
 
-@ray.remote(num_gpus=1, max_retries=0)
-def _measure(unit: Unit, loaded: Loaded) -> tuple[int, int]:
-    """On a GPU of its own."""
+def footprint(unit: Unit, loaded: Loaded) -> tuple[int, int]:
+    """Train the unit for a moment on the GPU of this worker. Return the bytes that it takes, and all that there are."""
     from sweeps.worker.memory_probe import footprint
 
     return footprint(unit, loaded.images)
+
+
+@ray.remote(num_gpus=1, max_retries=0)
+def _measure(footprint: Footprint, unit: Unit, loaded: Loaded) -> tuple[int, int]:
+    """Ask for a footprint on a GPU of its own."""
+    return footprint(unit, loaded)

@@ -1,10 +1,9 @@
-"""The Ray cluster of a sweep: reached, described, and checked before the first trial. Imported by `cluster`, which sets
-Ray up first."""
+"""The Ray cluster of a sweep: reached, described, and checked before the first trial."""
 
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -114,7 +113,14 @@ def check_storage(ledger: Ledger) -> None:
         ledger.storage.remove(name)
 
 
-def check_gpus(units: Sequence[Unit]) -> None:
+def sees_gpu() -> bool:
+    """Return whether torch sees a GPU, in a worker that was given a share of one."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def check_gpus(units: Sequence[Unit], sees_gpu: Callable[[], bool] = sees_gpu) -> None:
     """Where units ask for GPUs, torch must see one on every node that offers them: torch built for the CPU, or an old
     driver, is said now and not by the first unit. A node whose GPUs are taken in the meantime is not waited for long.
 
@@ -123,7 +129,7 @@ def check_gpus(units: Sequence[Unit]) -> None:
     """
     share = min((unit.settings.resources.gpus for unit in units if unit.settings.resources.gpus), default=0.0)
     offering = [node for node in alive() if node["Resources"].get("GPU", 0) >= share > 0]
-    no, _ = _ask(_sees_gpu, offering, share)
+    no, _ = _ask(_say, offering, share, sees_gpu)
     if no:
         raise PlacementError(f"resources.gpus is {share:g}, but torch sees no GPU on {', '.join(no)}")
 
@@ -153,8 +159,6 @@ def _probe(ledger: Ledger, name: str) -> bool:
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _sees_gpu() -> bool:
-    """Whether torch sees a GPU, in a worker that was given a share of one."""
-    import torch
-
-    return torch.cuda.is_available()
+def _say(question: Callable[[], bool]) -> bool:
+    """Answer a question on the node of this worker."""
+    return question()

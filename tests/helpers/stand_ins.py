@@ -1,0 +1,90 @@
+"""What is handed to a back end in the place of the real thing: workers import it from here."""
+
+import os
+import signal
+import threading
+import time
+
+from sweeps.backends.base import train_unit
+from sweeps.data.datasets import load_noted
+from sweeps.ledger.storage import Storage
+
+
+def die(unit, loaded, context, on_progress, should_stop):
+    """Kill the worker at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_by(folder, pattern, unit, loaded, context, on_progress, should_stop):
+    """Kill the worker by a pattern, a letter for each attempt: `p` once it has saved its unit anew, `v` (in vain) at
+    once. Attempts leave a file each in the folder; those after the pattern train."""
+    attempt = len(list(folder.iterdir()))
+    (folder / str(attempt)).touch()
+    if attempt < len(pattern):
+        if pattern[attempt] == "v":
+            os.kill(os.getpid(), signal.SIGKILL)
+        storage, name = context.ledger.storage, f"checkpoints/{unit.name}.pt"
+        threading.Thread(target=_die_once_saved_anew, args=(storage, name, storage.stamp(name))).start()
+    return train_unit(unit, loaded, context, on_progress, should_stop)
+
+
+def _die_once_saved_anew(storage, name, before):
+    while storage.stamp(name) == before:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_on_half_a_gpu(unit, loaded, context, on_progress, should_stop):
+    """Train as if the scheduler had given half a GPU."""
+    return train_unit(unit.with_gpus(0.5), loaded, context, on_progress, should_stop)
+
+
+def train_on_no_images(unit, loaded, context, on_progress, should_stop):
+    """Train on what makes every unit fail."""
+    return train_unit(unit, loaded._replace(images=loaded.images[:0]), context, on_progress, should_stop)
+
+
+def report_name(config):
+    """A trial that trains nothing, and reports more than the driver wants."""
+    from ray import tune
+
+    tune.report({"images": 0, "outcome": "done", "unit": config["unit"].name})
+
+
+def note_only(folder, failing, unit, loaded, context, on_progress, should_stop):
+    """Train nothing, and leave a note: a file `<name>.<attempt>` with when that was and how many images there were.
+    Units whose names are among the failing ones fail."""
+    attempts = len(list(folder.glob(f"{unit.name}.*")))
+    (folder / f"{unit.name}.{attempts}").write_text(f"{time.time()} {len(loaded.images)}")
+    on_progress(unit.images_to_train)
+    return "failed" if unit.name in failing else "done"
+
+
+def run_until_stopped(folder, unit, loaded, context, on_progress, should_stop):
+    """Leave a note, and train nothing until a stop is asked for."""
+    note_only(folder, (), unit, loaded, context, on_progress, should_stop)
+    while not should_stop():
+        time.sleep(0.02)
+    return "stopped"
+
+
+def raise_this(error, *_):
+    """Fail as what cannot go on."""
+    raise error
+
+
+def load_noting(folder, source):
+    """Load images, and leave a file for each time."""
+    (folder / f"loaded.{time.time_ns()}").touch()
+    return load_noted(source)
+
+
+class SeenByItsMakerAlone(Storage):
+    """A folder that other processes do not have."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.maker = os.getpid()
+
+    def exists(self, name):
+        return os.getpid() == self.maker and super().exists(name)
