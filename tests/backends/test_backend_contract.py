@@ -140,6 +140,12 @@ class TestContract:
         assert {outcome for _, outcome, _ in source.heard} == {"stopped"}
         assert progress.done == progress.failed == set()
 
+    def test_a_stop_before_the_start_runs_nothing(self, run, plan, notes):
+        stop = Stop()
+        stop.request()
+        run(Watched(plan.units), stop=stop)
+        assert ran(notes) == []
+
     def test_a_source_may_say_to_wait(self, run, plan, notes):
         run(Watched(plan.units[:1], waits=2))
         assert ran(notes) == [plan.units[0].name]

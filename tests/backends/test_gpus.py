@@ -20,7 +20,6 @@ from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.stages import training
 from sweeps.worker import run_unit
 from sweeps.worker.memory_probe import footprint
 
@@ -114,15 +113,12 @@ def test_a_footprint_is_taken_of_a_training_under_way(plan, digits, monkeypatch)
 
 
 @pytest.mark.parametrize(("gpus", "outcome"), [(0.0, "failed"), (0.25, "crowded"), (1.0, "failed")])
-def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(
-    gpus, outcome, plan, digits, ledger, monkeypatch
-):
-    def out_of_memory(*_):
+def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(gpus, outcome, plan, digits, ledger):
+    def out_of_memory(images):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(training, "evaluate", out_of_memory)
     unit = plan.units[0].with_gpus(gpus)
-    assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance()) == outcome
+    assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance(), out_of_memory) == outcome
     assert ledger.units("failed") == ({unit.id} if outcome == "failed" else frozenset())
     assert "CUDA out of memory" in ledger.storage.read(f"logs/{unit.name}.log").decode()
 

@@ -57,7 +57,7 @@ def test_forgotten_trials_are_small_and_finish(ray_session, tmp_path):
     assert done.num_errors == 0
 
 
-def test_as_many_workers_start_at_once_as_are_wanted():
+def test_all_workers_start_at_once():
     """In earlier versions one worker at a time was started for a searcher; `suggest` relies on this one."""
     from ray.tune.execution.tune_controller import _get_max_pending_trials
     from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator

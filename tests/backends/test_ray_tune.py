@@ -13,6 +13,7 @@ import pytest
 import torch
 from records import rows_of
 from stand_ins import die, die_by, train_on_half_a_gpu
+from work_sources import chain
 
 from sweeps.backends.base import RunContext, train_unit
 from sweeps.backends.inline import Inline
@@ -104,10 +105,12 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
 
 
 def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, capsys):
-    ledger = ledgers("dying")
-    run_on_ray(plan, ledger, 1, plan.missing()[:1], die)
+    """It fails alone: the unit that requires it never runs."""
+    ledger, units = ledgers("dying"), chain(plan.missing()[:2])
+    progress = run_on_ray(plan, ledger, 1, units, die)
     (row,), _ = ledger.read("failed")
     assert row["reason"] == "its worker died 3 times without progress"
+    assert progress.failed == {units[0].id}
 
 
 LONG = """
