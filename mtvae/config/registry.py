@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -37,6 +38,15 @@ class Registry(Generic[T]):
         """Add a declaration under its name, in the place of an earlier one of that name."""
         self._known[declaration.name] = declaration
         return declaration
+
+    @contextmanager
+    def holding(self, declaration: T) -> Iterator[T]:
+        """Hold a declaration while the context lasts; afterwards there is what was there before."""
+        before = dict(self._known)
+        try:
+            yield self.register(declaration)
+        finally:
+            self._known = before
 
     def names(self) -> list[str]:
         """Names of the registered declarations, in the order in which they were registered."""

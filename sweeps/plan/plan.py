@@ -35,6 +35,14 @@ class Plan:
     def units(self) -> list[Unit]:
         return [unit for row in self.rows for unit in row]
 
+    def with_children(self, units: Sequence[Unit]) -> list[Unit]:
+        """These units and all that are built on them, in the plan's order. A stage stands after those it requires."""
+        ids = {unit.id for unit in units}
+        for unit in self.units:
+            if ids.intersection(unit.requires):
+                ids.add(unit.id)
+        return [unit for unit in self.units if unit.id in ids]
+
     def missing(self, retry: bool = False) -> list[Unit]:
         """Units to train: neither done nor failed, with `retry` the failed ones too. A done unit never counts as
         failed. Fold by fold through all rows, so that an early stop leaves every row with about as many folds."""

@@ -27,14 +27,15 @@ def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
 
 
 def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
-    """The done units that `--redo` asks for; none where the same command was stopped and goes on with their rest.
+    """The done units that `--redo` asks for, with those that are built on them; none where the same command was stopped
+    and goes on with their rest.
 
     Raises:
         ChoiceError: it names no unit of the plan.
     """
     if pattern is None:
         return []
-    units = some(plan.units, pattern, "--redo")
+    units = plan.with_children(some(plan.units, pattern, "--redo"))
     return [] if redo.goes_on(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
 
 

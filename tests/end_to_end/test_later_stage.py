@@ -1,0 +1,140 @@
+"""A stage of somebody else's, one file, through the functions that the commands call: keys, plan, models, table."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps.config import grid
+from sweeps.config.stages import STAGES
+from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharding import shard
+from sweeps.report.contents import Asked, report
+from sweeps.run.command import command
+from sweeps.run.options import Options
+
+GRID = """
+name: probed
+data: {dataset: digits, limit: 60}
+folds: {n_splits: 2}
+training: {epochs: 1, batch_size: 16}
+grid:
+  - {family: autoencoder, keep_models: all}
+  - {family: autoencoder, configuration: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def probe(monkeypatch):
+    """The stage `probe`, while a test lasts."""
+    monkeypatch.syspath_prepend(str(Path(__file__).with_name("plug_ins")))
+    import toy_stage
+
+    with STAGES.holding(toy_stage.STAGE):
+        yield toy_stage
+    sys.modules.pop("toy_stage")
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """The command, with its grid and its folder of results."""
+    (tmp_path / "probed.yaml").write_text(GRID)
+    return lambda **options: command(
+        str(tmp_path / "probed.yaml"), [], Options(str(tmp_path / "results"), **{"inline": True} | options)
+    )
+
+
+def table(tmp_path):
+    rows = json.loads(report(str(tmp_path / "results"), "probed", Asked(format="json")))[0]["rows"]
+    return {row["configuration"]: row for row in rows}
+
+
+def test_a_later_stage_reaches_the_table(sweep, tmp_path, capsys):
+    assert sweep() == 0
+    shown = capsys.readouterr().out
+    assert "positive share" in shown
+    assert len(open_ledger(tmp_path / "results", "probed").units()) == 6  # two folds of two trainings and one probe
+    rows = table(tmp_path)
+    assert 0 < rows[1]["positive_share_mean"] < 1 and rows[1]["folds"] == 2
+    assert rows[2]["positive_share_mean"] is None
+    assert sweep(status=True) == 0
+    assert "6 of 6 units done" in capsys.readouterr().out
+
+
+def test_a_stage_added_to_a_finished_sweep(sweep, tmp_path, probe, capsys):
+    """Only its own units are run; the trainings stay done."""
+    with STAGES.holding(probe.NOTHING):
+        assert sweep() == 0
+    ledger = open_ledger(tmp_path / "results", "probed")
+    stamps = {name: ledger.storage.stamp(f"units/{name}") for name in ledger.storage.names("units")}
+    assert len(stamps) == 4
+    capsys.readouterr()
+    assert sweep() == 0
+    assert "[2/2] done" in capsys.readouterr().out
+    assert {name: ledger.storage.stamp(f"units/{name}") for name in stamps} == stamps
+    assert len(ledger.units()) == 6
+
+
+def test_a_failed_training_blocks_its_probe(sweep, tmp_path, capsys):
+    """Said so, exit code 1, and the probe of the other fold is done."""
+    from sweeps.backends.base import train_unit
+
+    def fail_one(unit, loaded, context, on_progress, should_stop):
+        def fail(images):
+            if unit.stage == "training" and unit.settings.configuration == 1 and unit.fold == 0:
+                raise ValueError("made to fail")
+
+        return train_unit(unit, loaded, context, fail, should_stop)
+
+    options = Options(str(tmp_path / "results"), inline=True)
+    assert command(str(tmp_path / "probed.yaml"), [], options, run_unit=fail_one) == 1
+    error = capsys.readouterr().err
+    assert "1 of 6 units failed" in error and "1 of 6 units are blocked" in error
+    assert open_ledger(tmp_path / "results", "probed").units() >= {
+        unit.id for unit in plan(tmp_path).units if unit.fold == 1
+    }
+    assert sweep(retry=True) == 0
+    assert table(tmp_path)[1]["positive_share_mean"] is not None
+
+
+def test_a_failed_probe_is_a_failure_of_its_row(sweep, tmp_path, capsys):
+    """Its model was not kept: one line with the stage's name, and the training's numbers stay."""
+    assert sweep() == 0
+    ledger = open_ledger(tmp_path / "results", "probed")
+    probes = [unit for unit in plan(tmp_path).units if unit.stage == "probe"]
+    ledger.storage.remove(f"models/{probes[0].requires[0][0]}-fold0.safetensors")
+    capsys.readouterr()
+    assert sweep(redo=probes[0].name) == 1
+    shown = capsys.readouterr().out
+    assert "probe: FileNotFoundError" in shown and "2/2 (1 failed)" in shown
+
+
+def test_a_models_redo_marks_its_probe(sweep, tmp_path, capsys):
+    assert sweep() == 0
+    (training, *_) = plan(tmp_path).units
+    capsys.readouterr()
+    assert sweep(redo=training.name) == 0
+    assert "[2/2] done" in capsys.readouterr().out
+
+
+def test_a_probe_is_in_its_models_shard(tmp_path, sweep):
+    units = plan(tmp_path).units
+    for part in [shard(units, i, 3) for i in (1, 2, 3)]:
+        ids = {unit.id for unit in part}
+        assert all(parent in ids for unit in part for parent in unit.requires)
+
+
+def test_a_probes_key_is_its_own(tmp_path, sweep, probe):
+    """It hangs on its parent's key and on what it reads, and the trainings' keys are what they were."""
+    units = plan(tmp_path).units
+    probes = [unit for unit in units if unit.stage == "probe"]
+    assert {unit.requires for unit in probes} == {(unit.id,) for unit in units[:2]}
+    assert len({unit.key for unit in units}) == 3
+    with STAGES.holding(probe.NOTHING):
+        assert {unit.key for unit in plan(tmp_path).units} == {units[0].key, units[-1].key}
+
+
+def plan(tmp_path):
+    return Plan(grid.load(str(tmp_path / "probed.yaml")), frozenset(), frozenset())
