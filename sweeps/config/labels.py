@@ -78,7 +78,8 @@ def _text(value: Value) -> str:
     if value is None:
         return "null"
     if isinstance(value, str) and (_QUOTED.search(value) or not value.isprintable()):
-        return json.dumps(value).replace("  ", " \\u0020")  # labels are compared with their spaces run together
+        quoted = json.dumps(value, ensure_ascii=not value.isprintable())
+        return quoted.replace("  ", " \\u0020")  # labels are compared with their spaces run together
     return value_text(tuple(value) if isinstance(value, list) else value)
 
 

@@ -16,6 +16,7 @@ from mtvae.config import Section
 from sweeps.data import readers
 from sweeps.data.image_folder import folder_files, manifest, told
 from sweeps.data.readers import Images, Part
+from sweeps.text import number_text
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -210,7 +211,7 @@ def _load_folder(data: Data) -> Loaded:
         return Loaded(images)
     note = told(root, skipped, len(files))
     if not len(images) or len(files) - len(images) > allowed * len(files):
-        raise DataError(f"folder: {note}; more than the share data.max_skipped, {allowed:g}")
+        raise DataError(f"folder: {note}; more than the share data.max_skipped, {number_text(allowed)}")
     return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
 
 

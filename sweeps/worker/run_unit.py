@@ -30,7 +30,7 @@ from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.text import said
+from sweeps.text import number_text, said
 from sweeps.worker.checkpoint import Checkpoint
 
 Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
@@ -230,5 +230,5 @@ def pick_device(gpus: float) -> str:
     if gpus <= 0:
         return "cpu"
     if not torch.cuda.is_available():
-        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU on {platform.node()}")
+        raise PlacementError(f"resources.gpus is {number_text(gpus)}, but torch sees no GPU on {platform.node()}")
     return "cuda"
