@@ -112,6 +112,8 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
         )
     if any(row.settings["method"] == "conditioned" for row in table.rows) and "unconditioned" in shown:
         notes.append("†: the zero condition, on which method conditioned was never trained")
+    if table.chosen is not None:
+        notes.append(f"--only: {len(table.shown)} of {len(table.rows)} rows; marks and p-values are those of all rows")
     notes += failures(table)
     if any(row.collapsed for row in table.rows):
         notes.append(
