@@ -8,6 +8,7 @@ does. All functions take rows as mappings from a setting's path, or its column i
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from mtvae.config import METHODS
 from sweeps.config.settings import ABOUT, LEAVES, Value
@@ -59,7 +60,8 @@ def _differs(rows: Sequence[Row], name: str) -> bool:
 
 def words(row: Row, names: Iterable[str]) -> list[str]:
     """A row's settings, each in a reader's words. What does not apply to the row is left out."""
-    return [_word(name, row.get(name)) for name in names if row.get(name) is not None or _null_is_a_value(name)]
+    values = ((name, row.get(name)) for name in names)
+    return [_word(name, value) for name, value in values if value is not None or _null_is_a_value(name)]
 
 
 def _null_is_a_value(name: str) -> bool:
@@ -81,9 +83,17 @@ def _text(value: Value) -> str:
     have different texts."""
     if value is None:
         return "null"
-    if isinstance(value, str) and (_QUOTED.search(value) or not value.isprintable()):
-        return json.dumps(value).replace("  ", " \\u0020")  # labels are compared with their spaces run together
+    if isinstance(value, str):
+        return _string(value)
     return value_text(tuple(value) if isinstance(value, list) else value)
+
+
+@lru_cache(maxsize=1024)  # a sweep's rows have few
+def _string(value: str) -> str:
+    if not _QUOTED.search(value) and value.isprintable():
+        return value
+    quoted = json.dumps(value, ensure_ascii=not value.isprintable())
+    return quoted.replace("  ", " \\u0020")  # labels are compared with their spaces run together
 
 
 class Labels:

@@ -16,6 +16,7 @@ from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data import readers
 from sweeps.data.image_folder import folder_files, manifest, told
 from sweeps.data.readers import Images, Part
+from sweeps.text import number_text
 
 FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
 
@@ -153,7 +154,7 @@ class ImageFolder(Dataset):
             return Loaded(images)
         note = told(root, skipped, len(files))
         if not len(images) or len(files) - len(images) > allowed * len(files):
-            raise DataError(f"folder: {note}; more than the share data.max_skipped, {allowed:g}")
+            raise DataError(f"folder: {note}; more than the share data.max_skipped, {number_text(allowed)}")
         return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
 
 

@@ -29,7 +29,7 @@ class Names:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The most telling last: the key, the label, and both with the fold."""
+        """All names, the most telling last: the key, the label, and both with the fold."""
         if self.fold is None:
             return self.key, self.label
         return self.key, self.label, f"{self.key}-fold{self.fold}", f"{self.label}, fold {self.fold}"
@@ -77,7 +77,7 @@ def _of_label(known: Sequence[Names], text: str) -> list[int]:
 
 
 def _names(units: Sequence[Unit]) -> list[Names]:
-    """Of each unit; the folds of a row share its settings."""
+    """Return what each unit goes by; the folds of a row share its settings."""
     rows = {id(unit.settings): unit.settings for unit in units}
     flats = {place: flatten(settings) for place, settings in rows.items()}
     return [Names(unit.key, unit.fold, unit.label, flats[id(unit.settings)]) for unit in units]

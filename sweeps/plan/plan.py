@@ -21,11 +21,22 @@ class Plan:
     chosen: frozenset[UnitId] | None = None
 
     @cached_property
-    def rows(self) -> list[list[Unit]]:
-        """The units of each configuration, in the grid's order."""
+    def _labelled(self) -> tuple[list[list[Unit]], list[str]]:
+        """The units of all configurations, and the settings that tell these apart."""
         flats = [flatten(settings) for settings in self.grid.rows]
         labels = Labels(flats, NAMING)
         rows = [units_of(s, flat, labels.of(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
+        return rows, labels.names
+
+    @property
+    def told(self) -> list[str]:
+        """The settings that the labels of the grid's rows say."""
+        return self._labelled[1]
+
+    @cached_property
+    def rows(self) -> list[list[Unit]]:
+        """The units of each configuration, in the grid's order."""
+        rows, _ = self._labelled
         if self.chosen is None:
             return rows
         chosen = [[unit for unit in row if unit.id in self.chosen] for row in rows]

@@ -30,10 +30,10 @@ def main(
     status: Annotated[bool, typer.Option("--status", help="say how far each row is")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="train failed units again")] = False,
     redo: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="train done units again: a name, a part of one, or with *")
+        str | None, typer.Option(metavar="PATTERN", help="train done units again: a label, a part of one, or with *")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(metavar="UNIT", help="just this unit, in this process: a name, as for --redo")
+        str | None, typer.Option(metavar="UNIT", help="just this unit, in this process: a label, as for --redo")
     ] = None,
     shard: Annotated[
         str | None,
@@ -52,9 +52,9 @@ def main(
 ) -> None:
     """Trains every configuration of a grid on every fold, and prints the table.
 
-    The same command again trains only what is not done. A unit goes by its files' name (<key>-fold<k>) or by its words
-    as --status prints them, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed, 2 bad input
-    or results that cannot be written, 75 stopped before complete.
+    The same command again trains only what is not done. A unit goes by its files' name (<key>-fold<k>) or by its label
+    as --status and the tables print it, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed,
+    2 bad input or results that cannot be written, 75 stopped before complete.
     """
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu

@@ -5,11 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from mtvae.cost import cost, training_bytes
 from sweeps.config.grid import common
-from sweeps.config.labels import distinguishing_settings
 from sweeps.config.settings import ABOUT, Settings, Value, flatten
 from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
 from sweeps.ledger.ledger import Ledger
-from sweeps.plan.identity import NAMING
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
 from sweeps.plan.unit import Unit
@@ -43,11 +41,10 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
         return f"sweep {plan.grid.name}: no unit in this part of it"
     flats = [flatten(row) for row in rows]
     shared = {path: value for path, value in common(flats).items() if value is not None}
-    told = distinguishing_settings(flats, NAMING)
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
-    lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *told}).items()]
+    lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *plan.told}).items()]
     repeats = plan.grid.merged if plan.chosen is None else 0
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, units in list(zip(rows, plan.rows, strict=True))[:MAX_ROWS]:

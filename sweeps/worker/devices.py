@@ -5,6 +5,7 @@ import platform
 import torch
 
 from sweeps.plan.unit import PlacementError
+from sweeps.text import number_text
 
 
 def pick_device(gpus: float) -> str:
@@ -16,5 +17,5 @@ def pick_device(gpus: float) -> str:
     if gpus <= 0:
         return "cpu"
     if not torch.cuda.is_available():
-        raise PlacementError(f"resources.gpus is {gpus:g}, but torch sees no GPU on {platform.node()}")
+        raise PlacementError(f"resources.gpus is {number_text(gpus)}, but torch sees no GPU on {platform.node()}")
     return "cuda"

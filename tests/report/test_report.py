@@ -162,6 +162,7 @@ def test_only_shows_rows_as_the_whole_table_does(compared):
         text = squeezed(compared, only=(only,))
         assert line.removeprefix("multi_decoder ") in [t.removeprefix("vqvae multi_decoder ") for t in text]
         assert not any("uniform" in line for line in text)
+        assert "--only: 1 of 4 rows; marks and p-values are those of all rows" in text
     differences_of = [line for line in squeezed(compared, kinds=("differences",)) if "exact" in line]
     alone = squeezed(compared, kinds=("differences",), only=(label,))
     rows = [line for line in alone if line.startswith(("unconditioned", "latent"))]

@@ -15,6 +15,7 @@ from sweeps.backends.retries import ALLOWED, Deaths
 from sweeps.backends.stop import Stop
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.unit import Unit, UnitId
+from sweeps.text import number_text
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
 HEARD = frozenset({"images", "outcome", "over", "done", "training_iteration"})
@@ -89,8 +90,8 @@ class Callback(OfTheDriver, tune.Callback):
 
     def _again_with_more(self, unit: Unit) -> None:
         more = larger(unit)
-        had, has = unit.settings.resources.gpus, more.settings.resources.gpus
-        self.progress.say([f"out of memory on {had:g} of a GPU, goes on later with {has:g}: {unit}"])
+        had, has = number_text(unit.settings.resources.gpus), number_text(more.settings.resources.gpus)
+        self.progress.say([f"out of memory on {had} of a GPU, goes on later with {has}: {unit}"])
         self.progress.finished(unit, "stopped")
         self.suggestions.try_again(more, later=True)
 

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import temporary_name
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.text import said
+from sweeps.text import number_text, said
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder, or imports torch
@@ -87,7 +87,9 @@ def _lack(needs: Resources, waited: float) -> str:
     most = {name: max((node["Resources"].get(name, 0) for node in alive()), default=0) for name in needs}
     settings = {"CPU": "resources.cpus", "GPU": "resources.gpus", "memory": "resources.memory"}
     short = [
-        f"{settings[n]} is {needs[n]:g}, but the largest node has {most[n]:g}" for n in needs if most[n] < needs[n]
+        f"{settings[n]} is {number_text(needs[n])}, but the largest node has {most[n]:g}"
+        for n in needs
+        if most[n] < needs[n]
     ]
     after = f" after {waited:g} s" if waited else ""
     return "; ".join(short or [f"no node has {needs} together"]) + after
@@ -131,7 +133,7 @@ def check_gpus(units: Sequence[Unit], sees_gpu: Callable[[], bool] = sees_gpu) -
     offering = [node for node in alive() if node["Resources"].get("GPU", 0) >= share > 0]
     no, _ = _ask(_say, offering, share, sees_gpu)
     if no:
-        raise PlacementError(f"resources.gpus is {share:g}, but torch sees no GPU on {', '.join(no)}")
+        raise PlacementError(f"resources.gpus is {number_text(share)}, but torch sees no GPU on {', '.join(no)}")
 
 
 def _ask(probe: Any, nodes: Sequence[Node], gpus: float, *arguments: Any) -> tuple[list[str], list[str]]:

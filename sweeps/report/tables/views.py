@@ -126,6 +126,8 @@ def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> li
         )
     if UNCONDITIONED.name in shown:
         notes += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]
+    if table.chosen is not None:
+        notes.append(f"--only: {len(table.shown)} of {len(table.rows)} rows; marks and p-values are those of all rows")
     notes += failures(table)
     if any(row.collapsed for row in table.rows):
         notes.append(
