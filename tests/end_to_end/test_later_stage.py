@@ -1,10 +1,9 @@
 """A stage of somebody else's, one file, through the functions that the commands call: keys, plan, models, table."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import toy_stage
 
 from sweeps.config import grid
 from sweeps.config.stages import STAGES
@@ -27,14 +26,10 @@ grid:
 
 
 @pytest.fixture(autouse=True)
-def probe(monkeypatch):
+def probe():
     """The stage `probe`, while a test lasts."""
-    monkeypatch.syspath_prepend(str(Path(__file__).with_name("plug_ins")))
-    import toy_stage
-
     with STAGES.holding(toy_stage.STAGE):
         yield toy_stage
-    sys.modules.pop("toy_stage")
 
 
 @pytest.fixture

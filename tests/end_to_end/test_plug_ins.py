@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PLUG_INS = Path(__file__).with_name("plug_ins")
+PLUG_INS = Path(__file__).parents[1] / "helpers" / "plug_ins"
 
 GRID = """
 name: toys

@@ -1,0 +1,55 @@
+"""Families, methods and metrics say of themselves what the rest derives from them."""
+
+import pytest
+
+from mtvae.config import FAMILIES, METHODS, SCALES, Family, Method, Metric, Registry
+from sweeps.ledger.schema import BUILT_IN, TERMS, UNIT_SCHEMA
+
+METRICS = {metric.name: metric for family in FAMILIES for metric in family.metrics} | {m.name: m for m in BUILT_IN}
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+class TestMetric:
+    def test_its_columns_are_in_the_schema(self, metric):
+        assert set(metric.columns) <= set(UNIT_SCHEMA.names)
+        assert len(metric.columns) == (len(SCALES) if metric.scaled else 1)
+
+    def test_its_term_is_in_the_history(self, metric):
+        history = UNIT_SCHEMA.field("history").type.value_type
+        names = {history.field(i).name for i in range(history.num_fields)}
+        if metric.term:
+            assert metric.term in TERMS
+            assert {f"{part}_{metric.term}" for part in ("train", "selection", "weight")} <= names
+
+    def test_it_is_read_back_from_its_description(self, metric):
+        assert Metric(**metric.describe()) == metric
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_family_is_described_for_a_report(family):
+    found = Family.described(**family.describe())
+    assert (found.name, found.scale, found.metrics) == (family.name, family.scale, family.metrics)
+    assert found.terms == family.terms
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_method_is_described_for_a_report(method):
+    found = Method.described(**method.describe())
+    assert (found.baseline, found.outputs, found.power_law) == (method.baseline, method.outputs, method.power_law)
+    assert found.footnote == method.footnote
+
+
+def test_a_registry_holds_a_declaration_for_a_while():
+    registry = Registry(Method)
+    first = registry.register(Method("a", plain=True))
+    with registry.holding(Method("a", plain=False, samplers=("uniform",))) as other:
+        assert registry["a"] == other
+    assert registry["a"] == first and registry.names() == ["a"] and "b" not in registry
+
+
+def test_a_registry_says_what_it_knows():
+    with pytest.raises(KeyError, match="no method multi, only none, conditioned"):
+        METHODS["multi"]
+    with pytest.raises(KeyError, match="mtvae[.]config:FAMILIES is a Registry, not a Method"):
+        METHODS["mtvae.config:FAMILIES"]
+    assert METHODS.known("mtvae.config:FAMILIES") is None
