@@ -50,6 +50,6 @@ def test_a_registry_holds_a_declaration_for_a_while():
 def test_a_registry_says_what_it_knows():
     with pytest.raises(KeyError, match="no method multi, only none, conditioned"):
         METHODS["multi"]
-    with pytest.raises(KeyError, match="mtvae[.]config:FAMILIES is a Registry, not a Method"):
+    with pytest.raises(KeyError, match=r"mtvae\.config:FAMILIES is a Registry, not a Method"):
         METHODS["mtvae.config:FAMILIES"]
     assert METHODS.known("mtvae.config:FAMILIES") is None
