@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from sweeps.backends.base import Backend, RunUnit, train_unit
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
 from sweeps.ledger.ledger import Ledger, open_ledger
@@ -16,7 +15,7 @@ from sweeps.plan.work_source import GridSource
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
 from sweeps.run.status import status
-from sweeps.run.train import look, to_mark, train
+from sweeps.run.train import OWN, Parts, look, to_mark, train
 from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -29,14 +28,8 @@ def complain(*lines: str) -> int:
     return BAD_INPUT
 
 
-def command(
-    grid_file: str,
-    overrides: Sequence[str],
-    options: Options,
-    backend: Backend | None = None,
-    run_unit: RunUnit = train_unit,
-) -> int:
-    """Run `main`, and return the exit code. `backend`: None for the one that the options ask for."""
+def command(grid_file: str, overrides: Sequence[str], options: Options, parts: Parts = OWN) -> int:
+    """Run `main`, and return the exit code. `parts`: what the run is made of."""
     try:
         options.check()
         sweep = grid.load(grid_file, overrides)
@@ -49,7 +42,7 @@ def command(
         stopped = False
         if not options.status:
             try:
-                stopped = train(ledger, sweep, options, backend, run_unit)
+                stopped = train(ledger, sweep, options, parts)
             except KeyboardInterrupt:  # a second one: what was not saved by then is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True

@@ -1,6 +1,8 @@
 """Train what is missing of a sweep."""
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sweeps.backends.base import Backend, RunContext, RunUnit, train_unit
 from sweeps.backends.inline import Inline
@@ -13,8 +15,8 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.plan.patterns import one, some
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import by_source, longest_first, parse, shard
-from sweeps.plan.unit import Unit
-from sweeps.plan.work_source import GridSource
+from sweeps.plan.unit import Unit, UnitId
+from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
 
 
@@ -50,13 +52,24 @@ def backend_for(options: Options) -> Backend:
     return RayTune(options.at_a_time, options.address, options.wait, options.units_per_gpu())
 
 
-def train(
-    ledger: Ledger, sweep: grid.Grid, options: Options, backend: Backend | None = None, run_unit: RunUnit = train_unit
-) -> bool:
-    """Train what is missing. Return when it ended, for whatever reason short of bad input: whether it was stopped.
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of; others than these may be handed in.
 
-    `backend`: None for the one that the options ask for.
+    `backend`: None for the one that the options ask for. `make_source` is given the missing units in their order, and
+    the done ones.
     """
+
+    backend: Backend | None = None
+    run_unit: RunUnit = train_unit
+    make_source: Callable[[Sequence[Unit], frozenset[UnitId]], WorkSource] = GridSource
+
+
+OWN = Parts()
+
+
+def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN) -> bool:
+    """Train what is missing. Return when it ended, for whatever reason short of bad input: whether it was stopped."""
     from sweeps.ledger.provenance import provenance
     from sweeps.ledger.tensorboard import prepared
 
@@ -72,17 +85,17 @@ def train(
         redo.mark(ledger.storage, again, options.redo or "")
     plan = look(ledger, sweep, options)
     missing = _check_data(plan, options.retry)
-    source = GridSource(by_source(missing) if options.in_process else longest_first(missing), plan.done)
-    blocked = {unit.id for unit in source.blocked}
+    blocked = {unit.id for unit in GridSource(missing, plan.done).blocked}
     to_do = [unit for unit in missing if unit.id not in blocked]
     if not to_do:
         ledger.write_grid(sweep)
         return False
-    context = RunContext(ledger, provenance(), tensorboard, run_unit)
+    source = parts.make_source(by_source(to_do) if options.in_process else longest_first(to_do), plan.done)
+    context = RunContext(ledger, provenance(), tensorboard, parts.run_unit)
     stop = Stop()
     stop.listen()
     with Progress(plan, to_do, on_first=lambda: ledger.write_grid(sweep)) as progress:
-        (backend or backend_for(options)).run(source, context, progress, stop)
+        (parts.backend or backend_for(options)).run(source, context, progress, stop)
     return stop.requested
 
 

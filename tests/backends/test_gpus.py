@@ -20,6 +20,7 @@ from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
 from sweeps.run.command import command
 from sweeps.run.options import Options
+from sweeps.run.train import Parts
 from sweeps.worker import run_unit
 from sweeps.worker.memory_probe import footprint
 
@@ -130,7 +131,10 @@ def test_a_unit_in_this_process_has_the_whole_gpu(tiny_file, tmp_path):
         asked.append(unit.settings.resources.gpus)
         return train_unit(unit.with_gpus(0.0), *rest)
 
-    assert command(str(tiny_file), ["resources.gpus=0.25"], Options(str(tmp_path), inline=True), run_unit=train) == 0
+    assert (
+        command(str(tiny_file), ["resources.gpus=0.25"], Options(str(tmp_path), inline=True), Parts(run_unit=train))
+        == 0
+    )
     assert asked == [1.0] * 6
 
 

@@ -20,6 +20,7 @@ from sweeps.plan.patterns import ChoiceError, matching, one, some
 from sweeps.plan.plan import Plan
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
+from sweeps.run.train import Parts
 from sweeps.worker import run_unit
 
 
@@ -34,7 +35,10 @@ def command(tiny_file, tmp_path):
 
     def run(run_unit=train_unit, **options):
         return run_command(
-            str(tiny_file), [], Options(str(tmp_path / "results"), **{"inline": True} | options), run_unit=run_unit
+            str(tiny_file),
+            [],
+            Options(str(tmp_path / "results"), **{"inline": True} | options),
+            Parts(run_unit=run_unit),
         )
 
     return run
