@@ -17,12 +17,16 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """The end of a sentence that says what may have been meant; empty where nothing is near."""
+def nearest(word: str, words: Iterable[str], least: float = 0.5) -> str:
+    """The end of a sentence that says what may have been meant; empty where nothing is near.
+
+    Args:
+        least: likeness that is near, from 0, which everything has, to 1.
+    """
     words = list(words)
     if len(words) == 1:
         return f"; did you mean {words[0]}?"
-    matches = difflib.get_close_matches(word, words, 1, 0.5)
+    matches = difflib.get_close_matches(word, words, 1, least)
     return f"; did you mean {matches[0]}?" if matches else ""
 
 

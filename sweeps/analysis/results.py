@@ -159,7 +159,7 @@ class Table:
         for pattern in patterns:
             found = named(known, pattern)
             if not found:
-                near = nearest(pattern, dict.fromkeys(text for names in known for text in names.texts))
+                near = nearest(pattern, [names.label for names in known], 0.0)
                 raise ReportError(one_line(f"--only {pattern}: no such row{near}"))
             keys |= {known[i].key for i in found}
         return replace(self, chosen=frozenset(keys)) if patterns else self

@@ -6,6 +6,7 @@ results.
 
 from collections.abc import Iterator
 from functools import cache, cached_property
+from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -143,7 +144,7 @@ ABOUT: dict[str, Setting] = {
 }
 """What is known of every setting, by its path."""
 
-_SPLIT = [(path, *path.partition(".")[::2]) for path in LEAVES]
+_VALUES = attrgetter(*LEAVES)
 
 SECTIONS = {path.partition(".")[0] for path in LEAVES if "." in path}
 
@@ -167,11 +168,7 @@ def adapter(path: str) -> TypeAdapter[Any]:
 
 def flatten(settings: Settings) -> dict[str, Value]:
     """Every setting's value by its dotted path."""
-    flat: dict[str, Value] = {}
-    for path, section, leaf in _SPLIT:
-        value = getattr(settings, section)
-        flat[path] = getattr(value, leaf) if leaf else value
-    return flat
+    return dict(zip(LEAVES, _VALUES(settings), strict=True))
 
 
 DEFAULTS = flatten(Settings())

@@ -200,6 +200,7 @@ def test_columns_are_what_was_asked_for(swept):
         (["--show", "table,claims", "--format", "csv"], "one table"),
         (["other"], "only tiny"),
         (["--only", "vqvae 1 nonne"], "--only vqvae 1 nonne: no such row; did you mean vqvae 1 none"),
+        (["--only", "zzz"], "--only zzz: no such row; did you mean vqvae 1 "),
         (["--export", "x.xlsx"], "x.xlsx"),
     ],
 )
