@@ -52,7 +52,10 @@ class ConditionSampler:
 
     def describe(self) -> str:
         """What this object will draw, from its own state (so that a setting lost on the way here is seen)."""
-        how_many = f"power law {self.exponent:g}" if self.count is None else f"{self.count} draws"
+        how_many = f"{self.count} draws"
+        if self.exponent is not None:
+            short = f"{self.exponent:g}"
+            how_many = f"power law {short if float(short) == self.exponent else repr(self.exponent)}"
         where = f" at {list(self.grid)}" if self.sampler == "exact" else ""
         repeats = " with replacement" if self.replacement else ""
         return f"{self.sampler}, {how_many}{where}{repeats} of {self.side}x{self.side}"
