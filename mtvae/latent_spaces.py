@@ -3,6 +3,7 @@
 Shapes: N images, C channels, side H; z is (N,E,h,h) for vqvae, (N,L) for the others.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -32,17 +33,17 @@ class Latent:
     indices: Tensor | None = None
 
 
-class LatentSpace(nn.Module):
+class LatentSpace(nn.Module, ABC):
     """What a family's network must do. `mtvae.config.families` names its class; built from an `Architecture`."""
 
+    @abstractmethod
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         """Images (N,C,H,H) -> latent. With a generator z is drawn once per image, without one it is the mean."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
         """A decoder of flat [z, condition] (N, z + condition), or of z where `condition` is 0, to images (N,C,H,H)."""
-        raise NotImplementedError
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:

@@ -15,11 +15,6 @@ class Architecture(Section):
     side: Count
     sizes: Section
 
-    @property
-    def conditioned(self) -> bool:
-        """Whether some decoder takes a condition."""
-        return METHODS[self.method].conditioned
-
 
 def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
     """The sizes of a numbered configuration with the given ones put in their place.

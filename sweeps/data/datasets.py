@@ -2,6 +2,7 @@
 
 import hashlib
 import os.path
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,36 +50,36 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(ABC):
     """A kind of data set. `resizes`: its images are brought to `data.side` and `data.channels`, and some of its files
     may be skipped."""
 
     name: str
     resizes = False
 
+    @abstractmethod
     def declared(self, data: "Data") -> Description | None:
         """What is known without reading it; None where the files are not here and nothing can be told."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shape(self, data: "Data") -> tuple[int, int]:
         """Channels and side of its images."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_files(self, data: "Data") -> None:
         """Look whether the files are there, without reading them.
 
         Raises:
             DataError: one line that says what is missing and where to put it.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, source: "Source") -> Loaded:
         """Read the images: the first `limit` ones, then, where it is asked for, the test half.
 
         Raises:
             DataError: files unreadable (of a folder: too many of them), or with other content than declared.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class ImageFolder(Dataset):
         return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
 
 
-DATASETS = Registry(Dataset)
+DATASETS = Registry(Dataset)  # type: ignore[type-abstract]  # it is only asked what is one
 
 _DIGITS = "e46e562ce14a3b6d8311ef9d4b8e3cc077ebd4c4173aac9c9d656ec72c290280"
 _MNIST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"

@@ -30,7 +30,7 @@ def test_tunes_own_scheduler_looks_at_all_trials():
     assert looked != []
 
 
-def test_forgotten_trials_are_small_and_finish(ray_session, tmp_path):
+def test_forgotten_trials_are_small_and_finish(ray_session, tmp_path, plan):
     """If it fails at the first assertion, Tune keeps nothing any more, and `forget` is no longer needed."""
     from ray import tune
     from stand_ins import report_name
@@ -45,7 +45,7 @@ def test_forgotten_trials_are_small_and_finish(ray_session, tmp_path):
             forget(trial)
             kept.append((dict(trial.run_metadata.metric_analysis), len("".join(trial.get_json_state()))))
 
-    unit = SimpleNamespace(name="a")
+    (unit, *_) = plan.units
     done = tune.Tuner(
         report_name,
         param_space={"unit": unit},

@@ -1,14 +1,15 @@
 """Families, methods and metrics say of themselves what the rest derives from them."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from mtvae.config import FAMILIES, METHODS, SCALES, Family, Method, Metric, Registry
+from mtvae.config import FAMILIES, METHODS, SCALES, Family, Method, MethodName, Metric, Registry
 from sweeps.ledger.schema import BUILT_IN, TERMS, UNIT_SCHEMA
 
 METRICS = {metric.name: metric for family in FAMILIES for metric in family.metrics} | {m.name: m for m in BUILT_IN}
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", list(METRICS.values()), ids=lambda metric: metric.name)
 class TestMetric:
     def test_its_columns_are_in_the_schema(self, metric):
         assert set(metric.columns) <= set(UNIT_SCHEMA.names)
@@ -25,14 +26,14 @@ class TestMetric:
         assert Metric(**metric.describe()) == metric
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", list(FAMILIES), ids=lambda family: family.name)
 def test_a_family_is_described_for_a_report(family):
     found = Family.described(**family.describe())
     assert (found.name, found.scale, found.metrics) == (family.name, family.scale, family.metrics)
     assert found.terms == family.terms
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", list(METHODS), ids=lambda method: method.name)
 def test_a_method_is_described_for_a_report(method):
     found = Method.described(**method.describe())
     assert (found.baseline, found.outputs, found.power_law) == (method.baseline, method.outputs, method.power_law)
@@ -53,3 +54,26 @@ def test_a_registry_says_what_it_knows():
     with pytest.raises(KeyError, match=r"mtvae\.config:FAMILIES is a Registry, not a Method"):
         METHODS["mtvae.config:FAMILIES"]
     assert METHODS.known("mtvae.config:FAMILIES") is None
+
+
+def test_a_plug_in_goes_by_what_imports_it():
+    """So that a worker, which knows the name alone, can import it too."""
+    with METHODS.holding(METHODS["none"]):
+        shy = METHODS["toy_method:SHY"]
+        assert shy.name == "toy_method:SHY" and METHODS["toy_method:SHY"] is shy
+    assert METHODS.known("toy_method:SHY") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no_such_module:X", "ModuleNotFoundError"),
+        ("toy_method:GONE", "AttributeError"),
+        ("toy_data:BARS", "Published"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_had(name, why):
+    with pytest.raises(KeyError, match=why):
+        METHODS[name]
+    with pytest.raises(ValidationError, match=why):
+        TypeAdapter(MethodName).validate_python(name)

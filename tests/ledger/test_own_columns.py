@@ -1,0 +1,56 @@
+"""Metrics and terms of somebody else's family in the ledger: written, joined with others, compacted, read."""
+
+import pytest
+
+from mtvae.config import FAMILIES
+from sweeps.analysis.results import read_table
+from sweeps.ledger.compaction import compact
+from sweeps.ledger.schema import UNIT_SCHEMA, unit_schema
+from sweeps.plan.plan import Plan
+
+GRID = """
+name: own
+data: {dataset: digits, limit: 60}
+folds: {n_splits: 2}
+training: {epochs: 1}
+grid: [{family: [autoencoder, "toy_family:SMALL"]}]
+"""
+SCORES = {"unconditioned_per_pixel": 0.1, "unconditioned_per_image": 25.6, "collapsed": False, "split_hash": "a"}
+OWN = {"mean_size": 0.5, "largest": 2.0}
+EPOCH = {"epoch": 1, "train_unconditioned": 3.0, "selection_unconditioned": 2.0, "selection_total": 2.0}
+
+
+@pytest.fixture
+def written(read_grid, ledger):
+    """A ledger with two rows of two folds, of which one is the toy family's."""
+    with FAMILIES.holding(FAMILIES["autoencoder"]):
+        grid = read_grid(GRID)
+        for unit in Plan(grid, frozenset(), frozenset()).units:
+            toy = unit.settings.family != "autoencoder"
+            history = [EPOCH | ({"train_size": 0.25} if toy else {})]
+            ledger.write(unit, SCORES | (OWN if toy else {}) | {"history": history})
+        ledger.write_grid(grid)
+    return ledger
+
+
+def test_its_schema_has_its_metrics_and_terms():
+    with FAMILIES.holding(FAMILIES["autoencoder"]):
+        schema = unit_schema("toy_family:SMALL", "training")
+        assert schema.names == [*UNIT_SCHEMA.names, "mean_size", "largest"]
+        history = schema.field("history").type.value_type
+        assert {"train_size", "selection_size", "weight_size"} <= {f.name for f in history}
+    assert unit_schema("autoencoder", "training") is UNIT_SCHEMA
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_rows_of_both_families_are_read(written, compacted):
+    """Without the plug-in: what the other family lacks is null, and histories take the terms of both."""
+    if compacted:
+        assert compact(written) == (4, []) == compact(written)
+    plain, toy = read_table(written, more=("history",)).rows
+    assert toy.sample("mean_size").mean == 0.5 and plain.sample("mean_size") is None
+    assert toy.folds[0]["history"][0]["train_size"] == 0.25
+    assert plain.folds[0]["history"][0]["train_size"] is None
+    assert toy.family.name == "toy_family:SMALL" and toy.family.scale == "per_image"
+    assert toy.metric("largest").digits == 2
+    assert written.schema().names[-2:] == ["mean_size", "largest"]
