@@ -14,6 +14,8 @@ def said(error: Exception) -> str:
 
 def one_line(text: str) -> str:
     """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -29,5 +29,4 @@ def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
 
 def terms(family: str, method: str) -> tuple[str, ...]:
     """The names of the training loss's terms: one per output that the method trains, then those of the latent space."""
-    outputs = tuple(metric.term for metric in METHODS[method].outputs if metric.term)
-    return outputs + FAMILIES[family].terms
+    return METHODS[method].terms + FAMILIES[family].terms

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 from mtvae.config.metrics import Metric, Scale
@@ -38,7 +39,11 @@ class Family:
 
     def metric(self, name: str) -> Metric | None:
         """Its metric of that name; None where it has none."""
-        return next((metric for metric in self.metrics if metric.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Metric]:
+        return {metric.name: metric for metric in self.metrics}
 
     def describe(self) -> dict[str, Any]:
         """What a report must know of it: a description for the ledger, which `Family.described` reads."""
@@ -49,7 +54,7 @@ class Family:
         """A family as far as a report needs it, without its networks."""
         return cls(name, "", "", {}, scale, tuple(Metric(**metric) for metric in metrics))
 
-    @property
+    @cached_property
     def terms(self) -> tuple[str, ...]:
         """The terms of its training loss besides the reconstructions."""
         return tuple(metric.term for metric in self.metrics if metric.term)

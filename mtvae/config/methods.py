@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from mtvae.config.metrics import CONDITIONED, UNCONDITIONED, Metric
@@ -44,17 +45,17 @@ class Method:
         """A method as far as a report needs it; one that nothing describes is no baseline."""
         return cls(name, **({"plain": False} | more), samplers=tuple(samplers))
 
-    @property
+    @cached_property
     def conditioned(self) -> bool:
         """Whether some decoder takes a condition."""
         return bool(self.samplers)
 
-    @property
+    @cached_property
     def fixed_count(self) -> bool:
         """Whether a conditioned decoder sees the same number of pixels of every image."""
         return self.conditioned and not self.power_law
 
-    @property
+    @cached_property
     def both(self) -> bool:
         """Whether two decoders are trained on one z."""
         return self.plain and self.conditioned
@@ -64,10 +65,15 @@ class Method:
         """Whether it is what the other methods are compared with: nothing is conditioned."""
         return not self.conditioned
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Metric, ...]:
         """The outputs that are trained, in the order of the loss (3.2.2)."""
         return (UNCONDITIONED,) * self.plain + (CONDITIONED,) * self.conditioned
+
+    @cached_property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the training loss's reconstruction terms, one per output."""
+        return tuple(metric.term for metric in self.outputs if metric.term)
 
 
 METHODS = Registry(Method)

@@ -68,8 +68,9 @@ class Registry(Generic[T]):
         Raises:
             KeyError: nothing is registered under it, or its module or attribute cannot be had; the message says why.
         """
-        if name in self._known:
-            return self._known[name]
+        known = self._known.get(name)
+        if known is not None:
+            return known
         if ":" not in name:
             raise KeyError(f"no {self.kind.__name__.lower()} {name}, only {', '.join(self._known)}")
         try:
@@ -96,6 +97,8 @@ class Choice:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def _check(self, name: str) -> str:
+        if name in self.registry:
+            return name
         try:
             self.registry[name]
         except KeyError as error:

@@ -53,9 +53,9 @@ def distinguishing_settings(rows: Sequence[Row], names: Iterable[str]) -> list[s
 
 def _differs(rows: Sequence[Row], name: str) -> bool:
     """Whether a setting has several values. Identical objects are skipped: a sweep's rows share most values."""
-    first = rows[0].get(name) if rows else None
-    text = repr(first)
-    return any(value is not first and repr(value) != text for value in (row.get(name) for row in rows))
+    values = [row.get(name) for row in rows]
+    others = [value for value in values if value is not values[0]]
+    return any(repr(value) != repr(values[0]) for value in others)
 
 
 def words(row: Row, names: Iterable[str]) -> list[str]:

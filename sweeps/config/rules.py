@@ -16,6 +16,10 @@ class Impossible(ValueError):
         self.problems = problems
 
 
+_CONDITIONAL = [(path, about, about.applies) for path, about in ABOUT.items() if about.applies is not None]
+"""The settings that apply to some configurations only, in their order."""
+
+
 def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
     """Settings with every default filled in and what does not apply set to None.
 
@@ -29,10 +33,8 @@ def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
     """
     values = DEFAULTS | flat
     problems: list[tuple[str, str]] = []
-    for path, about in ABOUT.items():
-        if about.applies is None:
-            continue
-        if not about.applies(values):
+    for path, about, applies in _CONDITIONAL:
+        if not applies(values):
             if path in asked and values[path] is not None:
                 problems.append((path, about.why_not.format_map(values)))
             values[path] = None

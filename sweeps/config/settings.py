@@ -31,6 +31,7 @@ from mtvae.config import (
     always,
     resolve_sizes,
 )
+from mtvae.cost import Cost, cost
 from sweeps.data.datasets import Data, Source, shape
 from sweeps.data.splits import Folds
 
@@ -109,6 +110,11 @@ class Settings(Section):
         channels, side = shape(self.data)
         sizes = resolve_sizes(self.family, self.configuration, self.model)
         return Architecture(family=self.family, method=self.method, channels=channels, side=side, sizes=sizes)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What a forward pass of one image costs. The folds of a configuration share it."""
+        return cost(self.architecture)
 
     @property
     def condition_sampler(self) -> Conditioning | None:

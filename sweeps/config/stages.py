@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mtvae.config import Metric, Registry
-from mtvae.cost import cost
 from sweeps.config.settings import Settings
 
 TRAINING = "training"
@@ -48,7 +47,7 @@ STAGES.register(
         wanted=lambda settings: True,
         requires=(),
         epochs=lambda settings: settings.training.epochs,
-        flops=lambda settings: STEP_PASSES * cost(settings.architecture).flops,
+        flops=lambda settings: STEP_PASSES * settings.cost.flops,
     )
 )
 

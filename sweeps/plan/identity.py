@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtvae.config.setting import NO_VALUE
 from sweeps.config.settings import ABOUT, Settings, Value, flatten
 from sweeps.config.stages import TRAINING, Stage, stages_of
 from sweeps.data.datasets import declared
@@ -18,12 +19,16 @@ NAMING = sorted(ABOUT, key=lambda path: not ABOUT[path].counts)
 """The settings in the order in which labels try them: the others only where those that count tell no rows apart."""
 
 
+_COUNTS = frozenset(path for path, about in ABOUT.items() if about.counts)
+_NEUTRAL = frozenset(path for path, about in ABOUT.items() if about.neutral is not NO_VALUE)
+
+
 def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
     """The resolved settings that make up a unit's identity: applicable, counted, and not at a neutral value."""
     return {
         path: value
         for path, value in flat.items()
-        if value is not None and ABOUT[path].counts and not ABOUT[path].is_neutral(value)
+        if value is not None and path in _COUNTS and not (path in _NEUTRAL and ABOUT[path].is_neutral(value))
     }
 
 
@@ -54,15 +59,16 @@ def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:
 
 def units_of(settings: Settings, flat: Mapping[str, Value] | None = None, label: str = "") -> list[Unit]:
     """All units of a configuration: stage by stage, and in each fold by fold. `flat`: as `key_of`."""
-    keys = {TRAINING: key_of(settings, flat)}
-    units = []
+    key, folds = key_of(settings, flat), range(settings.folds.n_splits)
+    keys = {TRAINING: key}
+    units = [Unit(key, fold, settings, label) for fold in folds]
     for stage in stages_of(settings):
-        parents = list(dict.fromkeys([TRAINING, *stage.requires])) if stage.name != TRAINING else []
-        if parents:
-            keys[stage.name] = stage_key(settings, stage, [keys[name] for name in parents])
-        for fold in range(settings.folds.n_splits):
-            requires = tuple((keys[name], fold) for name in parents)
-            units.append(Unit(keys[stage.name], fold, settings, label, stage.name, requires))
+        if stage.name == TRAINING:
+            continue
+        parents = list(dict.fromkeys([TRAINING, *stage.requires]))
+        key = keys[stage.name] = stage_key(settings, stage, [keys[name] for name in parents])
+        required = [tuple((keys[name], fold) for name in parents) for fold in folds]
+        units += [Unit(key, fold, settings, label, stage.name, required[fold]) for fold in folds]
     return units
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from mtvae.cost import cost, training_bytes
+from mtvae.cost import training_bytes
 from sweeps.config.grid import common
 from sweeps.config.settings import ABOUT, Settings, Value, flatten
 from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
@@ -49,7 +49,7 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, units in list(zip(rows, plan.rows, strict=True))[:MAX_ROWS]:
         done = sum(unit.id in plan.done for unit in units)
-        parameters = cost(row.architecture).parameters
+        parameters = row.cost.parameters
         lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters:>11,} parameters  {units[0].label}")
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
@@ -79,7 +79,7 @@ def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, 
 
 def _unit_bytes(unit: Unit) -> int:
     kept = {"none": False, "fold0": unit.fold == 0, "all": True}[unit.settings.keep_models]
-    model_bytes = 4 * cost(unit.settings.architecture).parameters if kept else 0
+    model_bytes = 4 * unit.settings.cost.parameters if kept else 0
     return UNIT_FILE_BYTES + EPOCH_BYTES * unit.settings.training.epochs + model_bytes
 
 
