@@ -90,7 +90,7 @@ def ours(
     s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch, units: int = 1, record: Record | None = None
 ) -> list[float]:
     """One unit as in a sweep, or several in lockstep. Returns the seconds of each unit's scores of each epoch."""
-    keep_freed_memory()  # as `trial.run_unit`
+    keep_freed_memory()  # as `worker.run_unit`
     data, scoring = parts(images, device), []
 
     class Timed(Fit):

@@ -1,4 +1,4 @@
-"""Ray Tune around `trial`: places units on workers. The ledger says what is done; Ray only places work.
+"""Ray Tune as a back end: it places units on workers. The ledger says what is done; Ray only places work.
 
 Facts about Ray 2.60 that shape this file: `Tuner.fit` returning means "stopped", not "complete"; an actor that is not
 reused costs seconds a trial; what `with_parameters` is given is unpickled for each trial: it may not hold all units.
