@@ -42,6 +42,9 @@ OF_STAGES = ("stage", "parent_key")
 BASE_COLUMNS = ("split_hash", *_SCORES, "collapsed")
 
 
+D = TypeVar("D", Family, Method)
+
+
 @dataclass
 class TableRow:
     """One configuration: its settings, and what its done units say, by fold; why others failed, by fold.
@@ -68,23 +71,26 @@ class TableRow:
         return self.family.scale
 
     @cached_property
-    def declarations(self) -> Row:
-        """What the ledger says of a family or a method that is not built in."""
-        text = self.settings.get("declarations")
-        found: Row = json.loads(text) if text else {}
-        return found
-
-    @cached_property
     def family(self) -> Family:
-        """Its family, from the ledger's description where it is somebody else's: nothing of theirs is imported."""
-        name = self.settings["family"]
-        return FAMILIES.known(name) or Family.described(**{"name": name} | self.declarations.get("family", {}))
+        """Its family, from the ledger's description where it is somebody else's: nothing of theirs is imported.
+
+        Raises:
+            ReportError: the description cannot be read.
+        """
+        return FAMILIES.known(self.settings["family"]) or self._described("family", Family.described)
 
     @cached_property
     def method(self) -> Method:
         """Its method, as `family`."""
-        name = self.settings["method"]
-        return METHODS.known(name) or Method.described(**{"name": name} | self.declarations.get("method", {}))
+        return METHODS.known(self.settings["method"]) or self._described("method", Method.described)
+
+    def _described(self, kind: str, make: Callable[..., D]) -> D:
+        """What the ledger says of a family or a method that is not built in; its name alone where it says nothing."""
+        try:
+            told = json.loads(self.settings.get("declarations") or "{}")
+            return make(**{"name": self.settings[kind]} | told.get(kind, {}))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ReportError(one_line(f"{self.key}: what it says of its {kind} cannot be read: {error}")) from error
 
     def metric(self, name: str) -> Metric | None:
         """A metric of its outputs, its family or a later stage; None for another column of the ledger."""

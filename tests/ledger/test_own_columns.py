@@ -3,7 +3,7 @@
 import pytest
 
 from mtvae.config import FAMILIES
-from sweeps.analysis.results import read_table
+from sweeps.analysis.results import ReportError, TableRow, read_table
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.schema import UNIT_SCHEMA, unit_schema
 from sweeps.plan.plan import Plan
@@ -54,3 +54,12 @@ def test_rows_of_both_families_are_read(written, compacted):
     assert toy.family.name == "toy_family:SMALL" and toy.family.scale == "per_image"
     assert toy.metric("largest").digits == 2
     assert written.schema().names[-2:] == ["mean_size", "largest"]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"family": {"colour": 1}}'])
+def test_a_description_that_cannot_be_read_is_said(written, text):
+    """One line that names the row, as for other bad input of a report."""
+    toy = next(row for row in read_table(written).rows if row.settings["family"] != "autoencoder")
+    damaged = TableRow(toy.key, toy.settings | {"declarations": text})
+    with pytest.raises(ReportError, match=f"{toy.key}: what it says of its family cannot be read"):
+        assert damaged.family
