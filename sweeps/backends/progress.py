@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.config.stages import TRAINING
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit
 from sweeps.text import one_line
@@ -133,4 +134,7 @@ class Progress:
         """How far a running unit is."""
         if unit.id not in self.running:
             return ""
-        return f"fold {unit.fold} {(self.running[unit.id] or 0) / unit.images_to_train:.0%}"
+        what = f"fold {unit.fold}" if unit.stage == TRAINING else f"{unit.stage} {unit.fold}"
+        if not unit.images_to_train:  # a stage that trains nothing
+            return what
+        return f"{what} {(self.running[unit.id] or 0) / unit.images_to_train:.0%}"

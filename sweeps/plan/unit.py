@@ -72,4 +72,5 @@ class Unit:
         return self
 
     def __str__(self) -> str:
-        return f"{self.label}, fold {self.fold} ({self.name})"
+        stage = "" if self.stage == TRAINING else f", {self.stage}"
+        return f"{self.label}{stage}, fold {self.fold} ({self.name})"

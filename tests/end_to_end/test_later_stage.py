@@ -4,7 +4,9 @@ import json
 
 import pytest
 import toy_stage
+from rich.console import Console
 
+from sweeps.backends.progress import Progress
 from sweeps.config import grid
 from sweeps.config.stages import STAGES
 from sweeps.ledger.ledger import open_ledger
@@ -51,6 +53,8 @@ def test_a_later_stage_reaches_the_table(sweep, tmp_path, capsys):
     assert sweep() == 0
     shown = capsys.readouterr().out
     assert "positive share" in shown
+    line = next(line for line in shown.splitlines() if "probe, fold 1" in line)  # it is copied, with its key
+    assert sweep(only=line.split("done: ")[1].split(", about")[0]) == 0
     assert len(open_ledger(tmp_path / "results", "probed").units()) == 6  # two folds of two trainings and one probe
     rows = table(tmp_path)
     assert 0 < rows[1]["positive_share_mean"] < 1 and rows[1]["folds"] == 2
@@ -130,6 +134,18 @@ def test_a_probes_key_is_its_own(tmp_path, sweep, probe):
     assert len({unit.key for unit in units}) == 3
     with STAGES.holding(probe.NOTHING):
         assert {unit.key for unit in plan(tmp_path).units} == {units[0].key, units[-1].key}
+
+
+def test_the_live_table_shows_a_running_probe(tmp_path, sweep):
+    """It trains nothing, so there is no share of it to show."""
+    made = plan(tmp_path)
+    progress = Progress(made, made.units, terminal=True)
+    for unit in made.units:
+        progress.started(unit)
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(progress.render())
+    assert "fold 1 0%, probe 0, probe 1" in shown.get()
 
 
 def plan(tmp_path):
