@@ -155,6 +155,9 @@ def _explain(path: str, value: Any, error: ValidationError) -> str:
     wanted = [_english(e["msg"]) for e in error.errors() if e["type"] not in ("literal_error", "none_required")]
     if words:
         wanted.append(("one of " if len(words) > 1 else "") + ", ".join(map(str, words)))
+    plug_in = next((e["msg"] for e in error.errors() if e["type"] == "plug_in"), None)
+    if plug_in is not None:
+        return f"{path} cannot be had: {plug_in}"
     hint = nearest(value, map(str, words)) if isinstance(value, str) and len(words) > 1 else ""
     shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
     return f"{path} is {shown}; it must be {' or '.join(dict.fromkeys(wanted))}{hint}"
