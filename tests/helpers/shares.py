@@ -55,7 +55,7 @@ def main(folder, grid, results, address, workers, per_gpu=None):
     from sweeps.backends.ray_tune.driver import RayTune
     from sweeps.run.command import command
     from sweeps.run.options import Options
-from sweeps.run.train import Parts
+    from sweeps.run.train import Parts
 
     options = Options(results, workers=int(workers), address=address, per_gpu=per_gpu)
     backend = RayTune(
