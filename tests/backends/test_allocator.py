@@ -60,7 +60,7 @@ def in_a_thread():  # as Tune runs a trial
     from mtvae.runtime.determinism import repeatable
     from mtvae.model import build
     from mtvae.training import Fit, TrainingSet
-    from sweeps.config.settings import resolve
+    from sweeps.config.rules import resolve
     from sweeps.data import seeds
 
     pages = []

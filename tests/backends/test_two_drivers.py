@@ -41,7 +41,7 @@ def test_two_drivers_end_with_the_rows_of_one(tiny_file, tmp_path, second):
     assert len(two.read()[0]) == len(two.units()) == 6
     assert rows_of_both(two) == rows_of_both(one)
     left = [name for folder in ("units", "failed", "checkpoints", "redo", "") for name in two.storage.names(folder)]
-    assert sorted(left) == sorted([*one.storage.names("units"), "grid.yaml"])
+    assert sorted(left) == sorted([*one.storage.names("units"), "grid.yaml", "rows.parquet"])
 
 
 def test_a_unit_that_another_driver_did_meanwhile_is_not_trained_again(plan, ledger, capsys):
