@@ -42,6 +42,6 @@ def value_text(value: object) -> str:
     """A setting's value as a grid file would have it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return f"[{', '.join(map(str, value))}]"
     return number_text(value) if isinstance(value, float) else one_line(str(value))

@@ -28,7 +28,7 @@ from mtvae.config.options import (
     SoftAdaptVariant,
     Training,
 )
-from mtvae.config.registry import Choice, Registry
+from mtvae.config.registry import Choice, Registry, is_plug_in
 from mtvae.config.section import Count, Section
 from mtvae.config.setting import Setting, Values, always, where
 from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes
@@ -68,6 +68,7 @@ __all__ = [
     "VQSizes",
     "Values",
     "always",
+    "is_plug_in",
     "resolve_sizes",
     "terms",
     "where",

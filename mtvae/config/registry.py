@@ -20,6 +20,11 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
+def is_plug_in(name: str) -> bool:
+    """Whether a name is the text that imports somebody else's declaration."""
+    return ":" in name
+
+
 def load(path: str) -> Any:
     """What `module:attribute` names. Raises whatever the import of the module raises, or AttributeError."""
     module, _, attribute = path.partition(":")
@@ -55,6 +60,10 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self._known.values())
 
+    def built_in(self) -> list[T]:
+        """The declarations that are not somebody else's, in their order."""
+        return [declaration for declaration in self if not is_plug_in(declaration.name)]
+
     def __contains__(self, name: str) -> bool:
         return name in self._known
 
@@ -71,7 +80,7 @@ class Registry(Generic[T]):
         known = self._known.get(name)
         if known is not None:
             return known
-        if ":" not in name:
+        if not is_plug_in(name):
             raise KeyError(f"no {self.kind.__name__.lower()} {name}, only {', '.join(self._known)}")
         try:
             found = load(name)
@@ -102,7 +111,7 @@ class Choice:
         try:
             self.registry[name]
         except KeyError as error:
-            if ":" in name:
+            if is_plug_in(name):
                 raise PydanticCustomError("plug_in", "{why}", {"why": error.args[0]}) from None
             raise PydanticCustomError("literal_error", "one of {names}", {"names": ", ".join(self)}) from None
         return name

@@ -9,11 +9,11 @@ from typing import Any, Protocol, TypeVar
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, Method, Metric, Scale
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
-from sweeps.config.settings import ABOUT, LEAVES
+from sweeps.config.settings import ABOUT, LEAVES, column
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row, column
+from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import NAMING
 from sweeps.plan.patterns import Names, named
@@ -269,14 +269,13 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
 
 def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
     """Later stages' records become part of the row of the training that they are built on, fold by fold."""
-    if units["parent_key"].null_count < len(units):
-        later = units.filter(units["parent_key"].is_valid()).to_pylist()
-        for record in [record for record in later if record["parent_key"] in rows]:
-            row, fold = rows[record["parent_key"]], record["fold"]
-            own = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
-            row.stage_metrics |= {metric.name: metric for metric in own}
-            if fold in row.folds:
-                row.folds[fold] |= {name: record.get(name) for metric in own for name in metric.columns}
+    later = units.filter(units["parent_key"].is_valid()).to_pylist()
+    for record in [record for record in later if record["parent_key"] in rows]:
+        row, fold = rows[record["parent_key"]], record["fold"]
+        own = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
+        row.stage_metrics |= {metric.name: metric for metric in own}
+        if fold in row.folds:
+            row.folds[fold] |= {name: record.get(name) for metric in own for name in metric.columns}
     for record in failed.filter(failed["parent_key"].is_valid()).to_pylist():
         if record["parent_key"] in rows:
             rows[record["parent_key"]].failed[record["fold"]] = f"{record['stage']}: {record['reason']}"
@@ -284,14 +283,10 @@ def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
 
 def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     """A row without results for each key, in order of appearance. Settings are read once per key, not per unit."""
-    first: dict[str, int] = {}
-    parents = units["parent_key"].to_pylist()
-    for i, key in enumerate(units["key"].to_pylist()):
-        if parents[i] is None:  # a later stage has no row of its own
-            first.setdefault(key, i)
     names = [name for name in (*SETTINGS, "declarations") if name in units.column_names]
-    settings = unit_file.take(units.select(names), list(first.values())).to_pylist()
-    return {key: TableRow(key, row) for key, row in zip(first, settings, strict=True)}
+    trained = units.select(["key", *names]).filter(units["parent_key"].is_null())  # a later stage has no row of its own
+    found = unit_file.first_of_each_key(trained).to_pylist()
+    return {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in found}
 
 
 def _in_order(rows: dict[str, TableRow], keys: Sequence[str]) -> tuple[dict[str, TableRow], tuple[str, ...]]:

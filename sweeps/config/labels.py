@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from mtvae.config import METHODS
-from sweeps.config.settings import ABOUT, LEAVES, Value
+from sweeps.config.settings import LEAVES, Value, column, null_is_a_value
 from sweeps.text import value_text
 
 Row = Mapping[str, Value]
@@ -28,7 +28,7 @@ LEADING = (*HEAD, "sampler", "exponent", "soft_adapt.variant")
 _SAMPLER, _EXPONENT, _SOFT_ADAPT = LEADING[3:]
 _DEFAULT_VARIANT = "loss_weighted"  # what a table calls SoftAdapt without another word
 _BARE = (*HEAD, _SAMPLER)  # said without their names
-_COLUMNS = {"data.dataset": "dataset"}
+_SETTINGS = {column(path): path for path in LEAVES}
 
 _PART = re.compile(r'(?:"(?:\\.|[^"\\])*"|\[[^\[\]]*\]|(?!, ).)+')
 _FOLD = re.compile(r"fold (?P<fold>\d{1,4})")
@@ -61,12 +61,12 @@ def _differs(rows: Sequence[Row], name: str) -> bool:
 def words(row: Row, names: Iterable[str]) -> list[str]:
     """A row's settings, each in a reader's words. What does not apply to the row is left out."""
     values = ((name, row.get(name)) for name in names)
-    return [_word(name, value) for name, value in values if value is not None or _null_is_a_value(name)]
+    return [_word(name, value) for name, value in values if value is not None or _says_null(name)]
 
 
-def _null_is_a_value(name: str) -> bool:
-    """Whether None is a choice, such as no limit, where for other settings it says that they do not apply."""
-    return name in LEAVES and name not in LEADING and ABOUT[name].applies is None and not name.startswith("model.")
+def _says_null(name: str) -> bool:
+    """Whether a row's words say a setting that is None."""
+    return name in LEAVES and name not in LEADING and null_is_a_value(name)
 
 
 def _word(name: str, value: Value) -> str:
@@ -75,7 +75,7 @@ def _word(name: str, value: Value) -> str:
         return text
     if name == _SOFT_ADAPT:
         return "SoftAdapt" if value == _DEFAULT_VARIANT else f"SoftAdapt {text}"
-    return f"a = {text}" if name == _EXPONENT else f"{_COLUMNS.get(name, name)} {text}"
+    return f"a = {text}" if name == _EXPONENT else f"{column(name)} {text}"
 
 
 def _text(value: Value) -> str:
@@ -85,7 +85,7 @@ def _text(value: Value) -> str:
         return "null"
     if isinstance(value, str):
         return _string(value)
-    return value_text(tuple(value) if isinstance(value, list) else value)
+    return value_text(value)
 
 
 @lru_cache(maxsize=1024)  # a sweep's rows have few
@@ -145,7 +145,7 @@ def _said(part: str, known: Mapping[str, Sequence[str]]) -> list[tuple[str, str]
         return [(_SOFT_ADAPT, value or _DEFAULT_VARIANT)]
     if part.startswith("a = "):
         return [(_EXPONENT, part.removeprefix("a = "))]
-    if value and (name in LEAVES or name in _COLUMNS.values()):
+    if value and (name in LEAVES or name in _SETTINGS):
         return [(name, value)]
     spellings = (part, part.replace(" ", "_"))  # figures say "multi decoder"
     whole = next((text for text in spellings if text in known), None)
@@ -160,8 +160,8 @@ def _said(part: str, known: Mapping[str, Sequence[str]]) -> list[tuple[str, str]
 
 def _has(row: Row, name: str, text: str) -> bool:
     """Whether a row's setting has the value of this text, however a number is written."""
-    paths = [path for path, column in _COLUMNS.items() if name in (path, column)]
-    value = next((row[path] for path in (name, *paths, *map(_COLUMNS.__getitem__, paths)) if path in row), None)
+    path = _SETTINGS.get(name, name)
+    value = row[path] if path in row else row.get(column(path))
     if text in (_text(value), value):
         return True
     try:

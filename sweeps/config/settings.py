@@ -150,6 +150,17 @@ ABOUT: dict[str, Setting] = {
 }
 """What is known of every setting, by its path."""
 
+
+def column(path: str) -> str:
+    """The column of a setting in the results: its dotted path, but plainly `dataset`."""
+    return "dataset" if path == "data.dataset" else path
+
+
+def null_is_a_value(path: str) -> bool:
+    """Whether None is a choice of a setting, such as no limit. For other settings it says that they do not apply."""
+    return ABOUT[path].applies is None and not path.startswith("model.")
+
+
 _VALUES = attrgetter(*LEAVES)
 
 SECTIONS = {path.partition(".")[0] for path in LEAVES if "." in path}

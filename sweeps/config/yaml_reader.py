@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from sweeps.text import said
+
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 20
@@ -82,7 +84,7 @@ def parse(text: str | bytes) -> Document:
         return document
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        reason = getattr(error, "problem", None) or said(error)
         raise Unreadable(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
     except UnicodeDecodeError:
         raise Unreadable("not valid YAML: not UTF-8 text") from None

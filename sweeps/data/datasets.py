@@ -17,7 +17,7 @@ from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data import readers
 from sweeps.data.image_folder import folder_files, manifest, told
 from sweeps.data.readers import Images, Part
-from sweeps.text import number_text
+from sweeps.text import number_text, said
 
 FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
 
@@ -110,7 +110,7 @@ class Published(Dataset):
         try:
             return Loaded(self._images(source))
         except (OSError, RuntimeError, EOFError) as error:
-            raise DataError(f"{self.name}: cannot be read: {' '.join(str(error).split())[:300]}") from error
+            raise DataError(f"{self.name}: cannot be read: {said(error)[:300]}") from error
 
     def _images(self, source: "Source") -> Images:
         data, n, extra, root = source.data, image_count(source.data), test_half_count(source), root_of(source.data)

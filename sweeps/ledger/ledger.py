@@ -32,7 +32,7 @@ from sweeps.ledger.schema import (
 )
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.identity import key_of
-from sweeps.plan.unit import Unit, UnitId
+from sweeps.plan.unit import Unit, UnitId, id_of
 from sweeps.text import said
 
 DAMAGED = ".damaged"
@@ -40,7 +40,7 @@ COMPACTED = "units.parquet"
 BATCH = 500  # units in memory at a time: about 10 kB each at 100 epochs, ten times that as curves
 _BLOCK = re.compile(r"^- .*  # (?P<key>[0-9a-f]{12})$", re.MULTILINE)
 """A row of a grid that `Grid.dump` wrote."""
-_FILE = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})\.parquet")
+_ENDING = ".parquet"
 
 Damage = list[tuple[str, str]]
 """Files that could not be read, as (name, why)."""
@@ -217,8 +217,8 @@ class Ledger:
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:
     """The unit files of a folder, and whose they are by their names."""
-    matches = {name: _FILE.fullmatch(name) for name in storage.names(folder)}
-    return {name: (m["key"], int(m["fold"])) for name, m in matches.items() if m}
+    names = [name for name in storage.names(folder) if name.endswith(_ENDING)]
+    return {name: id_ for name in names if (id_ := id_of(name.removesuffix(_ENDING)))}
 
 
 def sweeps(storage: Storage) -> list[str]:

@@ -5,21 +5,18 @@ lose it, and removing the mark brings it back. The mark goes with the new result
 marks of its own pattern, goes on with what is left of them and begins anew only when none is.
 """
 
-import re
 from collections.abc import Sequence
 
 from sweeps.ledger.storage import Storage
-from sweeps.plan.unit import Unit, UnitId
+from sweeps.plan.unit import Unit, UnitId, id_of
 
 FOLDER = "redo"
 ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again
-_MARK = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})")
 
 
 def marked(storage: Storage) -> frozenset[UnitId]:
     """The units that are marked."""
-    matches = [_MARK.fullmatch(name) for name in storage.names(FOLDER)]
-    return frozenset((m["key"], int(m["fold"])) for m in matches if m)
+    return frozenset(id_ for name in storage.names(FOLDER) if (id_ := id_of(name)))
 
 
 def is_marked(storage: Storage, unit: Unit) -> bool:

@@ -7,8 +7,18 @@ from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
 
-from mtvae.config import CONDITION_PIXELS, CONDITIONED, FAMILIES, METHODS, SCALES, UNCONDITIONED, Family, Metric
-from sweeps.config.settings import LEAVES, Settings, options
+from mtvae.config import (
+    CONDITION_PIXELS,
+    CONDITIONED,
+    FAMILIES,
+    METHODS,
+    SCALES,
+    UNCONDITIONED,
+    Family,
+    Metric,
+    is_plug_in,
+)
+from sweeps.config.settings import LEAVES, Settings, column, options
 from sweeps.config.stages import STAGES, TRAINING
 from sweeps.plan.identity import as_plain
 from sweeps.plan.unit import Unit
@@ -20,7 +30,7 @@ Row = dict[str, Any]
 REQUIRED = ("key", "fold", "family", "method", "folds.n_splits")
 """Columns without which a file is no unit."""
 
-_OF_FAMILIES = {m.name: m for family in FAMILIES if ":" not in family.name for m in family.metrics}
+_OF_FAMILIES = {m.name: m for family in FAMILIES.built_in() for m in family.metrics}
 BUILT_IN = [UNCONDITIONED, CONDITIONED, *_OF_FAMILIES.values(), CONDITION_PIXELS]
 """The metrics of built-in families and methods, each once, in the order of their columns."""
 
@@ -50,7 +60,11 @@ def metric_units(metric: Metric) -> dict[str, str]:
     return {metric.name: metric.unit}
 
 
-_DECLARATIONS = ("declarations", pa.string(), "JSON: families and methods that are not built in; null: none")
+_DECLARATIONS = (
+    "declarations",
+    pa.string(),
+    "JSON: what a report must know of a family or method of somebody else's; null: built in",
+)
 
 # name, type, unit
 _RESULTS: list[tuple[str, pa.DataType, str]] = [
@@ -84,11 +98,7 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("git_commit", pa.string(), "of the code's checkout; null: not a checkout"),
     ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes"),
     ("versions", pa.string(), "JSON: package to version"),
-    (
-        "declarations",
-        pa.string(),
-        "JSON: what a report must know of a family or method of somebody else's; null: built in",
-    ),
+    _DECLARATIONS,
 ]
 
 
@@ -104,11 +114,6 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     kinds = {_kind(option) for option in options(annotation)} - {type(None)}
     types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.int64())}
     return types.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
-
-
-def column(path: str) -> str:
-    """The column of a setting: its dotted path, but plainly `dataset`."""
-    return "dataset" if path == "data.dataset" else path
 
 
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
@@ -165,7 +170,7 @@ def declarations(settings: Settings, stage: str = TRAINING) -> str | None:
     """The column `declarations` of a unit or of a row: what a report cannot know of itself."""
     metrics = STAGES[stage].metrics
     found = {"family": FAMILIES[settings.family].describe(), "method": METHODS[settings.method].describe()}
-    told: dict[str, Any] = {kind: described for kind, described in found.items() if ":" in described["name"]}
+    told: dict[str, Any] = {kind: described for kind, described in found.items() if is_plug_in(described["name"])}
     if metrics:
         told["metrics"] = [metric.describe() for metric in metrics]
     return json.dumps(told) if told else None

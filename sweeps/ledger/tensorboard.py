@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from sweeps.config.labels import Labels
-from sweeps.config.settings import ABOUT
+from sweeps.config.settings import ABOUT, column
 from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
-from sweeps.ledger.schema import Row, column, settings_row
+from sweeps.ledger.schema import Row, settings_row
 from sweeps.ledger.storage import StorageError, temporary_name
 from sweeps.plan.identity import NAMING
 from sweeps.plan.unit import Unit
@@ -78,8 +78,7 @@ def _rows(ledger: Ledger, units: pa.Table) -> list[Row]:
     listed, _ = rows.read(ledger.storage)
     if listed is not None:
         return listed
-    first = {key: i for i, key in reversed(list(enumerate(units["key"].to_pylist())))}
-    return list(unit_file.take(units, list(first.values())).to_pylist())
+    return list(unit_file.first_of_each_key(units).to_pylist())
 
 
 def _replace(run: Path, row: Row) -> None:

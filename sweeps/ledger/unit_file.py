@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtvae.config.setting import NO_VALUE
-from sweeps.config.settings import ABOUT
+from sweeps.config.settings import ABOUT, column
 from sweeps.config.stages import TRAINING
-from sweeps.ledger.schema import OF_A_FAMILY, REQUIRED, Row, column
+from sweeps.ledger.schema import OF_A_FAMILY, REQUIRED, Row
 from sweeps.plan.unit import UnitId
 
 _NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
@@ -35,6 +35,14 @@ def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
     """Some rows. (pyarrow would import pandas, which costs half a second, to make an index of a list.)"""
     buffer = pa.py_buffer(array("q", rows))
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer]))
+
+
+def first_of_each_key(table: pa.Table) -> pa.Table:
+    """The first row of each configuration, in order of appearance: the folds of one share their settings."""
+    first: dict[str, int] = {}
+    for i, key in enumerate(table["key"].to_pylist()):
+        first.setdefault(key, i)
+    return take(table, list(first.values()))
 
 
 def without(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:

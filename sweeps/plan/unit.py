@@ -1,5 +1,6 @@
 """A unit: one configuration on one fold, the thing that is done or not done."""
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Self
@@ -14,6 +15,15 @@ UnitId = tuple[str, int]
 
 Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
 """How one attempt at a unit ended. "crowded": its GPU's memory, which it shares, ran out."""
+
+
+_NAME = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})")
+
+
+def id_of(name: str) -> UnitId | None:
+    """The unit of a `Unit.name`; None for another text."""
+    match = _NAME.fullmatch(name)
+    return (match["key"], int(match["fold"])) if match else None
 
 
 class PlacementError(RuntimeError):

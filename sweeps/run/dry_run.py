@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from mtvae.cost import training_bytes
 from sweeps.config.grid import common
-from sweeps.config.settings import ABOUT, Settings, Value, flatten
+from sweeps.config.settings import Settings, Value, flatten, null_is_a_value
 from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
@@ -72,7 +72,7 @@ def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, 
     elsewhere = {}
     for path in [path for path in flats[0] if path not in shown]:
         values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
-        if values or (ABOUT[path].applies is None and not path.startswith("model.")):
+        if values or null_is_a_value(path):
             elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
     return elsewhere
 

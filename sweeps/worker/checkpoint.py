@@ -10,6 +10,7 @@ import torch
 from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Trainable
+from sweeps.text import said
 
 VERSION = 2  # of what the file holds
 SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it
@@ -22,7 +23,7 @@ def kind_of(device: str) -> str:
 
 
 class Checkpoint:
-    """Saves a unit's `Fit` every `seconds`, and brings it back.
+    """Saves a unit's training every `seconds`, and brings it back.
 
     The file holds plain values and tensors, and is loaded without running code. `resumed` counts how often the unit
     went on from one; `earlier_seconds` is what it had taken until then.
@@ -53,7 +54,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            return f"starts again: {self.storage.path(self.name)} is damaged ({' '.join(str(error).split())[:200]})"
+            return f"starts again: {self.storage.path(self.name)} is damaged ({said(error)[:200]})"
         return f"goes on in epoch {len(fit.history) + 1}, after {fit.images_trained:,} images"
 
     def elapsed(self) -> float:

@@ -51,10 +51,10 @@ def run_unit(
     of its memory is not failed but "crowded": with more room it can resume from its checkpoint.
 
     Args:
-        images: uint8 (N,C,H,W), as `data.load` reads the unit's source.
+        images: uint8 (N,C,H,W), as `sweeps.data.datasets.load` reads the unit's source.
         notes: what there is to say of the images, for the log.
         device: "cpu" or "cuda".
-        provenance: the columns of `sweeps.provenance`.
+        provenance: the columns of `sweeps.ledger.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
         tensorboard: a folder of this machine for event files, None for none.
 

@@ -33,7 +33,7 @@ def test_units_go_out_one_by_one_in_the_jobs_order_and_nothing_else_is_kept_of_t
             kept.extend(trials)
 
     units, stop = list(reversed(plan.units)), Stop()
-    suggestions = Suggestions(GridSource(units), RunContext(ledger, {}), stop, lambda unit: unit)
+    suggestions = Suggestions(GridSource(units), (), RunContext(ledger, {}), stop, lambda unit: unit)
     with Progress(plan, units, terminal=False) as progress:
         stopper = callbacks.Stopper(stop, progress, suggestions)
         driver.fit(report_name, suggestions, Watched(suggestions, progress), stopper, 2, tmp_path)

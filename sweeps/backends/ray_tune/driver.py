@@ -66,7 +66,8 @@ class RayTune:
             if self.address is not None:
                 nodes.check_storage(context.ledger)
             images = _images(envelope.sources, context.load, progress)
-            suggestions = Suggestions(source, context, stop, self._shares(examples, images, progress))
+            given = self._shares(examples, images, progress)
+            suggestions = Suggestions(source, envelope.columns, context, stop, given)
             trainable = tune.with_parameters(trial, context=context, images=images, flag=flag)
             callback, stopper = Callback(suggestions, progress), Stopper(stop, progress, suggestions)
             fit(trainable, suggestions, callback, stopper, self.workers, scratch)

@@ -1,7 +1,7 @@
 """The work source, as Tune asks it for trials."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -27,11 +27,17 @@ class Suggestions(OfTheDriver, Searcher):
     was given; an error of the source.
     """
 
-    def __init__(self, source: WorkSource, context: RunContext, stop: Stop, given: Callable[[Unit], Unit]):
-        """`given`: a unit with its share of a GPU."""
+    def __init__(
+        self,
+        source: WorkSource,
+        columns: Sequence[str],
+        context: RunContext,
+        stop: Stop,
+        given: Callable[[Unit], Unit],
+    ):
+        """`columns`: those of the source's envelope. `given`: a unit with its share of a GPU."""
         super().__init__()
-        self.source, self.context, self.stop, self.given = source, context, stop, given
-        self.columns = source.envelope().columns
+        self.source, self.columns, self.context, self.stop, self.given = source, columns, context, stop, given
         self.at_once: deque[Unit] = deque()  # units whose workers died: most of their work is saved
         self.later: deque[Unit] = deque()  # units that found too little memory beside others
         self.out: set[UnitId] = set()

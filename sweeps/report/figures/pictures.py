@@ -17,14 +17,13 @@ from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
 from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
 from mtvae.model import Model
 from sweeps.analysis.results import Table, TableRow
-from sweeps.config.settings import Settings
+from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
-from sweeps.ledger.schema import column
 from sweeps.plan.identity import key_of
 from sweeps.report.figures.drawing import file_name, house_look, labels, model_text, plain, unused
 from sweeps.report.figures.figures import footnote

@@ -33,7 +33,7 @@ THESIS = Look()
 
 def setting_text(value: object) -> str:
     """A setting as a grid file has it. A foreign file's text cannot write to the screen through it."""
-    return "-" if value is None else one_line(value_text(tuple(value) if isinstance(value, list) else value))
+    return "-" if value is None else one_line(value_text(value))
 
 
 def settings_text(row: TableRow, names: Sequence[str]) -> str:

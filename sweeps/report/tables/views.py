@@ -53,7 +53,7 @@ def check_columns(columns: Sequence[str]) -> None:
 
 def _captions(table: Table) -> list[str]:
     """A note for each metric of families: what it is in each of them."""
-    families = {f.name: f for f in FAMILIES if ":" not in f.name} | {row.family.name: row.family for row in table.rows}
+    families = {f.name: f for f in FAMILIES.built_in()} | {row.family.name: row.family for row in table.rows}
     captions: dict[str, list[str]] = {}
     for family in families.values():
         for metric in family.metrics:
