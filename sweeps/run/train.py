@@ -79,8 +79,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
     for name, why in ledger.set_aside_damaged():
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
-    for folder in ("units", "failed", "logs", "checkpoints", "models", redo.FOLDER, ""):
-        ledger.storage.sweep_temporary(folder)
+    _sweep_temporary(ledger)
     if again:
         redo.mark(ledger.storage, again, options.redo or "")
     plan = look(ledger, sweep, options)
@@ -96,7 +95,14 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     stop.listen()
     with Progress(plan, to_do, on_first=lambda: ledger.write_grid(sweep)) as progress:
         (parts.backend or backend_for(options)).run(source, context, progress, stop)
+    _sweep_temporary(ledger)  # a worker that died while it wrote left one behind
     return stop.requested
+
+
+def _sweep_temporary(ledger: Ledger) -> None:
+    """Remove temporary files of processes that are gone from every folder of the sweep."""
+    for folder in ("units", "failed", "logs", "checkpoints", "models", redo.FOLDER, ""):
+        ledger.storage.sweep_temporary(folder)
 
 
 def _check_data(plan: Plan, retry: bool) -> list[Unit]:
