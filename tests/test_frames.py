@@ -325,7 +325,7 @@ class TestExport:
         path = tmp_path / f"units.{ending}"
         path.write_text("old")
         one = swept.table()[0]
-        monkeypatch.setattr("sweeps.analysis.export._batches", lambda *_: (one if i == 0 else 1 / 0 for i in range(2)))
+        monkeypatch.setattr(swept, "batches", lambda *_: (one if i == 0 else 1 / 0 for i in range(2)))
         with pytest.raises(ZeroDivisionError):
             export(swept, path, "units")
         assert path.read_text() == "old"

@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 
 from sweeps.analysis.results import ReportError, read_table
 from sweeps.ledger import unit_file
-from sweeps.ledger.ledger import BATCH, COMPACTED, Damage, Ledger, files
-from sweeps.ledger.schema import UNIT_SCHEMA
+from sweeps.ledger.ledger import BATCH, Damage, Ledger
 from sweeps.ledger.storage import Storage
-from sweeps.text import FORMULA, said
+from sweeps.text import FORMULA
 
 What = Literal["units", "curves"]
 """A row per done unit, or a row per unit and epoch."""
@@ -55,7 +54,7 @@ def parts(ledger: Ledger, what: What, damaged: Damage) -> Iterator[pa.Table]:
     is added to `damaged`."""
     telling = read_table(ledger, all_rows=True).columns if what == "curves" else []
     schema = ledger.schema()
-    for part in itertools.chain([schema.empty_table()], _batches(ledger, damaged)):
+    for part in itertools.chain([schema.empty_table()], ledger.batches(BATCH, damaged)):
         table = unit_file.conform(part, schema)
         yield _curves(table, telling) if what == "curves" else _units(table)
 
@@ -88,19 +87,6 @@ def _curves(table: pa.Table, telling: Sequence[str]) -> pa.Table:
     for field, values in zip(epochs.type, epochs.flatten(), strict=True):
         units = units.append_column(field, values)
     return units.replace_schema_metadata(None)
-
-
-def _batches(ledger: Ledger, damaged: Damage) -> Iterator[pa.Table]:
-    """All columns of every done unit, as `Ledger.table` reads them, but some at a time."""
-    own = set(files(ledger.storage, "units").values())
-    yield from ledger.own_batches(BATCH, damaged)
-    if ledger.storage.exists(COMPACTED):
-        try:
-            with ledger.storage.open(COMPACTED) as file:
-                for table in unit_file.batches(file, UNIT_SCHEMA, BATCH):
-                    yield unit_file.without(table, own)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            damaged.append((COMPACTED, said(error)[:200]))
 
 
 def _harmless(table: pa.Table) -> pa.Table:

@@ -1,13 +1,10 @@
 """Compaction: a finished sweep's many small files folded into one."""
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import BATCH, COMPACTED, Damage, Ledger, files
-from sweeps.ledger.schema import UNIT_SCHEMA
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.unit import UnitId
 
@@ -30,10 +27,12 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
     schema = ledger.schema()
     try:
         with storage.writing(COMPACTED) as sink, pq.ParquetWriter(sink, schema) as writer:
-            for part in _parts(ledger, damaged):
+            for part in ledger.batches(BATCH, damaged):
                 written |= set(unit_file.ids(part))
                 writer.write_table(unit_file.conform(part, schema))
-    except (pa.ArrowException, ValueError) as error:
+            if why := dict(damaged).get(COMPACTED):  # its units would be lost
+                raise StorageError(f"cannot compact into {path}: {why}")
+    except (pa.ArrowException, ValueError) as error:  # what was read cannot be written as one table
         raise StorageError(f"cannot compact into {path}: {error}") from error
     if ledger.compacted() != written:
         raise StorageError(f"{path} does not read back as it was written; no unit file was removed")
@@ -42,15 +41,3 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
         if name not in unread:
             storage.remove(f"units/{name}")
     return len(written), damaged
-
-
-def _parts(ledger: Ledger, damaged: Damage) -> Iterator[pa.Table]:
-    """What the new file is to hold: the rows of the units' own files, then the old one's that have no good one."""
-    fresh: set[UnitId] = set()
-    for part in ledger.own_batches(BATCH, damaged):
-        fresh |= set(unit_file.ids(part))
-        yield part
-    if ledger.storage.exists(COMPACTED):
-        with ledger.storage.open(COMPACTED) as file:
-            for part in unit_file.batches(file, UNIT_SCHEMA, BATCH):
-                yield unit_file.without(part, fresh)

@@ -30,10 +30,9 @@ from sweeps.ledger.schema import (
     settings_row,
     unit_schema,
 )
-from sweeps.ledger.storage import Storage, StorageError
+from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Unit, UnitId, id_of
-from sweeps.text import said
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
@@ -53,6 +52,8 @@ class Ledger:
         """`storage`: the sweep's folder."""
         self.storage = storage
         self._compacted: tuple[object, frozenset[UnitId]] = (None, frozenset())
+        self.damaged_compacted = ""
+        """How the compacted file was damaged when it was last looked at; empty where it was not."""
 
     def units(self, folder: Literal["units", "failed"] = "units") -> frozenset[UnitId]:
         """The units that have a file, by its name, and those that were compacted; without those to be trained again."""
@@ -60,14 +61,15 @@ class Ledger:
         return (own | self.compacted()) - redo.marked(self.storage) if folder == "units" else own
 
     def compacted(self) -> frozenset[UnitId]:
-        """The units in the compacted file; none where it cannot be read."""
+        """The units in the compacted file; none where its content is damaged.
+
+        Raises:
+            StorageError: the machine cannot read it now. That is never remembered as "none".
+        """
         stamp = self.storage.stamp(COMPACTED)
         if stamp != self._compacted[0]:
-            ids: frozenset[UnitId] = frozenset()
-            if stamp is not None:
-                table, _ = self.try_read(COMPACTED, ("key", "fold"))
-                ids = frozenset() if table is None else frozenset(unit_file.ids(table))
-            self._compacted = stamp, ids
+            table, self.damaged_compacted = self.try_read(COMPACTED, ("key", "fold"))
+            self._compacted = stamp, frozenset() if table is None else frozenset(unit_file.ids(table))
         return self._compacted[1]
 
     def has(self, unit: Unit) -> bool:
@@ -135,14 +137,19 @@ class Ledger:
         return table.to_pylist(), damaged
 
     def _parts(self, folder: str, names: Sequence[str]) -> Iterator[tuple[pa.Table | None, str, str]]:
-        """Every file of a folder as (table or None, name, why it could not be read)."""
-        own = files(self.storage, folder)
-        for name, id_ in own.items():
+        """Every file of a folder as (table or None, name, how it is damaged); a compacted unit where it has no good
+        file of its own. A file that is gone since the folder was listed was compacted by another process."""
+        own: set[UnitId] = set()
+        for name, id_ in files(self.storage, folder).items():
             table, why = self._try_own(f"{folder}/{name}", id_, names)
-            yield table, name, why
-        if folder == "units" and self.storage.exists(COMPACTED):
+            if table is not None:
+                own.add(id_)
+            if table is not None or why:
+                yield table, name, why
+        if folder == "units":
             table, why = self.try_read(COMPACTED, names)
-            yield (None if table is None else unit_file.without(table, set(own.values()))), COMPACTED, why
+            if table is not None or why:
+                yield (None if table is None else unit_file.without(table, own)), COMPACTED, why
 
     def schema(self) -> pa.Schema:
         """The schema of all done units together, with what the families of somebody else's have of their own."""
@@ -152,20 +159,30 @@ class Ledger:
         texts = {text for table in tables if table is not None for text in table["declarations"].to_pylist() if text}
         return described_schema(sorted(texts))
 
-    def own_batches(self, size: int, damaged: Damage) -> Iterator[pa.Table]:
-        """All columns of the units that have a file of their own, `size` units at a time. What cannot be read is added
-        to `damaged`."""
-        own = list(files(self.storage, "units").items())
-        for start in range(0, len(own), size):
+    def batches(self, size: int, damaged: Damage) -> Iterator[pa.Table]:
+        """All columns of every done unit, `size` units at a time, as `table` has them. Damaged files are added to
+        `damaged`."""
+        own: set[UnitId] = set()
+        listed = list(files(self.storage, "units").items())
+        for start in range(0, len(listed), size):
             tables = []
-            for name, id_ in own[start : start + size]:
+            for name, id_ in listed[start : start + size]:
                 table, why = self._try_own(f"units/{name}", id_, UNIT_SCHEMA.names)
-                if table is None:
-                    damaged.append((name, why))
-                else:
+                if table is not None:
                     tables.append(table)
+                    own.add(id_)
+                elif why:
+                    damaged.append((name, why))
             if tables:
                 yield unit_file.join(tables)
+        try:
+            with unit_file.opened(self.storage, COMPACTED) as file:
+                for table in unit_file.batches(file, UNIT_SCHEMA, size):
+                    yield unit_file.without(table, own)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except unit_file.Damaged as error:
+            damaged.append((COMPACTED, str(error)))
 
     def _try_own(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
         """`try_read` of a file that must hold this very unit."""
@@ -175,14 +192,18 @@ class Ledger:
         return table, why
 
     def try_read(self, name: str, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
-        """A file's table, or None and why what it holds cannot be read. Raises StorageError where it cannot be had."""
+        """A file's table, or None and how its content is damaged, "" where there is no such file (any more).
+
+        Raises:
+            StorageError: the machine cannot read it now.
+        """
         try:
-            with self.storage.open(name) as file:
+            with unit_file.opened(self.storage, name) as file:
                 return unit_file.read(file, columns, FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA), ""
-        except StorageError:  # of a server that does not answer: the file may be as good as ever
-            raise
-        except (pa.ArrowException, OSError, ValueError) as error:
-            return None, said(error)[:200]
+        except (FileNotFoundError, NotADirectoryError):
+            return None, ""
+        except unit_file.Damaged as error:
+            return None, str(error)
 
     def set_aside_damaged(self) -> Damage:
         """Renames unreadable unit files to `*.damaged`, so that their units are trained again, and names them."""

@@ -6,13 +6,10 @@ DIR/<sweep>/rows.parquet    a row of the grid each: key, order, every setting; g
 from collections.abc import Sequence
 from typing import Protocol
 
-import pyarrow as pa
-
 from sweeps.config.settings import Settings
 from sweeps.ledger import unit_file
 from sweeps.ledger.schema import ROWS_SCHEMA, Row, declarations, settings_columns
-from sweeps.ledger.storage import Storage, StorageError
-from sweeps.text import said
+from sweeps.ledger.storage import Storage
 
 ROWS = "rows.parquet"
 
@@ -45,12 +42,10 @@ def read(storage: Storage) -> tuple[list[Row] | None, str]:
         StorageError: the storage does not answer.
     """
     try:
-        with storage.open(ROWS) as file:
+        with unit_file.opened(storage, ROWS) as file:
             rows = unit_file.read(file, ROWS_SCHEMA.names, ROWS_SCHEMA).to_pylist()
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
-    except StorageError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return None, said(error)[:200]
+    except unit_file.Damaged as error:
+        return None, str(error)
     return sorted(rows, key=lambda row: row["order"]), ""

@@ -99,13 +99,25 @@ class Storage:
         """
         if not self.local:
             return pa.BufferReader(self.read(name))
-        return self.filesystem.open_input_file(self.path(name))
+        with self._named(name, "read"):
+            return self.filesystem.open_input_file(self.path(name))
 
     @contextmanager
     def reading(self, name: str) -> Iterator[NativeFile]:
-        """`open`, with all that goes wrong until it is closed told as by `read`."""
-        with self._named(name, "read"), self.open(name) as file:
-            yield file
+        """`open`, where trouble of the machine until it is closed is a StorageError too.
+
+        Only what the file holds may be its damage. pyarrow raises OSError for both: of the system's own words the
+        errno is set (no permission, a stale handle, too many open files), of a content that it cannot decode it is not.
+        """
+        try:
+            with self.open(name) as file:
+                yield file
+        except OSError as error:
+            if error.errno is None or isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
+            raise StorageError(self._line(name, "read", error)) from error
+        except MemoryError as error:
+            raise StorageError(f"cannot read {self.path(name)}: out of memory") from error
 
     def stamp(self, name: str) -> tuple[int, object] | None:
         """What changes when a file does; None where there is none. Raises StorageError."""
@@ -152,10 +164,15 @@ class Storage:
         """Turns what the system says into one line that names the file. Reading, a file may not be there."""
         try:
             yield
+        except StorageError:  # of another file, inside
+            raise
         except OSError as error:
             if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise StorageError(f"cannot {what} {self.path(name)}: {error.strerror or said(error)}") from error
+            raise StorageError(self._line(name, what, error)) from error
+
+    def _line(self, name: str, what: Literal["read", "write"], error: OSError) -> str:
+        return f"cannot {what} {self.path(name)}: {_reason(error)}"
 
     @contextmanager
     def _written_local(self, path: Path) -> Iterator[IO[bytes]]:
@@ -188,6 +205,11 @@ class Storage:
         for name in stale:
             self.remove(f"{folder}/{name}")
         return stale
+
+
+def _reason(error: OSError) -> str:
+    """The system's words where there are any. pyarrow wraps them into its own, with the path once more."""
+    return os.strerror(error.errno) if error.errno else said(error)
 
 
 def is_stale(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,10 +11,34 @@ from mtvae.config.setting import NO_VALUE
 from sweeps.config.settings import ABOUT, column
 from sweeps.config.stages import TRAINING
 from sweeps.ledger.schema import OF_A_FAMILY, REQUIRED, Row
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
+from sweeps.text import said
 
 _NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
 _NEUTRAL["stage"] = TRAINING
+
+
+class Damaged(ValueError):
+    """What a file holds is not what it should; the message says why."""
+
+
+@contextmanager
+def opened(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
+    """Open a file to read units or rows from it.
+
+    Raises:
+        Damaged: its content is not what it should be: the only reason to take it for lost.
+        FileNotFoundError, NotADirectoryError: there is no such file.
+        StorageError: the machine cannot read it now. The file may be as good as ever.
+    """
+    try:
+        with storage.reading(name) as file:
+            yield file
+    except (StorageError, FileNotFoundError, NotADirectoryError):
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise Damaged(said(error)[:200]) from error
 
 
 def encode(rows: Sequence[Row], schema: pa.Schema) -> bytes:

@@ -13,6 +13,7 @@ from sweeps.report.actions import Actions
 from sweeps.report.contents import KINDS, Asked, report
 from sweeps.report.tables.cells import Look, Spread
 from sweeps.report.tables.formats import Format
+from sweeps.text import one_line
 
 
 def main(
@@ -66,7 +67,7 @@ def main(
             done = actions.run(open_ledger(results, name), name, asked)
             print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, asked)))
     except (ReportError, StorageError) as error:
-        print(error, file=sys.stderr)
+        print(one_line(str(error)), file=sys.stderr)
         raise typer.Exit(2) from None
 
 

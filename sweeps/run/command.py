@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
-from sweeps.ledger.ledger import Ledger, open_ledger
+from sweeps.ledger.ledger import COMPACTED, Ledger, open_ledger
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
@@ -38,6 +38,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
             plan = look(ledger, sweep, options)
             plan = plan.again(to_mark(ledger, plan, options.redo))
             print(dry_run(plan, ledger, options.at_a_time, options.retry))
+            _say_damage(ledger)
             return DONE
         stopped = False
         if not options.status:
@@ -49,6 +50,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
         plan = look(ledger, sweep, options)
         if options.status:
             print(status(plan))
+            _say_damage(ledger)
         elif plan.count(plan.done):
             from sweeps.report.contents import Asked, report
 
@@ -58,6 +60,15 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
     except (ChoiceError, DataError, PlacementError, StorageError) as error:
         return complain(str(error))
     return conclude(plan, ledger, stopped)
+
+
+def _say_damage(ledger: Ledger) -> None:
+    """Say what a look at the ledger could not count as done. (A unit's own file counts by its name.)"""
+    if ledger.damaged_compacted:
+        print(
+            f"{ledger.storage.path(COMPACTED)}: damaged ({ledger.damaged_compacted}), so its units do not count as "
+            f"done; a run keeps it as {COMPACTED}.damaged and trains them again"
+        )
 
 
 def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:

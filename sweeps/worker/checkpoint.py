@@ -1,16 +1,17 @@
 """A unit under way: `checkpoints/<key>-fold<k>.pt`, so that a killed training goes on instead of starting again."""
 
-import pickle
 import platform
 import time
 from typing import Any
 
 import torch
+from pyarrow import NativeFile
 
-from sweeps.ledger.storage import Storage
+from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Trainable
 from sweeps.text import said
+from sweeps.worker.devices import out_of_memory
 
 VERSION = 2  # of what the file holds
 SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it
@@ -20,6 +21,33 @@ def kind_of(device: str) -> str:
     """On what a training's digits go on as they began: the kind of device and torch's version."""
     name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {platform.machine()}"
     return f"{name}, torch {torch.__version__}"
+
+
+class _Watched:
+    """A file for torch's reader, which loses an error of reading: it sees the file's end, and `error` holds it."""
+
+    def __init__(self, file: NativeFile):
+        self.file = file
+        self.error: OSError | None = None
+        self.seek, self.tell, self.readline = file.seek, file.tell, file.readline
+
+    def read(self, n: int = -1) -> bytes:
+        try:
+            return bytes(self.file.read(n))
+        except OSError as error:
+            self.error = self.error or error
+            return b""
+
+
+def _load(file: NativeFile, device: str) -> dict[str, Any]:
+    """Load a checkpoint piece by piece: the whole may be hundreds of megabytes. Raises OSError of the file first."""
+    watched = _Watched(file)
+    try:
+        saved: dict[str, Any] = torch.load(watched, map_location=device, weights_only=True)  # type: ignore[arg-type]
+        return saved
+    finally:
+        if watched.error is not None:
+            raise watched.error
 
 
 class Checkpoint:
@@ -42,18 +70,26 @@ class Checkpoint:
 
         Returns:
             A line that says so, or why not: then `resumed` is 0, and `fit` may be half restored. None: no checkpoint.
+
+        Raises:
+            StorageError: the file cannot be read now, which is no damage of it.
+            MemoryError, RuntimeError: it does not fit into the memory.
         """
         try:
-            with self.storage.reading(self.name) as file:  # piece by piece: the whole may be hundreds of megabytes
-                saved: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
+            with self.storage.reading(self.name) as file:
+                saved = _load(file, self.device)
             made_by = (saved["version"], saved["unit"], saved["kind"])
             if made_by != (VERSION, self.unit.name, kind_of(self.device)):
                 return f"starts again: {self.storage.path(self.name)} is of {made_by}, not {kind_of(self.device)}"
             fit.resume(saved["state"])
             self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        except StorageError:
+            raise
+        except Exception as error:  # what a damaged file makes torch raise has no common kind
+            if out_of_memory(error):
+                raise
             return f"starts again: {self.storage.path(self.name)} is damaged ({said(error)[:200]})"
         return f"goes on in epoch {len(fit.history) + 1}, after {fit.images_trained:,} images"
 

@@ -1,4 +1,4 @@
-"""Which device a unit computes on."""
+"""Which device a unit computes on, and when its memory ran out."""
 
 import platform
 
@@ -19,3 +19,9 @@ def pick_device(gpus: float) -> str:
     if not torch.cuda.is_available():
         raise PlacementError(f"resources.gpus is {number_text(gpus)}, but torch sees no GPU on {platform.node()}")
     return "cuda"
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that a device, or this machine, has too little memory."""
+    cpu = "can't allocate memory"  # in the RuntimeError of torch's allocator for the CPU
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or cpu in str(error)

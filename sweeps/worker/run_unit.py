@@ -22,12 +22,10 @@ from sweeps.plan.unit import Outcome, Unit
 from sweeps.stages.base import Inputs, Run, T, Trainable
 from sweeps.text import said
 from sweeps.worker.checkpoint import Checkpoint
+from sweeps.worker.devices import out_of_memory
 
 OnProgress = Callable[[int], None]
 """Called before the first and after every step with the images that the unit has trained so far."""
-
-
-NO_MEMORY = "can't allocate memory"  # in the RuntimeError of torch's allocator for the CPU
 
 
 class _Stopped(Exception):
@@ -82,7 +80,8 @@ def run_unit(
         if isinstance(error, torch.OutOfMemoryError) and 0 < unit.settings.resources.gpus < 1:
             return "crowded"
         ledger.write_failed(unit, _reason(error))
-        checkpoint.remove()
+        if not out_of_memory(error):  # what was trained until then is good, and `--retry` resumes it
+            checkpoint.remove()
         return "failed"
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed, "data_hash": fingerprint(images)}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
@@ -134,7 +133,7 @@ def _live(folder: str | None, unit: Unit) -> AbstractContextManager[Live | None]
 
 def _reason(error: Exception) -> str:
     """One line for people."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY in str(error):
+    if out_of_memory(error):
         return f"out of memory: {said(error)[:200]}"
     if isinstance(error, Diverged):
         return str(error)

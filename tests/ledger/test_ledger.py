@@ -1,7 +1,9 @@
 """The ledger on every kind of filesystem: whole files or none, readable by anybody, nothing good overwritten."""
 
+import errno
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -26,6 +28,24 @@ RESULTS = {
     "history": [{"epoch": 1, "train_unconditioned": 0.7, "selection_total": 0.9}],
     "seeds": {"fold": 1, "init": 2},
 }
+
+
+class Troubled(Storage):
+    """Files of which one cannot be opened now. `trouble`: its name and the system's error."""
+
+    trouble = None
+
+    def folder(self, name):
+        return self
+
+    def open(self, name):
+        if self.trouble is not None and name == self.trouble[0]:
+            raise OSError(self.trouble[1], "trouble")
+        return super().open(name)
+
+
+def parts(ledger):
+    return [*ledger.batches(10, [])]
 
 
 @pytest.fixture(params=["local", "memory", "subtree", "s3"])
@@ -136,6 +156,43 @@ class TestContract:
         assert ledger.has(plan.units[0])
         assert [name for name, _ in ledger.set_aside_damaged()] == ["units.parquet"]
         assert storage.read("units.parquet.damaged") == b"<html>"
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
+    def test_trouble_of_the_machine_is_no_damage(self, storage, plan, monkeypatch, number):
+        """A file that cannot be read now ends the command, is not renamed, and is as done as before afterwards."""
+        ledger = Ledger(storage)
+        for unit in plan.units[:2]:
+            ledger.write(unit, RESULTS)
+        compact(ledger)
+        ledger.write(plan.units[2], RESULTS)
+        before = {folder: storage.names(folder) for folder in ("", "units")}
+        for name in ("units.parquet", f"units/{plan.units[2].name}.parquet"):
+            fresh = Ledger(Troubled(storage.root, storage.filesystem))
+            fresh.storage.trouble = (name, number)
+            for look in (fresh.read, fresh.set_aside_damaged, partial(compact, fresh), partial(parts, fresh)):
+                with pytest.raises(StorageError, match=rf"(?s)cannot read .*{name}: {os.strerror(number)}"):
+                    look()
+            if name == "units.parquet":
+                for look in (fresh.units, partial(fresh.has, plan.units[0])):
+                    with pytest.raises(StorageError):
+                        look()
+            fresh.storage.trouble = None
+            assert fresh.units() == {unit.id for unit in plan.units[:3]}  # "none" was not remembered
+        assert {folder: storage.names(folder) for folder in ("", "units")} == before
+
+    def test_a_file_that_is_compacted_meanwhile_still_counts(self, storage, plan, monkeypatch):
+        """Another process folds the files while this one, which has listed them, reads."""
+        ledger = Ledger(storage)
+        for unit in plan.units[:2]:
+            ledger.write(unit, RESULTS)
+        listed = storage.names("units")
+        compact(ledger)
+        names = Storage.names
+        monkeypatch.setattr(Storage, "names", lambda s, folder: listed if folder == "units" else names(s, folder))
+        rows, damaged = Ledger(storage).read()
+        assert ({(row["key"], row["fold"]) for row in rows}, damaged) == ({unit.id for unit in plan.units[:2]}, [])
+        assert sum(len(table) for table in Ledger(storage).batches(10, damaged)) == 2
+        assert damaged == []
 
     def test_no_temporary_file_is_left(self, storage, plan):
         Ledger(storage).write(plan.units[0], RESULTS)

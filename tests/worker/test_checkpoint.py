@@ -14,6 +14,7 @@ import pytest
 import torch
 from disturbance import temporary_files, wait_for_a_new_checkpoint
 from records import rows_of, rows_of_both
+from stand_ins import raise_this
 
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.storage import Storage, StorageError
@@ -136,6 +137,18 @@ def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kind
     assert not os.path.exists("/tmp/mtvae-sweeps-was-here")
     assert rows_of(ledger) == rows_of(whole)
     assert ledger.read()[0][0]["resumed"] == 0
+
+
+def test_memory_that_runs_out_is_no_damage(kinds, ledgers, digits, monkeypatch):
+    """Of a GPU that others share, say: the checkpoint stays, and the unit resumes once there is room."""
+    ledger = ledgers("full")
+    name = stopped(kinds[0], digits, ledger)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: raise_this(torch.OutOfMemoryError("CUDA out of memory")))
+        assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "failed"
+    assert ledger.storage.exists(name)
+    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert ledger.read()[0][0]["resumed"] == 1
 
 
 def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
