@@ -13,7 +13,7 @@ from sweeps.config.settings import ABOUT, LEAVES, column
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row
+from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row, not_finite
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import NAMING
 from sweeps.plan.patterns import Names, named
@@ -47,7 +47,9 @@ D = TypeVar("D", Family, Method)
 
 @dataclass
 class TableRow:
-    """One configuration: its settings, and what its done units say, by fold; why others failed, by fold.
+    """One configuration: its settings, and what its done units say, by fold; why others failed, by fold. A unit that
+    was recorded as done with a score that is not finite counts as failed.
+
     `stage_metrics`: what stages after the training measured."""
 
     key: str
@@ -240,8 +242,9 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
     listed, why = (None, "") if all_rows else grid_rows.read(ledger.storage)
     settings = SETTINGS if listed is None else []
     units, damaged = ledger.table("units", [*settings, *OF_STAGES, "declarations", *results])
+    own = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
     failed, damaged_failed = ledger.table("failed", [*settings, *OF_STAGES, "reason"])
-    results += [name for name in units.column_names if name not in UNIT_SCHEMA.names]  # of somebody else's families
+    results += own  # of somebody else's families
     damaged += [*damaged_failed, *([(grid_rows.ROWS, why)] if why else [])]
     notes: tuple[str, ...] = ()
     if listed is None:
@@ -255,9 +258,14 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
         rows = {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in listed}
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
+    scores = [*_SCORES, "mean_image_per_pixel", *own]
     for key, fold, *values in zip(keys, folds, *columns.values(), strict=True):
         if key in rows:
-            rows[key].folds[fold] = dict(zip(results, values, strict=True))
+            record = dict(zip(results, values, strict=True))
+            if wrong := not_finite({name: record.get(name) for name in scores}):  # of a version that let it be done
+                rows[key].failed[fold] = f"{wrong} (an earlier version recorded it as done)"
+            else:
+                rows[key].folds[fold] = record
     for unit in failed.select(["key", "fold", "reason"]).to_pylist():
         if unit["key"] in rows and unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
@@ -274,7 +282,9 @@ def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
         row, fold = rows[record["parent_key"]], record["fold"]
         own = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
         row.stage_metrics |= {metric.name: metric for metric in own}
-        if fold in row.folds:
+        if wrong := not_finite({name: record.get(name) for metric in own for name in metric.columns}):
+            row.failed[fold] = f"{record['stage']}: {wrong}"
+        elif fold in row.folds:
             row.folds[fold] |= {name: record.get(name) for metric in own for name in metric.columns}
     for record in failed.filter(failed["parent_key"].is_valid()).to_pylist():
         if record["parent_key"] in rows:

@@ -32,14 +32,22 @@ class Summary:
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
-    """None where there is no value. The mean is exactly rounded, so it does not depend on the folds' order."""
+    """None where there is no value; values are finite. The mean is exactly rounded, and so in any order the same."""
     if not values:
         return None
     n, ordered = len(values), sorted(values)
-    mean = math.fsum(values) / n
-    variance = math.fsum((value - mean) ** 2 for value in values) / n
+    mean = _mean(values)
+    variance = math.fsum((value - mean) * (value - mean) for value in values) / n  # of huge values inf, no error
     median = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     return Summary(n, mean, variance, ordered[0], median, ordered[-1])
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of at least one value, exactly rounded where their sum is a number."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ def difference(a: Sample, b: Sample) -> Difference | None:
         common = [f for f in a.by_fold if f in b.by_fold and a.splits.get(f) == b.splits.get(f)]
         if not common:
             return None
-        base = math.fsum(a.by_fold[f] for f in common) / len(common)
+        base = _mean([a.by_fold[f] for f in common])
         found = summarise([b.by_fold[f] - a.by_fold[f] for f in common])
         assert found is not None
         return _tested(found.mean, found.sd, len(common), a.k, base, True)

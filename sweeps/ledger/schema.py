@@ -1,8 +1,9 @@
 """The columns of a unit's Parquet file: names, types, and units of measure."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import isfinite
 from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
@@ -181,6 +182,12 @@ def described_schema(texts: Iterable[str]) -> pa.Schema:
     found = [json.loads(text) for text in texts]
     families = [Family.described(**told["family"]) for told in found if "family" in told]
     return schema_with(families, [[Metric(**m) for m in told["metrics"]] for told in found if "metrics" in told])
+
+
+def not_finite(scores: Mapping[str, Any]) -> str:
+    """Say which numbers are NaN or infinite; empty where none is."""
+    wrong = [f"{name} is {value}" for name, value in scores.items() if isinstance(value, float) and not isfinite(value)]
+    return f"a score is not finite: {', '.join(wrong)}" if wrong else ""
 
 
 def settings_row(unit: Unit) -> Row:

@@ -10,7 +10,7 @@ from sweeps.data.datasets import test_half_count
 from sweeps.data.readers import Images
 from sweeps.data.splits import Split, split
 from sweeps.ledger import kept_models
-from sweeps.ledger.schema import Row
+from sweeps.ledger.schema import Row, not_finite
 from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import Unit
 
@@ -83,6 +83,21 @@ class Inputs:
         """Keep a model where `keep_models` asks for it."""
         if self.storage is not None and kept_models.is_kept(self.unit):
             kept_models.save(self.storage, self.unit, model)
+
+
+class NotFinite(ArithmeticError):
+    """A score is NaN or infinite; the message says which."""
+
+
+def finite(results: Row) -> Row:
+    """Return the results. A number of them that is NaN or infinite is no result.
+
+    Raises:
+        NotFinite: there is one.
+    """
+    if wrong := not_finite(results):
+        raise NotFinite(wrong)
+    return results
 
 
 class Run(Protocol):

@@ -17,13 +17,13 @@ from sweeps.data import seeds
 from sweeps.data.splits import Split
 from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Unit
-from sweeps.stages.base import Inputs, Train
+from sweeps.stages.base import Inputs, Train, finite
 
 
 def run(inputs: Inputs, train: Train) -> Row:
     """Train, score and keep a model: the result columns of a unit."""
     fit = train(lambda: prepare(inputs))
-    results = score(inputs, fit)
+    results = finite(score(inputs, fit))  # before its model is kept
     inputs.keep(fit.model)
     return results
 

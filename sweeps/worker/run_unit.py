@@ -19,7 +19,7 @@ from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
 from sweeps.plan.unit import Outcome, Unit
-from sweeps.stages.base import Inputs, Run, T, Trainable
+from sweeps.stages.base import Inputs, NotFinite, Run, T, Trainable, finite
 from sweeps.text import said
 from sweeps.worker.checkpoint import Checkpoint
 from sweeps.worker.devices import out_of_memory
@@ -70,7 +70,7 @@ def run_unit(
     try:
         run: Run = load(STAGES[unit.stage].run)
         with repeatable(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
-            results = run(inputs, _Loop(checkpoint, log, on_progress, should_stop, live))
+            results = finite(run(inputs, _Loop(checkpoint, log, on_progress, should_stop, live)))
     except _Stopped:
         return "stopped"
     except StorageError:  # the folder's failure, not this unit's
@@ -135,6 +135,6 @@ def _reason(error: Exception) -> str:
     """One line for people."""
     if out_of_memory(error):
         return f"out of memory: {said(error)[:200]}"
-    if isinstance(error, Diverged):
+    if isinstance(error, Diverged | NotFinite):
         return str(error)
     return f"{type(error).__name__}: {said(error)[:300]}"

@@ -1,10 +1,15 @@
 """Rows of a table from a ledger: what is missing is said, and nothing is made up."""
 
+import json
+import math
+
 import pytest
 
 from sweeps.analysis.differences import differences
 from sweeps.analysis.results import ReportError, find, read_table
 from sweeps.plan.plan import Plan
+from sweeps.report.contents import KINDS, Asked, report
+from sweeps.report.tables.formats import FORMATS
 
 GRID = """
 name: tiny
@@ -30,3 +35,39 @@ def test_a_row_without_its_baselines_folds_is_said(read_grid, ledger):
     found = differences(read_table(ledger))
     assert {(c.row.settings["method"], c.why_not) for c in found} == {("multi_decoder", "no fold of the baseline done")}
     assert all(c.difference is None and c.p_holm is None for c in found)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
+    """Earlier versions recorded it as done. It is left out of the means, and said; every format can be printed."""
+    grid = read_grid(GRID)
+    for unit in Plan(grid, frozenset(), frozenset()).units:
+        wrong = {"conditioned_per_image": value} if unit.settings.method != "none" and unit.fold == 1 else {}
+        ledger.write(unit, SCORES | {"unconditioned_per_pixel": 0.1, "mean_image_per_pixel": 1.0} | wrong)
+    ledger.write_grid(grid)
+    _, row = read_table(ledger).rows
+    reason = f"a score is not finite: conditioned_per_image is {value} (an earlier version recorded it as done)"
+    assert (row.complete, list(row.folds), row.failed) == (False, [0], {1: reason})
+    folder, _, name = ledger.storage.root.rpartition("/")
+    for format in FORMATS:
+        for kind in KINDS:
+            shown = report(folder, name, Asked((kind,), format))
+            assert reason in shown or kind != "table" or format in ("json", "csv", "latex")
+    (table,) = json.loads(report(folder, name, Asked(("table",), "json")))
+    assert [(r["folds"], r["failed"], r["unconditioned_mean"]) for r in table["rows"]] == [(2, 0, 2.0), (1, 1, 2.0)]
+
+
+def test_huge_scores_are_told_short_and_never_break_a_report(read_grid, ledger):
+    """Finite numbers whose sum or square is not: the spread is null in JSON."""
+    grid = read_grid(GRID)
+    for unit in Plan(grid, frozenset(), frozenset()).units:
+        ledger.write(
+            unit, SCORES | {"unconditioned_per_image": 1.7e308 if unit.fold else -1.7e308, "latent_loss": 1.7e308}
+        )
+    ledger.write_grid(grid)
+    folder, _, name = ledger.storage.root.rpartition("/")
+    text = report(folder, name, Asked(("table", "statistics", "differences")))
+    assert max(map(len, text.splitlines())) < 200
+    tables = json.loads(report(folder, name, Asked(("table", "statistics", "differences"), "json")))
+    assert tables[0]["rows"][0]["unconditioned_variance"] is None
+    assert tables[0]["rows"][0]["unconditioned_min"] == -1.7e308

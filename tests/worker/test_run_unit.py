@@ -1,6 +1,7 @@
 """One unit from start to Parquet: what is recorded, what a failure leaves, and that digits do not depend on company."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -11,6 +12,9 @@ from records import rows_of
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.plan import Plan
+from sweeps.report.contents import Asked, report
+from sweeps.run.command import command
+from sweeps.run.options import Options
 from sweeps.stages import training
 from sweeps.worker import devices, run_unit
 
@@ -98,6 +102,35 @@ def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monk
     assert row["reason"] == reason
     assert "Traceback" in ledger.storage.read(f"logs/{unit.name}.log").decode()
     assert ledger.units() == frozenset()
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("column", ["unconditioned_per_pixel", "latent_loss", "mean_image_per_pixel"])
+def test_a_score_that_is_not_finite_is_a_failure(plan, ledger, digits, monkeypatch, column, value):
+    """Also where every loss of the training was finite; and no model of it is kept."""
+    score = training.score
+    monkeypatch.setattr(training, "score", lambda inputs, fit: score(inputs, fit) | {column: value})
+    assert run_unit.run_unit(plan.units[0], digits, ledger, "cpu", {}) == "failed"
+    (row,), _ = ledger.read("failed")
+    assert row["reason"] == f"a score is not finite: {column} is {value}"
+    assert (ledger.units(), ledger.storage.names("models")) == (frozenset(), [])
+
+
+def test_rates_that_diverge_leave_a_table_of_numbers(tmp_path, capsys):
+    """Learning rates between a good training and one whose losses overflow: some folds' scores alone are infinite, and
+    which they are depends on the processor. Every format of the report can be printed and written."""
+    file = tmp_path / "inf3.yaml"
+    file.write_text(
+        "name: inf3\nseed: 3\ndata: {dataset: digits, limit: 400}\nfolds.selection: 1\n"
+        "training: {batch_size: 64, epochs: 1}\n"
+        "grid: [{family: gaussian_vae, training.lr: [0.001, 0.05, 0.0746, 0.0912]}]"
+    )
+    assert command(str(file), [], Options(str(tmp_path / "results"), inline=True)) == 1
+    done, _ = open_ledger(tmp_path / "results", "inf3").read()
+    assert all(math.isfinite(row[name]) for row in done for name in ("unconditioned_per_image", "latent_loss"))
+    shown = json.loads(report(str(tmp_path / "results"), "inf3", Asked(("table", "statistics", "differences"), "json")))
+    assert shown[0]["rows"][0]["folds"] == 5
+    assert sum(row["failed"] for row in shown[0]["rows"]) > 0
 
 
 def test_memory_that_torch_cannot_have_is_out_of_memory(plan, ledger, digits, monkeypatch):

@@ -11,6 +11,7 @@ from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
 OTHER_DIGITS = 4
+HUGE = 1e9
 
 SPREAD_NOTES = {
     "variance": "population variance over the folds",
@@ -50,7 +51,10 @@ def decimals(row: TableRow, metric: str, unit: Scale | None) -> int:
 
 
 def number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    """A number with its digits behind the point, a huge one with a power of ten; "-" where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}e}" if abs(value) >= HUGE else f"{value:.{digits}f}"
 
 
 def metric_text(row: TableRow, metric: str, look: Look) -> str:
@@ -60,10 +64,9 @@ def metric_text(row: TableRow, metric: str, look: Look) -> str:
         return "-"
     digits = decimals(row, metric, look.unit)
     if sample.n < 2:
-        return f"{sample.mean:.{digits}f} ± ?"
-    if look.spread == "variance":
-        return f"{sample.mean:.{digits}f} ± {sample.summary.variance:.1e}"
-    return f"{sample.mean:.{digits}f} ± " + number(sample.sd if look.spread == "sd" else sample.half_width(), digits)
+        return f"{number(sample.mean, digits)} ± ?"
+    spreads = {"variance": f"{sample.summary.variance:.1e}", "sd": number(sample.sd, digits)}
+    return f"{number(sample.mean, digits)} ± {spreads.get(look.spread) or number(sample.half_width(), digits)}"
 
 
 def folds_text(row: TableRow) -> str:

@@ -210,7 +210,7 @@ def _compared(c: Comparison, look: Look) -> list[str]:
     return [
         number(found.base, digits),
         number(found.base + found.mean, digits),
-        f"{found.mean:+.{digits}f}",
+        "+" * (found.mean >= 0) + number(found.mean, digits),
         number(found.low, digits),
         number(found.high, digits),
         p_text(c.p_holm),
