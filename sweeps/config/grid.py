@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_origin
 
 import yaml
 from pydantic import ValidationError
 
-from mtvae.config import Choice
 from sweeps.config import yaml_reader
+from sweeps.config.problems import explain, few, shown, type_name
 from sweeps.config.rules import Impossible, resolve
+from sweeps.config.scalars import NUMBER, settled
 from sweeps.config.settings import LEAVES, SECTIONS, Settings, Value, adapter, flatten, options
-from sweeps.text import nearest, one_line
+from sweeps.text import nearest, one_line, written
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""
@@ -31,10 +32,16 @@ SHIPPED = Path(str(resources.files("sweeps") / "grids"))
 
 
 class GridError(ValueError):
-    """A grid that cannot be used. `problems` are whole lines, ready to be shown."""
+    """A grid that cannot be used.
+
+    Attributes:
+        every: all problems, a line each.
+        problems: lines ready to be shown: of many problems some, and how many more there are.
+    """
 
     def __init__(self, problems: Sequence[str]):
-        self.problems = list(dict.fromkeys(map(one_line, problems)))
+        self.every = list(dict.fromkeys(map(one_line, problems)))
+        self.problems = few(self.every)
         super().__init__("\n".join(self.problems))
 
 
@@ -57,7 +64,19 @@ class Grid:
 def _plain(values: dict[str, Value], flow: bool) -> str:
     """Settings as YAML, on one line or a line each."""
     values = {path: list(v) if isinstance(v, tuple) else v for path, v in values.items()}
-    return yaml.safe_dump(values, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
+    return yaml.dump(values, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, whose text is read as it is written."""
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        """In quotes with escapes where it has line breaks, of which PyYAML's other styles lose some."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789"))  # 1e5 is no text to us
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,26 @@ class Given:
 
     value: Value
     where: str
+
+
+@dataclass(frozen=True)
+class Name:
+    """A sweep's name as somebody wrote it. `text`: how, where YAML takes it for something else than text."""
+
+    value: Any
+    text: str
+    where: str
+
+    def wrong(self) -> str:
+        """What is wrong with it; empty for a name."""
+        if isinstance(self.value, str) and NAME.fullmatch(self.value):
+            return ""
+        if NAME.fullmatch(self.text):
+            return f"name is {self.text}, which YAML takes for {type_name(self.value)}: put it in quotes"
+        rule = "letters, digits, '.', '_', '-', at most 64, first a letter or digit, last no '.', no device (nul)"
+        if self.value is None:
+            return f"name is missing ({rule})"
+        return f"name is {self.text or shown(self.value)}; it must be {rule}"
 
 
 @dataclass
@@ -119,9 +158,9 @@ class Reader:
         valid = []
         for choice in choices:
             try:
-                valid.append(Given(adapter(path).validate_python(choice), where))
+                valid.append(Given(adapter(path).validate_python(settled(choice)), where))
             except ValidationError as error:
-                self.problem(where, _explain(path, choice, error))
+                self.problem(where, explain(path, choice, error))
         return valid
 
 
@@ -144,27 +183,6 @@ def _takes_tuple(path: str) -> bool:
 
 def _is_flat(value: tuple[Any, ...]) -> bool:
     return not any(isinstance(item, tuple) for item in value)
-
-
-def _explain(path: str, value: Any, error: ValidationError) -> str:
-    """One line: what was written, what may be written, and the nearest valid word."""
-    words = [
-        w for option in options(LEAVES[path].annotation) if get_origin(option) is Literal for w in get_args(option)
-    ]
-    words += [name for known in LEAVES[path].metadata if isinstance(known, Choice) for name in known]
-    wanted = [_english(e["msg"]) for e in error.errors() if e["type"] not in ("literal_error", "none_required")]
-    if words:
-        wanted.append(("one of " if len(words) > 1 else "") + ", ".join(map(str, words)))
-    plug_in = next((e["msg"] for e in error.errors() if e["type"] == "plug_in"), None)
-    if plug_in is not None:
-        return f"{path} cannot be had: {plug_in}"
-    hint = nearest(value, map(str, words)) if isinstance(value, str) and len(words) > 1 else ""
-    shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-    return f"{path} is {shown}; it must be {' or '.join(dict.fromkeys(wanted))}{hint}"
-
-
-def _english(message: str) -> str:
-    return message.removeprefix("Input should be ").replace("a valid ", "a ").replace("a integer", "an integer")
 
 
 def find(grid: str) -> Path:
@@ -206,44 +224,38 @@ def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] =
     top = document.value
     if not isinstance(top, dict):
         raise GridError([*reader.problems, f"{source}: must be settings with a name and a grid, not {type_name(top)}"])
-    replaced, name = _overrides(overrides, reader, top.get("name"))
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        where = reader.where(("name",))
-        rule = "letters, digits, '.', '_', '-', at most 64, first a letter or digit, last no '.', no device (nul)"
-        reader.problem(where, f"name is {name!r}; it must be {rule}" if "name" in top else f"name is missing ({rule})")
+    replaced, named = _overrides(overrides, reader)
+    name = named or Name(top.get("name"), document.texts.get(("name",), ""), reader.where(("name",)))
+    if wrong := name.wrong():
+        reader.problem(name.where, wrong)
     shared = reader.settings({k: v for k, v in top.items() if k not in ("name", "grid")}, (), several=False)
     rows = _rows(reader, top, shared, replaced)
     if reader.problems:
         raise GridError(reader.problems)
     unique = dict.fromkeys(rows)
-    return Grid(name, tuple(unique), merged=len(rows) - len(unique))
+    return Grid(name.value, tuple(unique), merged=len(rows) - len(unique))
 
 
-def type_name(value: Any) -> str:
-    """A value's kind in a reader's words."""
-    names = {type(None): "nothing", tuple: "a list", dict: "a mapping", str: "text", bool: "true or false"}
-    return names.get(type(value), "a number")
-
-
-def _overrides(overrides: Sequence[str], reader: Reader, name: Any) -> tuple[dict[str, Given], Any]:
-    """The values of `--set`, by path, and the sweep's name."""
+def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, Given], Name | None]:
+    """The values of `--set`, by path, and the sweep's name if it is among them."""
     replaced: dict[str, Given] = {}
+    name = None
     for override in overrides:
         where = f"--set {override}"
         path, equals, text = override.partition("=")
         path = SHORTHAND.get(path, path)
         try:
-            value = yaml_reader.parse(text).value if equals else None
+            document = yaml_reader.parse(text)
         except yaml_reader.Unreadable as error:
             reader.problem(where, str(error))
             continue
         if not equals:
             reader.problem(where, "must be key.path=value")
         elif path == "name":
-            name = value
+            name = Name(document.value, document.texts.get((), ""), where)
         elif path not in LEAVES:
             reader.problem(where, f"{path} is not a setting{nearest(path, _words(path))}")
-        elif choices := reader.choices(path, value, where, several=False):
+        elif choices := reader.choices(path, document.value, where, several=False):
             replaced[path] = choices[0]
     return replaced, name
 
@@ -277,8 +289,9 @@ def _rows(
             except Impossible as error:
                 for path, why in error.problems:
                     at = row[path].where if path in row else reader.where(("grid", i))
-                    shown = f"{path} {row[path].value}" if path in row else path
-                    reader.problem(at, f"{shown}: {why}")
+                    value = row[path].value if path in row else ""
+                    text = value if isinstance(value, str) else written(value)
+                    reader.problem(at, f"{path} {text}".rstrip() + f": {why}")
     return rows
 
 
