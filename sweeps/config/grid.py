@@ -15,11 +15,11 @@ import yaml
 from pydantic import ValidationError
 
 from sweeps.config import yaml_reader
-from sweeps.config.problems import explain, few, shown, type_name
+from sweeps.config.problems import MAX_TEXT, cut, explain, few, is_group, is_unknown, shown, type_name
 from sweeps.config.rules import Impossible, resolve
 from sweeps.config.scalars import NUMBER, settled
 from sweeps.config.settings import LEAVES, SECTIONS, Settings, Value, adapter, flatten, options
-from sweeps.text import nearest, one_line, written
+from sweeps.text import one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""
@@ -121,7 +121,7 @@ class Reader:
         return f"{self.source}, line {self.document.lines[path]}"
 
     def problem(self, where: str, message: str) -> None:
-        self.problems.append(f"{where}: {message}")
+        self.problems.append(f"{cut(where, MAX_TEXT)}: {cut(message, MAX_TEXT)}")
 
     def settings(self, mapping: dict[str, Any], path: yaml_reader.Path, several: bool) -> dict[str, list[Given]]:
         """The values given for each setting in a mapping: one each, or (`several`) any number to choose from."""
@@ -136,10 +136,10 @@ class Reader:
                     self.document.lines[(*path, f"{key}.{leaf}")] = self.document.lines[(*path, key, leaf)]
                 entries = self.settings(inner, path, several)
             elif key in SECTIONS:
-                self.problem(where, f"{key} is a group of settings ({', '.join(_leaves_of(key))}), not a value")
+                self.problem(where, is_group(key))
                 continue
             elif key not in LEAVES:
-                self.problem(where, f"{key} is not a setting{nearest(key, _words(key))}")
+                self.problem(where, is_unknown(key))
                 continue
             else:
                 entries = {key: self.choices(key, value, where, several)}
@@ -162,19 +162,6 @@ class Reader:
             except ValidationError as error:
                 self.problem(where, explain(path, choice, error))
         return valid
-
-
-def _leaves_of(section: str) -> list[str]:
-    return [path.partition(".")[2] for path in LEAVES if path.startswith(f"{section}.")]
-
-
-def _words(key: str) -> list[str]:
-    """What may be written where `key` stands: a setting of its section, or any setting or section."""
-    section, dot, _ = key.partition(".")
-    if dot and section in SECTIONS:
-        return [path for path in LEAVES if path.startswith(f"{section}.")]
-    leaves = {path.partition(".")[2]: path for path in LEAVES if "." in path}
-    return [leaves[key]] if key in leaves else [*LEAVES, *SECTIONS, "name", "grid"]
 
 
 def _takes_tuple(path: str) -> bool:
@@ -220,7 +207,8 @@ def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
 def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
     """As `load`, for a parsed document called `source` in messages."""
     reader = Reader(source, document)
-    reader.problems += [f"{source}, line {line}: {message}" for line, message in document.problems]
+    for line, message in document.problems:
+        reader.problem(f"{source}, line {line}", message)
     top = document.value
     if not isinstance(top, dict):
         raise GridError([*reader.problems, f"{source}: must be settings with a name and a grid, not {type_name(top)}"])
@@ -243,18 +231,26 @@ def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, Give
     for override in overrides:
         where = f"--set {override}"
         path, equals, text = override.partition("=")
-        path = SHORTHAND.get(path, path)
+        path = path.strip()
         try:
             document = yaml_reader.parse(text)
         except yaml_reader.Unreadable as error:
             reader.problem(where, str(error))
             continue
+        if path in SHORTHAND and not isinstance(document.value, dict):
+            path = SHORTHAND[path]
         if not equals:
             reader.problem(where, "must be key.path=value")
+        elif yaml_reader.has_comment(text):
+            reader.problem(where, "# begins a comment: put the value in quotes, inside those of the shell")
         elif path == "name":
             name = Name(document.value, document.texts.get((), ""), where)
+        elif path == "grid":
+            reader.problem(where, "the blocks of a grid stand in its file; --set sets one setting in all of them")
+        elif path in SECTIONS:
+            reader.problem(where, is_group(path))
         elif path not in LEAVES:
-            reader.problem(where, f"{path} is not a setting{nearest(path, _words(path))}")
+            reader.problem(where, is_unknown(path))
         elif choices := reader.choices(path, document.value, where, several=False):
             replaced[path] = choices[0]
     return replaced, name
@@ -290,7 +286,7 @@ def _rows(
                 for path, why in error.problems:
                     at = row[path].where if path in row else reader.where(("grid", i))
                     value = row[path].value if path in row else ""
-                    text = value if isinstance(value, str) else written(value)
+                    text = value if isinstance(value, str) else shown(value)
                     reader.problem(at, f"{path} {text}".rstrip() + f": {why}")
     return rows
 

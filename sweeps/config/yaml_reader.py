@@ -91,6 +91,12 @@ def parse(text: str | bytes) -> Document:
         if node is not None:
             document.value = _Builder(document).build(node, (), 0)
         return document
+    except yaml.reader.ReaderError as error:
+        undecoded = error.encoding != "unicode"  # its position is in bytes then, else in characters
+        reason = f"not {error.encoding.upper()} text" if undecoded else error.reason
+        read = text if isinstance(text, str) else text.decode("latin-1" if undecoded else "utf-8", "replace")
+        line = read.count("\n", 0, error.position) + 1
+        raise Unreadable(f"not valid YAML: {reason}", line) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or said(error)
@@ -99,6 +105,12 @@ def parse(text: str | bytes) -> Document:
         raise Unreadable("not valid YAML: not UTF-8 text") from None
     except RecursionError:
         raise Unreadable(f"nested deeper than {MAX_DEPTH}") from None
+
+
+def has_comment(text: str) -> bool:
+    """Whether something in a valid text is no part of its value."""
+    ends = [token.end_mark.index for token in yaml.scan(text) if not isinstance(token, yaml.StreamEndToken)]
+    return bool(text[max(ends) :].strip())
 
 
 class _Builder:

@@ -134,6 +134,67 @@ def test_every_problem_at_once():
     assert sorted(lines) == [f"g.yaml, line {n}" for n in (1, 2, 3, 5, 6, 7)]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model.hidden: []", "model.hidden is []; it must be a list of at least one"),
+        ("model.hidden: 8", "model.hidden is 8; it must be a list"),
+        ("conditioning.positions: [1.5]", "conditioning.positions is [1.5]; it must be a list, each an integer"),
+        ("model.hidden: [0]", "model.hidden is [0]; it must be a list, each greater than 0"),
+        (f"data.channels: {'9' * 400}", f"data.channels is {'9' * 57}...; it must be a smaller number or one of 1, 3"),
+        ("family: 3", "family is 3; it must be one of gaussian_vae, vqvae, autoencoder"),
+        ("'': 1", "'' is not a setting"),
+    ],
+)
+def test_problems_are_in_a_readers_words(text, expected):
+    """Not in pydantic's: a tuple, 'Tuple should have at least 1 item after validation'."""
+    assert problems(f"name: a\n{text}\n{BLOCK}") == [f"g.yaml, line 2: {expected}"]
+
+
+@pytest.mark.parametrize("line", [f"data.limit: {'9' * 400}", f"folds.selection: {'9' * 400}", f"? {'x' * 5000}\n: 1"])
+def test_a_problem_is_a_line_that_can_be_read(line):
+    found = problems(f"name: a\n{line}\n{line}\n{BLOCK}") + problems(f"name: a\n{BLOCK}", [line.replace(": ", "=")])
+    assert len(found) == 3
+    assert all(len(problem) < 850 for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("=1", "'' is not a setting"),
+        ("training={lr: 1}", "training is a group of settings (epochs, batch_size, lr,"),
+        ("soft_adapt={variant: original}", "soft_adapt is a group of settings (variant, beta,"),
+        ("grid=[{}]", "the blocks of a grid stand in its file"),
+        ("data.root=/images #1", "# begins a comment: put the value in quotes"),
+        ("name=b # c", "# begins a comment: put the value in quotes"),
+    ],
+)
+def test_an_override_says_what_it_cannot_be(override, told):
+    """`data.root=/images #1` was the folder /images, and for a group another of its name was proposed."""
+    (found,) = problems(f"name: a\n{BLOCK}", [override])
+    assert found.startswith(f"--set {override}: {told}")
+
+
+def test_overrides_are_read_like_a_file(read_grid):
+    g = read_grid(f"name: a\ndata: {{dataset: folder}}\n{BLOCK}", [" seed = 7", "data.root='/images #1'", "name=b"])
+    assert (g.name, g.rows[0].seed, g.rows[0].data.root) == ("b", 7, "/images #1")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        (b"a: 1\nb: \xe4\n", 2, "not UTF-8 text"),
+        (b"\xff\xfea\0\n\0\0\xd8", 2, "not UTF-16-LE text"),
+        ("a: \xe4\n\nb: \x01\n".encode(), 3, "special characters are not allowed"),
+        ("a: 1\nb: \ud800\n", 2, "special characters are not allowed"),
+    ],
+)
+def test_text_that_cannot_be_read_has_its_line(text, line, expected):
+    with pytest.raises(yaml_reader.Unreadable, match=expected) as caught:
+        yaml_reader.parse(text)
+    assert caught.value.line == line
+
+
 def test_many_problems_are_some_and_a_count():
     """What is told for a thousand lines leaves room for what is told for one, further down."""
     text = "name: a\ngrid:\n" + "- {sed: 1}\n" * 1000 + "- {family: x}\n"
