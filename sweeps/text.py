@@ -40,8 +40,21 @@ def number_text(value: float) -> str:
 
 def value_text(value: object) -> str:
     """A setting's value as a grid file would have it."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(value_text, value))}]"
+    if isinstance(value, float):
+        return number_text(value)
+    return one_line(value) if isinstance(value, str) else written(value)
+
+
+def written(value: object) -> str:
+    """Any value as a grid file would have it, with text in quotes, which tell '3' from 3."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(str, value))}]"
-    return number_text(value) if isinstance(value, float) else one_line(str(value))
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {written(item)}' for key, item in value.items())}}}"
+    return repr(value)

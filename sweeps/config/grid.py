@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_origin
 
 import yaml
 from pydantic import ValidationError
 
-from mtvae.config import Choice
 from sweeps.config import yaml_reader
+from sweeps.config.problems import MAX_TEXT, cut, explain, few, is_group, is_unknown, shown, type_name
 from sweeps.config.rules import Impossible, resolve
+from sweeps.config.scalars import NUMBER, settled
 from sweeps.config.settings import LEAVES, SECTIONS, Settings, Value, adapter, flatten, options
-from sweeps.text import nearest, one_line
+from sweeps.text import one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""
@@ -31,10 +32,16 @@ SHIPPED = Path(str(resources.files("sweeps") / "grids"))
 
 
 class GridError(ValueError):
-    """A grid that cannot be used. `problems` are whole lines, ready to be shown."""
+    """A grid that cannot be used.
+
+    Attributes:
+        every: all problems, a line each.
+        problems: lines ready to be shown: of many problems some, and how many more there are.
+    """
 
     def __init__(self, problems: Sequence[str]):
-        self.problems = list(dict.fromkeys(map(one_line, problems)))
+        self.every = list(dict.fromkeys(map(one_line, problems)))
+        self.problems = few(self.every)
         super().__init__("\n".join(self.problems))
 
 
@@ -57,7 +64,19 @@ class Grid:
 def _plain(values: dict[str, Value], flow: bool) -> str:
     """Settings as YAML, on one line or a line each."""
     values = {path: list(v) if isinstance(v, tuple) else v for path, v in values.items()}
-    return yaml.safe_dump(values, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
+    return yaml.dump(values, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, whose text is read as it is written."""
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        """In quotes with escapes where it has line breaks, of which PyYAML's other styles lose some."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789"))  # 1e5 is no text to us
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,26 @@ class Given:
 
     value: Value
     where: str
+
+
+@dataclass(frozen=True)
+class Name:
+    """A sweep's name as somebody wrote it. `text`: how, where YAML takes it for something else than text."""
+
+    value: Any
+    text: str
+    where: str
+
+    def wrong(self) -> str:
+        """What is wrong with it; empty for a name."""
+        if isinstance(self.value, str) and NAME.fullmatch(self.value):
+            return ""
+        if NAME.fullmatch(self.text):
+            return f"name is {self.text}, which YAML takes for {type_name(self.value)}: put it in quotes"
+        rule = "letters, digits, '.', '_', '-', at most 64, first a letter or digit, last no '.', no device (nul)"
+        if self.value is None:
+            return f"name is missing ({rule})"
+        return f"name is {self.text or shown(self.value)}; it must be {rule}"
 
 
 @dataclass
@@ -82,7 +121,7 @@ class Reader:
         return f"{self.source}, line {self.document.lines[path]}"
 
     def problem(self, where: str, message: str) -> None:
-        self.problems.append(f"{where}: {message}")
+        self.problems.append(f"{cut(where, MAX_TEXT)}: {cut(message, MAX_TEXT)}")
 
     def settings(self, mapping: dict[str, Any], path: yaml_reader.Path, several: bool) -> dict[str, list[Given]]:
         """The values given for each setting in a mapping: one each, or (`several`) any number to choose from."""
@@ -97,10 +136,10 @@ class Reader:
                     self.document.lines[(*path, f"{key}.{leaf}")] = self.document.lines[(*path, key, leaf)]
                 entries = self.settings(inner, path, several)
             elif key in SECTIONS:
-                self.problem(where, f"{key} is a group of settings ({', '.join(_leaves_of(key))}), not a value")
+                self.problem(where, is_group(key))
                 continue
             elif key not in LEAVES:
-                self.problem(where, f"{key} is not a setting{nearest(key, _words(key))}")
+                self.problem(where, is_unknown(key))
                 continue
             else:
                 entries = {key: self.choices(key, value, where, several)}
@@ -119,23 +158,10 @@ class Reader:
         valid = []
         for choice in choices:
             try:
-                valid.append(Given(adapter(path).validate_python(choice), where))
+                valid.append(Given(adapter(path).validate_python(settled(choice)), where))
             except ValidationError as error:
-                self.problem(where, _explain(path, choice, error))
+                self.problem(where, explain(path, choice, error))
         return valid
-
-
-def _leaves_of(section: str) -> list[str]:
-    return [path.partition(".")[2] for path in LEAVES if path.startswith(f"{section}.")]
-
-
-def _words(key: str) -> list[str]:
-    """What may be written where `key` stands: a setting of its section, or any setting or section."""
-    section, dot, _ = key.partition(".")
-    if dot and section in SECTIONS:
-        return [path for path in LEAVES if path.startswith(f"{section}.")]
-    leaves = {path.partition(".")[2]: path for path in LEAVES if "." in path}
-    return [leaves[key]] if key in leaves else [*LEAVES, *SECTIONS, "name", "grid"]
 
 
 def _takes_tuple(path: str) -> bool:
@@ -144,27 +170,6 @@ def _takes_tuple(path: str) -> bool:
 
 def _is_flat(value: tuple[Any, ...]) -> bool:
     return not any(isinstance(item, tuple) for item in value)
-
-
-def _explain(path: str, value: Any, error: ValidationError) -> str:
-    """One line: what was written, what may be written, and the nearest valid word."""
-    words = [
-        w for option in options(LEAVES[path].annotation) if get_origin(option) is Literal for w in get_args(option)
-    ]
-    words += [name for known in LEAVES[path].metadata if isinstance(known, Choice) for name in known]
-    wanted = [_english(e["msg"]) for e in error.errors() if e["type"] not in ("literal_error", "none_required")]
-    if words:
-        wanted.append(("one of " if len(words) > 1 else "") + ", ".join(map(str, words)))
-    plug_in = next((e["msg"] for e in error.errors() if e["type"] == "plug_in"), None)
-    if plug_in is not None:
-        return f"{path} cannot be had: {plug_in}"
-    hint = nearest(value, map(str, words)) if isinstance(value, str) and len(words) > 1 else ""
-    shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-    return f"{path} is {shown}; it must be {' or '.join(dict.fromkeys(wanted))}{hint}"
-
-
-def _english(message: str) -> str:
-    return message.removeprefix("Input should be ").replace("a valid ", "a ").replace("a integer", "an integer")
 
 
 def find(grid: str) -> Path:
@@ -202,48 +207,51 @@ def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
 def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
     """As `load`, for a parsed document called `source` in messages."""
     reader = Reader(source, document)
-    reader.problems += [f"{source}, line {line}: {message}" for line, message in document.problems]
+    for line, message in document.problems:
+        reader.problem(f"{source}, line {line}", message)
     top = document.value
     if not isinstance(top, dict):
         raise GridError([*reader.problems, f"{source}: must be settings with a name and a grid, not {type_name(top)}"])
-    replaced, name = _overrides(overrides, reader, top.get("name"))
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        where = reader.where(("name",))
-        rule = "letters, digits, '.', '_', '-', at most 64, first a letter or digit, last no '.', no device (nul)"
-        reader.problem(where, f"name is {name!r}; it must be {rule}" if "name" in top else f"name is missing ({rule})")
+    replaced, named = _overrides(overrides, reader)
+    name = named or Name(top.get("name"), document.texts.get(("name",), ""), reader.where(("name",)))
+    if wrong := name.wrong():
+        reader.problem(name.where, wrong)
     shared = reader.settings({k: v for k, v in top.items() if k not in ("name", "grid")}, (), several=False)
     rows = _rows(reader, top, shared, replaced)
     if reader.problems:
         raise GridError(reader.problems)
     unique = dict.fromkeys(rows)
-    return Grid(name, tuple(unique), merged=len(rows) - len(unique))
+    return Grid(name.value, tuple(unique), merged=len(rows) - len(unique))
 
 
-def type_name(value: Any) -> str:
-    """A value's kind in a reader's words."""
-    names = {type(None): "nothing", tuple: "a list", dict: "a mapping", str: "text", bool: "true or false"}
-    return names.get(type(value), "a number")
-
-
-def _overrides(overrides: Sequence[str], reader: Reader, name: Any) -> tuple[dict[str, Given], Any]:
-    """The values of `--set`, by path, and the sweep's name."""
+def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, Given], Name | None]:
+    """The values of `--set`, by path, and the sweep's name if it is among them."""
     replaced: dict[str, Given] = {}
+    name = None
     for override in overrides:
         where = f"--set {override}"
         path, equals, text = override.partition("=")
-        path = SHORTHAND.get(path, path)
+        path = path.strip()
         try:
-            value = yaml_reader.parse(text).value if equals else None
+            document = yaml_reader.parse(text)
         except yaml_reader.Unreadable as error:
             reader.problem(where, str(error))
             continue
+        if path in SHORTHAND and not isinstance(document.value, dict):
+            path = SHORTHAND[path]
         if not equals:
             reader.problem(where, "must be key.path=value")
+        elif yaml_reader.has_comment(text):
+            reader.problem(where, "# begins a comment: put the value in quotes, inside those of the shell")
         elif path == "name":
-            name = value
+            name = Name(document.value, document.texts.get((), ""), where)
+        elif path == "grid":
+            reader.problem(where, "the blocks of a grid stand in its file; --set sets one setting in all of them")
+        elif path in SECTIONS:
+            reader.problem(where, is_group(path))
         elif path not in LEAVES:
-            reader.problem(where, f"{path} is not a setting{nearest(path, _words(path))}")
-        elif choices := reader.choices(path, value, where, several=False):
+            reader.problem(where, is_unknown(path))
+        elif choices := reader.choices(path, document.value, where, several=False):
             replaced[path] = choices[0]
     return replaced, name
 
@@ -277,8 +285,9 @@ def _rows(
             except Impossible as error:
                 for path, why in error.problems:
                     at = row[path].where if path in row else reader.where(("grid", i))
-                    shown = f"{path} {row[path].value}" if path in row else path
-                    reader.problem(at, f"{shown}: {why}")
+                    value = row[path].value if path in row else ""
+                    text = value if isinstance(value, str) else shown(value)
+                    reader.problem(at, f"{path} {text}".rstrip() + f": {why}")
     return rows
 
 

@@ -1,16 +1,18 @@
 """YAML as plain values with the line of every one of them, and nothing that a file can do to the reader.
 
-Only the safe scalar types, no objects, no merge keys; duplicate keys are problems; `1e-3` is a number and
-`2024-01-01` a string; depth and number of nodes are bounded, which also bounds what aliases can expand to.
+Only the safe scalar types, no objects, no merge keys; duplicate keys are problems; depth and number of nodes are
+bounded, which also bounds what aliases can expand to. `scalars` says what an unquoted scalar means.
 """
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from types import NoneType
 from typing import Any
 
 import yaml
 
+from sweeps.config.scalars import Odd, plain
 from sweeps.text import said
 
 MAX_BYTES = 1_000_000
@@ -30,27 +32,34 @@ class Unreadable(ValueError):
 
 @dataclass
 class Document:
-    """The value, the line of each path in it (of the key, for a mapping's entry), and problems with their line."""
+    """A parsed text.
+
+    Attributes:
+        value: with `Odd` where readers of YAML disagree on a scalar.
+        lines: the line of each path in it (of the key, for a mapping's entry).
+        texts: how each unquoted scalar that is no text is written.
+        problems: what is wrong, with its line.
+    """
 
     value: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
+    texts: dict[Path, str] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
 
 
+PLAIN = "unquoted scalar"  # a tag that no file can write: it has a space
+KINDS: dict[str, tuple[type, str]] = {
+    "int": (int, "a number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+    "null": (NoneType, "null"),
+}
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, less dates, plus floats without a dot."""
+    """PyYAML's safe loader, which leaves the meaning of unquoted scalars to us."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own class attribute)
-        first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+    yaml_implicit_resolvers = {None: [(PLAIN, re.compile(""))]}  # noqa: RUF012 (PyYAML's own class attribute)
 
 
 def read(path: FilePath) -> Document:
@@ -80,8 +89,14 @@ def parse(text: str | bytes) -> Document:
         node = loader.get_single_node()
         document = Document()
         if node is not None:
-            document.value = _Builder(loader, document).build(node, (), 0)
+            document.value = _Builder(document).build(node, (), 0)
         return document
+    except yaml.reader.ReaderError as error:
+        undecoded = error.encoding != "unicode"  # its position is in bytes then, else in characters
+        reason = f"not {error.encoding.upper()} text" if undecoded else error.reason
+        read = text if isinstance(text, str) else text.decode("latin-1" if undecoded else "utf-8", "replace")
+        line = read.count("\n", 0, error.position) + 1
+        raise Unreadable(f"not valid YAML: {reason}", line) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or said(error)
@@ -92,9 +107,15 @@ def parse(text: str | bytes) -> Document:
         raise Unreadable(f"nested deeper than {MAX_DEPTH}") from None
 
 
+def has_comment(text: str) -> bool:
+    """Whether something in a valid text is no part of its value."""
+    ends = [token.end_mark.index for token in yaml.scan(text) if not isinstance(token, yaml.StreamEndToken)]
+    return bool(text[max(ends) :].strip())
+
+
 class _Builder:
-    def __init__(self, loader: _Loader, document: Document):
-        self.loader, self.document, self.nodes = loader, document, 0
+    def __init__(self, document: Document):
+        self.document, self.nodes = document, 0
 
     def build(self, node: yaml.Node, path: Path, depth: int) -> Any:
         line = node.start_mark.line + 1
@@ -108,15 +129,21 @@ class _Builder:
             return self.mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
             return tuple(self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value))
-        return self.scalar(node)
+        value = _scalar(node)
+        if node.tag == PLAIN and not isinstance(value, str):
+            self.document.texts[path] = node.value
+        return value
 
     def mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = self.scalar(key_node)
-            if not isinstance(key, str) or key_node.tag.endswith(":merge"):
-                self.document.problems.append((line, f"the key {key!r} is not a word"))
+            key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                shown = (key_node.value or "null") if isinstance(key_node, yaml.ScalarNode) else "in brackets"
+                self.document.problems.append((line, f"the key {shown} is not a word"))
+            elif key == "<<" and key_node.tag == PLAIN:
+                self.document.problems.append((line, "merge keys are not taken: write the settings out instead of <<"))
             elif key in values:
                 first = self.document.lines[(*path, key)]
                 self.document.problems.append((line, f"{key} is already set in line {first}"))
@@ -125,14 +152,26 @@ class _Builder:
                 values[key] = self.build(value_node, (*path, key), depth + 1)
         return values
 
-    def scalar(self, node: yaml.Node) -> Any:
-        line = node.start_mark.line + 1
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        if kind == "merge":
-            return node.value
-        if not isinstance(node, yaml.ScalarNode) or kind not in ("str", "int", "float", "bool", "null"):
-            raise Unreadable(f"{node.tag} is not a plain value", line)
-        try:
-            return self.loader.construct_object(node)
-        except (ValueError, OverflowError):
-            raise Unreadable(f"{node.value[:40]!r} is not a number", line) from None
+
+def _scalar(node: yaml.Node) -> Any:
+    line = node.start_mark.line + 1
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if not isinstance(node, yaml.ScalarNode) or kind not in (PLAIN, "str", *KINDS):
+        raise Unreadable(f"{node.tag} is not a plain value", line)
+    if kind == "str":
+        return node.value
+    try:
+        value = plain(node.value)
+        return value if kind == PLAIN else _tagged(value, *KINDS[kind])
+    except (ValueError, OverflowError):
+        called = "a number" if kind == PLAIN else KINDS[kind][1]
+        raise Unreadable(f"{node.value[:40]!r} is not {called}", line) from None
+
+
+def _tagged(value: Any, kind: type, called: str) -> Any:
+    """The value of a scalar whose type is written beside it, `!!float 3`."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind not in map(type, (value.old, value.new) if isinstance(value, Odd) else (value,)):
+        raise ValueError(called)
+    return value

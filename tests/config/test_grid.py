@@ -83,18 +83,23 @@ def test_overrides_win_everywhere_and_are_validated_like_the_file(read_grid):
             "g.yaml, line 3: training.epochs is 'ten'; it must be an integer",
         ),
         (f"name: a\ntraining: 3\n{BLOCK}", "g.yaml, line 2: training is a group of settings"),
-        (f"name: a\nseed: true\n{BLOCK}", "g.yaml, line 2: seed is True; it must be an integer"),
+        (f"name: a\nseed: true\n{BLOCK}", "g.yaml, line 2: seed is true; it must be an integer"),
         (f"name: a\nseed: '3'\n{BLOCK}", "g.yaml, line 2: seed is '3'; it must be an integer"),
         (f"name: a\ntraining.lr: .nan\n{BLOCK}", "g.yaml, line 2: training.lr is nan; it must be a finite number"),
         (f"name: a\ntraining.lr: .inf\n{BLOCK}", "g.yaml, line 2: training.lr is inf; it must be a finite number"),
         (f"name: a\nseed: 1\nseed: 2\n{BLOCK}", "g.yaml, line 3: seed is already set in line 2"),
-        (f"name: a\nseed: [1, 2]\n{BLOCK}", "g.yaml, line 2: seed is (1, 2); it must be an integer"),
+        (f"name: a\nseed: [1, 2]\n{BLOCK}", "g.yaml, line 2: seed is [1, 2]; it must be an integer"),
+        (f"name: a\nseed:\n{BLOCK}", "g.yaml, line 2: seed is null; it must be an integer"),
+        (f"name: a\nseed: {{a: [null, x, 1.5, true]}}\n{BLOCK}", "seed is {a: [null, 'x', 1.5, true]}; it must be an"),
         ("name: a\ngrid: [{family: vqvaee}]", "did you mean vqvae?"),
         ("name: a\ngrid:\n- {method: none, exponent: 20}", "g.yaml, line 3: exponent 20.0: only method single_decoder"),
         ("name: a\ngrid:\n- {method: none, sampler: uniform}", "sampler uniform: method none takes no condition"),
         ("name: a\ngrid: [{configuration: 9}]", "configuration 9: vqvae has no 9"),
         ("name: a\ngrid: [{model.latent: 3}]", "model.latent 3: family vqvae has none"),
-        ("name: a\ngrid: [{model.hidden: [4, 4, 4, 4, 4]}]", "5 widths halve the side 5 times, and 16 does not"),
+        (
+            "name: a\ngrid: [{model.hidden: [4, 4, 4, 4, 4]}]",
+            "model.hidden [4, 4, 4, 4, 4]: 5 widths halve the side 5 times, and 16 does not",
+        ),
         ("name: a\ngrid: [{training.lr: []}]", "training.lr is an empty list: nothing to run"),
         ("name: a\ngrid: []", "grid is missing or empty"),
         ("name: a", "grid is missing or empty"),
@@ -127,6 +132,86 @@ def test_every_problem_at_once():
     text = "name: '?'\nsed: 1\ntraining: {epochs: ten}\ngrid:\n- {method: none, exponent: 3}\n- {family: x}\n- 4\n"
     lines = [p.split(":")[0] for p in problems(text)]
     assert sorted(lines) == [f"g.yaml, line {n}" for n in (1, 2, 3, 5, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model.hidden: []", "model.hidden is []; it must be a list of at least one"),
+        ("model.hidden: 8", "model.hidden is 8; it must be a list"),
+        ("conditioning.positions: [1.5]", "conditioning.positions is [1.5]; it must be a list, each an integer"),
+        ("model.hidden: [0]", "model.hidden is [0]; it must be a list, each greater than 0"),
+        (f"data.channels: {'9' * 400}", f"data.channels is {'9' * 57}...; it must be a smaller number or one of 1, 3"),
+        ("family: 3", "family is 3; it must be one of gaussian_vae, vqvae, autoencoder"),
+        ("'': 1", "'' is not a setting"),
+    ],
+)
+def test_problems_are_in_a_readers_words(text, expected):
+    """Not in pydantic's: a tuple, 'Tuple should have at least 1 item after validation'."""
+    assert problems(f"name: a\n{text}\n{BLOCK}") == [f"g.yaml, line 2: {expected}"]
+
+
+@pytest.mark.parametrize("line", [f"data.limit: {'9' * 400}", f"folds.selection: {'9' * 400}", f"? {'x' * 5000}\n: 1"])
+def test_a_problem_is_a_line_that_can_be_read(line):
+    found = problems(f"name: a\n{line}\n{line}\n{BLOCK}") + problems(f"name: a\n{BLOCK}", [line.replace(": ", "=")])
+    assert len(found) == 3
+    assert all(len(problem) < 850 for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("=1", "'' is not a setting"),
+        ("training={lr: 1}", "training is a group of settings (epochs, batch_size, lr,"),
+        ("soft_adapt={variant: original}", "soft_adapt is a group of settings (variant, beta,"),
+        ("grid=[{}]", "the blocks of a grid stand in its file"),
+        ("data.root=/images #1", "# begins a comment: put the value in quotes"),
+        ("name=b # c", "# begins a comment: put the value in quotes"),
+    ],
+)
+def test_an_override_says_what_it_cannot_be(override, told):
+    """`data.root=/images #1` was the folder /images, and for a group another of its name was proposed."""
+    (found,) = problems(f"name: a\n{BLOCK}", [override])
+    assert found.startswith(f"--set {override}: {told}")
+
+
+def test_overrides_are_read_like_a_file(read_grid):
+    g = read_grid(f"name: a\ndata: {{dataset: folder}}\n{BLOCK}", [" seed = 7", "data.root='/images #1'", "name=b"])
+    assert (g.name, g.rows[0].seed, g.rows[0].data.root) == ("b", 7, "/images #1")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        (b"a: 1\nb: \xe4\n", 2, "not UTF-8 text"),
+        (b"\xff\xfea\0\n\0\0\xd8", 2, "not UTF-16-LE text"),
+        ("a: \xe4\n\nb: \x01\n".encode(), 3, "special characters are not allowed"),
+        ("a: 1\nb: \ud800\n", 2, "special characters are not allowed"),
+    ],
+)
+def test_text_that_cannot_be_read_has_its_line(text, line, expected):
+    with pytest.raises(yaml_reader.Unreadable, match=expected) as caught:
+        yaml_reader.parse(text)
+    assert caught.value.line == line
+
+
+def test_many_problems_are_some_and_a_count():
+    """What is told for a thousand lines leaves room for what is told for one, further down."""
+    text = "name: a\ngrid:\n" + "- {sed: 1}\n" * 1000 + "- {family: x}\n"
+    shown = problems(text)
+    assert shown[:19] == [f"g.yaml, line {n}: sed is not a setting; did you mean seed?" for n in range(3, 22)]
+    assert shown[19:] == [
+        "g.yaml, line 1003: family is 'x'; it must be one of gaussian_vae, vqvae, autoencoder",
+        "... and 981 more problems",
+    ]
+    with pytest.raises(grid.GridError) as caught:
+        grid.read(yaml_reader.parse(text), "g.yaml")
+    assert len(caught.value.every) == 1001
+    assert problems("name: a\ngrid:\n" + "- 1\n" * 21)[20:] == ["... and 1 more problem"]
+    assert len(problems("name: a\ngrid:\n" + "- 1\n" * 20)) == 20
+    assert problems(f"name: a\n{BLOCK}", ["sed=1"] * 2 + [f"sed={i}" for i in range(1000)])[20:] == [
+        "... and 980 more problems"
+    ]
 
 
 @pytest.mark.parametrize(

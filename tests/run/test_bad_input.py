@@ -138,6 +138,39 @@ def test_a_name_that_would_leave_the_results_folder_is_refused(folder, name):
     assert dry_run(folder, "name: a\ngrid: [{}]", [f"name={name!r}"]).exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["007", "0123", "1e5", "on", "null", "0x1F"])
+def test_a_name_without_its_quotes_is_refused(folder, name):
+    for result in (dry_run(folder, f"name: {name}\ngrid: [{{}}]"), dry_run(folder, "grid: [{}]", [f"name={name}"])):
+        assert result.exit_code == 2
+        assert len(result.stderr.splitlines()) == 1
+        assert f"name is {name}, " in result.stderr
+        assert result.stderr.endswith("put it in quotes\n")
+    assert dry_run(folder, f"name: '{name}'\ngrid: [{{}}]").exit_code == 0
+
+
+@pytest.mark.parametrize(("scalar", "forms"), [("seed: 0123", "83 or 123"), ("training.epochs: 1:30", "90")])
+def test_a_number_of_two_meanings_is_refused(folder, scalar, forms):
+    """0123 was seed 83, and 1:30 was 90 epochs."""
+    sets = scalar.replace(": ", "=", 1)
+    for result in (dry_run(folder, f"name: a\n{scalar}\ngrid: [{{}}]"), dry_run(folder, "name: a\ngrid: [{}]", [sets])):
+        assert result.exit_code == 2
+        assert result.stderr.endswith(f"write {forms}\n")
+
+
+def test_a_thousand_equal_problems_are_a_screen(folder):
+    result = dry_run(folder, "name: a\ngrid:\n" + "- {sed: 1}\n" * 1000)
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert lines[-1] == "... and 980 more problems"
+    assert len(lines) == 21
+
+
+def test_merge_keys_are_not_taken(folder):
+    result = dry_run(folder, "name: a\ngrid:\n- &a {seed: 1}\n- {<<: *a, method: none}\n")
+    assert result.exit_code == 2
+    assert "line 4: merge keys are not taken" in result.stderr
+
+
 @given(st.text(max_size=70))
 @settings(max_examples=300)
 def test_any_name_that_is_taken_is_one_plain_folder(name):
