@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.data.image_file import Unusable, read_image
+from sweeps.data.published_files import file_named
 
 Images = NDArray[np.uint8]
 Part = Literal["train", "test"]
@@ -29,7 +30,8 @@ def mnist(root: Path, part: Part, n: int) -> Images:
     """MNIST, 28x28, through torchvision. Never downloads."""
     from torchvision.datasets import MNIST
 
-    images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
+    with file_named("mnist", root):
+        images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
     return images
 
 
@@ -37,7 +39,8 @@ def cifar10(root: Path, part: Part, n: int) -> Images:
     """CIFAR-10, 32x32 in colour, through torchvision, which checks the files' published MD5. Never downloads."""
     from torchvision.datasets import CIFAR10
 
-    rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
+    with file_named("cifar10", root):
+        rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
     images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     return images
 
@@ -46,7 +49,8 @@ def celeba(root: Path, part: Part, n: int) -> Images:
     """CelebA's aligned faces, plainly resized to 64x64, no crop. torchvision checks its lists' published MD5."""
     from torchvision.datasets import CelebA
 
-    faces = CelebA(str(root), split=part, download=False)
+    with file_named("celeba", root):
+        faces = CelebA(str(root), split=part, download=False)
     folder = root / faces.base_folder / "img_align_celeba"
     images, skipped = read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
     for reason, paths in skipped.items():  # of a published data set none may be missing
