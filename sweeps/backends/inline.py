@@ -1,13 +1,39 @@
 """The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sweeps.backends.base import WAIT_SECONDS, RunContext
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import Loaded, Source
+from sweeps.data.readers import LOG
 from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import Done, Wait, WorkSource
+
+
+class _Say(logging.Handler):
+    def __init__(self, progress: Progress):
+        super().__init__()
+        self.progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.progress.say([record.getMessage()])
+
+
+@contextmanager
+def reading_told(progress: Progress) -> Iterator[None]:
+    """Print how far the reading of many images is, which the data's readers log."""
+    handler, level = _Say(progress), LOG.level
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
 
 
 class Inline:
@@ -24,7 +50,8 @@ class Inline:
             images = unit.settings.source
             if images not in held:
                 held.clear()
-                held[images] = context.load(images)
+                with reading_told(progress):
+                    held[images] = context.load(images)
                 progress.say(held[images].notes)
             progress.started(unit)
 

@@ -3,7 +3,8 @@
 import hashlib
 import os.path
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data import readers
-from sweeps.data.image_folder import folder_files, manifest, told
+from sweeps.data.image_folder import folder_files, known_before, manifest, none_of, read_folder
 from sweeps.data.readers import Images, Part
 from sweeps.text import number_text, said
 
@@ -81,6 +82,10 @@ class Dataset(ABC):
             DataError: files unreadable (of a folder: too many of them), or with other content than declared.
         """
 
+    def beforehand(self, data: "Data") -> tuple[str, ...]:
+        """What a plan tells of its files before any is read, a line each."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Published(Dataset):
@@ -132,31 +137,46 @@ class ImageFolder(Dataset):
     resizes = True
 
     def declared(self, data: "Data") -> Description | None:
-        root, files = root_of(data), folder_files(root_of(data))
-        if not files:
-            return None
-        return Description(len(files), 0, *self.shape(data), manifest(root, files[: data.limit]))
+        root = root_of(data)
+        with _said_of_a_folder():
+            files = folder_files(root)
+            if not files:
+                return None
+            return Description(len(files), 0, *self.shape(data), manifest(root, files[: data.limit]))
 
     def shape(self, data: "Data") -> tuple[int, int]:
         return data.channels or FOLDER_CHANNELS, data.side or FOLDER_SIDE
 
     def check_files(self, data: "Data") -> None:
         root = root_of(data)
-        if not folder_files(root):
-            raise DataError(f"folder: no images in {root.absolute()}; set data.root to a folder of image files")
+        with _said_of_a_folder():
+            if not folder_files(root):
+                raise DataError(
+                    f"folder: no images in {root.absolute()}; set data.root to a folder of image files{none_of(root)}"
+                )
 
     def load(self, source: "Source") -> Loaded:
-        """No later file takes the place of one that is skipped, so that the manifest stays that of the images."""
         data = source.data
-        root, allowed = root_of(data), FOLDER_MAX_SKIPPED if data.max_skipped is None else data.max_skipped
-        files = folder_files(root)[: data.limit]
-        images, skipped = readers.read_files(files, *reversed(self.shape(data)))
-        if not skipped:
-            return Loaded(images)
-        note = told(root, skipped, len(files))
-        if not len(images) or len(files) - len(images) > allowed * len(files):
-            raise DataError(f"folder: {note}; more than the share data.max_skipped, {number_text(allowed)}")
-        return Loaded(images, (f"data: {note}; {len(images):,} images are used",))
+        allowed = FOLDER_MAX_SKIPPED if data.max_skipped is None else data.max_skipped
+        with _said_of_a_folder():
+            read = read_folder(root_of(data), data.limit, *reversed(self.shape(data)))
+        if read.bad and (not len(read.images) or read.bad > allowed * read.total):
+            raise DataError(f"folder: {read.told}; more than the share data.max_skipped, {number_text(allowed)}")
+        skipped = (f"data: {read.told}; {len(read.images):,} images are used",) if read.bad else ()
+        return Loaded(read.images, (*skipped, *read.remarks))
+
+    def beforehand(self, data: "Data") -> tuple[str, ...]:
+        with _said_of_a_folder():
+            return known_before(root_of(data), data.limit)
+
+
+@contextmanager
+def _said_of_a_folder() -> Iterator[None]:
+    """Turn trouble of the machine into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"folder: cannot be read: {said(error)}") from error
 
 
 DATASETS = Registry(Dataset)  # type: ignore[type-abstract]  # it is only asked what is one
@@ -299,7 +319,10 @@ def load_noted(source: Source) -> Loaded:
         DataError: files missing, unreadable (of a folder: too many of them), or with other content than declared.
     """
     check_files(source.data)
-    return DATASETS[source.data.dataset].load(source)
+    try:
+        return DATASETS[source.data.dataset].load(source)
+    except MemoryError as error:
+        raise DataError(f"{source.data.dataset}: not enough memory for its images here: {said(error)[:200]}") from error
 
 
 def fingerprint(images: Images) -> str:

@@ -1,35 +1,135 @@
-"""A folder of images: its files, its manifest, and what was skipped of it."""
+"""A folder of images: its files, its manifest, and what is left out of it."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from sweeps.data.readers import Skipped
+from sweeps.data.image_file import BYTES_PER_PIXEL, MAX_PIXELS
+from sweeps.data.readers import Images, Remarks, Skipped, read_files
+from sweeps.data.reasons import FILE_IS_GONE, NOT_OURS, MachineTrouble, words
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+LATER_SUFFIXES = {".jfif", ".jpe"}
+"""Read since the files' first version: folders that hold such have another manifest than before."""
+
+OTHER_SUFFIXES = {
+    *(".avif", ".avifs", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".jpm", ".apng", ".pnm"),
+    *(".pbm", ".pam", ".pfm", ".dib", ".ico", ".icns", ".tga", ".pcx", ".psd", ".xbm", ".xpm", ".exr", ".hdr", ".qoi"),
+    *(".dds", ".sgi", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pjpeg", ".pjp"),
+}
+"""Images too, of kinds that are not read: counted, so that none is left out unsaid."""
 
 READING = 2
-"""Of the manifest: raised when the same files give other images (2: EXIF orientation, alpha, 16 bits, hidden files)."""
+"""Of the manifest: raised when the same files give other images (2: EXIF orientation, alpha, 16 bits, hidden files).
+
+Not raised when colour profiles, 12-bit and min-is-white TIFF and transparent 16-bit PNG came to be read right: only
+their reading tells the few folders that hold such from all others, whose done units it would orphan. Units whose images
+those were are told by their `data_hash`."""
+
+NOWHERE = "linked to what is not there"
+NO_FILE = "not a regular file"
+CLOSED = "of a folder that cannot be listed (permissions; its images are not counted)"
+LINKED = "in a linked folder (which are not followed)"
+UNNAMED = "an image by its content, not by its name's ending"
+
+_HEADS = (
+    *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"\xff\x0a"),
+)
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_NAMED_TEXT = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml", ".md", ".py", ".log"}
+
+
+class Listing(NamedTuple):
+    """`files`: those whose names say image, sorted by path. `left_out`: what cannot be an image file of ours, by the
+    reason. `others`: files whose names do not say what they are."""
+
+    files: tuple[Path, ...]
+    left_out: Skipped
+    others: tuple[Path, ...]
 
 
 @lru_cache(maxsize=8)
-def folder_files(root: Path) -> tuple[Path, ...]:
-    """The image files under a folder, by their endings, sorted by path. Hidden ones (`.git/`, `._1.png`) are no part of
-    it, links to folders are not followed, and what cannot be looked at is left out."""
-    found: list[Path] = []
-    for folder, folders, names in os.walk(root):
+def listing(root: Path) -> Listing:
+    """List what is under a folder. Hidden files (`.git/`, `._1.png`) are no part of it; links to folders are not
+    followed.
+
+    Raises:
+        MachineTrouble: a folder or file cannot be looked at now.
+    """
+    files: list[Path] = []
+    others: list[Path] = []
+    left_out: Skipped = {}
+
+    def closed(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            left_out.setdefault(CLOSED, []).append(Path(error.filename))
+        elif error.errno not in FILE_IS_GONE:
+            raise _trouble(error.filename, error)
+
+    for folder, folders, names in os.walk(root, onerror=closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder) / name for name in names if not name.startswith(".")]
-    return tuple(sorted(path for path in found if path.suffix.lower() in SUFFIXES and _is_file(path)))
+        for link in (Path(folder, name) for name in folders):
+            if link.is_symlink():
+                for path in _linked(root, link):
+                    left_out.setdefault(LINKED, []).append(path)
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            suffix = path.suffix.lower()
+            if suffix not in SUFFIXES | OTHER_SUFFIXES:
+                others += [] if suffix in _NAMED_TEXT else [path]
+            elif reason := _no_file(path) or ("" if suffix in SUFFIXES else f"of a kind that is not read ({suffix})"):
+                left_out.setdefault(reason, []).append(path)
+            else:
+                files.append(path)
+    return Listing(tuple(sorted(files)), {r: sorted(left_out[r]) for r in sorted(left_out)}, tuple(sorted(others)))
 
 
-def _is_file(path: Path) -> bool:
+def folder_files(root: Path) -> tuple[Path, ...]:
+    """The image files under a folder, by their endings, sorted by path."""
+    return listing(root).files
+
+
+def _trouble(path: object, error: OSError) -> MachineTrouble:
+    return MachineTrouble(f"{str(path)!r}: {words(error)}; nothing is known of the folder, and no image was left out")
+
+
+def _no_file(path: Path) -> str | None:
+    """Why a path of a folder's listing is no file; None where it is one."""
     try:
-        return path.is_file()
-    except OSError:  # a folder that may be listed and not entered
-        return False
+        return None if stat.S_ISREG(path.stat().st_mode) else NO_FILE
+    except PermissionError:
+        return NOT_OURS
+    except OSError as error:
+        if error.errno in FILE_IS_GONE:
+            return NOWHERE
+        raise _trouble(path, error) from None
+
+
+def _linked(root: Path, link: Path) -> list[Path]:
+    """What a link to a folder leaves out: the images in that folder, or the link itself where it holds folders. Nothing
+    where those images are read under another name, as in a loop."""
+    try:
+        inside, target = root.resolve(), link.resolve()
+        if inside.is_relative_to(target):
+            return []
+        if target.is_relative_to(inside) and not any(p.startswith(".") for p in target.relative_to(inside).parts):
+            return []
+        with os.scandir(link) as entries:
+            names = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
+    except PermissionError:
+        return [link]
+    except (OSError, RuntimeError) as error:  # 3.11's words for a loop of links
+        if isinstance(error, OSError) and error.errno not in FILE_IS_GONE:
+            raise _trouble(link, error) from None
+        return [link]
+    images = [link / name for name in names if Path(name).suffix.lower() in SUFFIXES | OTHER_SUFFIXES]
+    return images or ([link] if any(names.values()) else [])
 
 
 def manifest(root: Path, files: Sequence[Path]) -> str:
@@ -43,8 +143,115 @@ def manifest(root: Path, files: Sequence[Path]) -> str:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # gone since it was listed
-        return -1
+    except OSError as error:
+        if error.errno not in FILE_IS_GONE | {errno.EACCES}:
+            raise _trouble(path, error) from None
+        return -1  # gone since it was listed
+
+
+class FolderRead(NamedTuple):
+    """A folder's images, and what is told of it. `bad` of `total` files gave no image; `told` says which."""
+
+    images: Images
+    bad: int
+    total: int
+    told: str
+    remarks: tuple[str, ...]
+
+
+def read_folder(root: Path, limit: int | None, side: int, channels: int) -> FolderRead:
+    """Read the first `limit` images. No later file takes the place of one that cannot be used, so that the manifest
+    stays that of the images.
+
+    Raises:
+        MachineTrouble: a folder or file cannot be read now.
+    """
+    files = folder_files(root)[:limit]
+    remarks: Remarks = {}
+    images, skipped = read_files(files, side, channels, remarks)
+    for reason, paths in left_out(root, limit).items():
+        skipped[reason] = sorted([*skipped.get(reason, []), *paths])
+    bad = sum(map(len, skipped.values()))
+    total = len(images) + bad
+    return FolderRead(images, bad, total, told(root, skipped, total), (*identity(root, limit), *_odd(root, remarks)))
+
+
+def left_out(root: Path, limit: int | None, look: bool = True) -> Skipped:
+    """What is under a folder and is an image that cannot be used, before any is read, by the reason. Where `limit` cuts
+    the files off, what comes behind the last of them does not count.
+
+    Args:
+        look: into files whose names do not say what they are. It takes time.
+    """
+    found = listing(root)
+    last = found.files[limit - 1] if limit is not None and limit < len(found.files) else None
+    counted = dict(found.left_out)
+    for path in found.others if look else ():
+        if reason := _unnamed(path):
+            counted[reason] = sorted([*counted.get(reason, []), path])
+    if last is not None:
+        counted = {reason: [path for path in paths if path < last] for reason, paths in counted.items()}
+    return {reason: paths for reason, paths in counted.items() if paths}
+
+
+def _unnamed(path: Path) -> str | None:
+    """Why a file whose name does not say what it is counts: it is an image, or, without any ending, it may be one."""
+    reason = _no_file(path)
+    if reason is None:
+        try:
+            with path.open("rb") as file:
+                return UNNAMED if _is_image(file.read(16)) else None
+        except PermissionError:
+            reason = NOT_OURS
+        except OSError as error:
+            if error.errno not in FILE_IS_GONE:
+                raise _trouble(path, error) from None
+    return None if path.suffix or reason == NO_FILE else reason
+
+
+def _is_image(head: bytes) -> bool:
+    return (
+        head.startswith(_HEADS)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+        or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
+        or (head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace())
+    )
+
+
+def identity(root: Path, limit: int | None) -> tuple[str, ...]:
+    """One line where a folder's manifest is another than that of earlier versions."""
+    later = sum(path.suffix.lower() in LATER_SUFFIXES for path in folder_files(root)[:limit])
+    if not later:
+        return ()
+    return (
+        f"data: {later:,} files in {str(root.absolute())!r} end in .jfif or .jpe, which were not read before: they are "
+        "images now, so the units of this folder have other keys than those that were trained without them",
+    )
+
+
+def none_of(root: Path) -> str:
+    """The end of a line that says that a folder holds no image that can be read: what is there instead."""
+    instead = left_out(root, None)
+    return f": {told(root, instead, sum(map(len, instead.values())))}" if instead else ""
+
+
+def known_before(root: Path, limit: int | None) -> tuple[str, ...]:
+    """What is told of a folder without a look into any file."""
+    counted = left_out(root, limit, look=False)
+    lines = [f"data: {told(root, counted, len(folder_files(root)[:limit]) + sum(map(len, counted.values())))}"]
+    most = f"{BYTES_PER_PIXEL * MAX_PIXELS / 1e9:.1f} GB"
+    memory = f"data: a file takes up to {BYTES_PER_PIXEL} bytes of memory a pixel while it is read, {most} at the most"
+    return (*(lines if counted else ()), *identity(root, limit), *([memory] if folder_files(root) else ()))
+
+
+def _odd(root: Path, remarks: Remarks) -> list[str]:
+    lines = []
+    for kind, files in remarks.items():
+        (path, text), count = files[0], len({path for path, _ in files})
+        example = f"{str(path.relative_to(root))!r}{text and ': '}{text}"
+        lines.append(f"data: {count:,} image files in {str(root.absolute())!r} {kind} (such as {example})")
+    return lines
 
 
 def told(root: Path, skipped: Skipped, files: int) -> str:

@@ -1,5 +1,7 @@
 """How each data set is read: files -> uint8 (N,C,H,W). Everything heavy is imported where it is used."""
 
+import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,13 +9,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.data.image_file import Unusable, read_image
+from sweeps.data.image_file import read_image
+from sweeps.data.published_files import file_named
+from sweeps.data.reasons import Unusable
 
 Images = NDArray[np.uint8]
 Part = Literal["train", "test"]
 """A data set's official parts. The folds are made of `train`."""
 Skipped = dict[str, list[Path]]
 """Files that gave no image, by the reason."""
+Remarks = dict[str, list[tuple[Path, str]]]
+"""Files that gave one, and what is odd about them: by its kind, with a text that may be empty."""
+LOG = logging.getLogger(__name__)
+"""Hears how far the reading of many images is. Who wants to see it adds a handler: `sweeps.backends.inline` does."""
+SAY_SECONDS = 10.0
 
 
 def digits(root: Path, part: Part, n: int) -> Images:
@@ -29,7 +38,8 @@ def mnist(root: Path, part: Part, n: int) -> Images:
     """MNIST, 28x28, through torchvision. Never downloads."""
     from torchvision.datasets import MNIST
 
-    images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
+    with file_named("mnist", root):
+        images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
     return images
 
 
@@ -37,7 +47,8 @@ def cifar10(root: Path, part: Part, n: int) -> Images:
     """CIFAR-10, 32x32 in colour, through torchvision, which checks the files' published MD5. Never downloads."""
     from torchvision.datasets import CIFAR10
 
-    rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
+    with file_named("cifar10", root):
+        rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
     images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     return images
 
@@ -46,7 +57,8 @@ def celeba(root: Path, part: Part, n: int) -> Images:
     """CelebA's aligned faces, plainly resized to 64x64, no crop. torchvision checks its lists' published MD5."""
     from torchvision.datasets import CelebA
 
-    faces = CelebA(str(root), split=part, download=False)
+    with file_named("celeba", root):
+        faces = CelebA(str(root), split=part, download=False)
     folder = root / faces.base_folder / "img_align_celeba"
     images, skipped = read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
     for reason, paths in skipped.items():  # of a published data set none may be missing
@@ -54,14 +66,29 @@ def celeba(root: Path, part: Part, n: int) -> Images:
     return images
 
 
-def read_files(paths: Sequence[Path], side: int, channels: int) -> tuple[Images, Skipped]:
-    """Image files as `image_file.read_image` reads them, less those that it cannot, which are told by reason."""
+def read_files(
+    paths: Sequence[Path], side: int, channels: int, remarks: Remarks | None = None
+) -> tuple[Images, Skipped]:
+    """Image files as `image_file.read_image` reads them, less those that it cannot, which are told by reason. What is
+    odd about files that are read goes into `remarks`; how far it is, into the log.
+
+    Raises:
+        MachineTrouble: a file cannot be read now. None is left out for that.
+    """
     images = np.empty((len(paths), channels, side, side), np.uint8)
-    n, skipped = 0, Skipped()
-    for path in paths:
+    n, skipped, said_at = 0, Skipped(), time.monotonic()
+    for i, path in enumerate(paths):
+
+        def note(kind: str, text: str, path: Path = path) -> None:
+            if remarks is not None:
+                remarks.setdefault(kind, []).append((path, text))
+
         try:
-            images[n] = read_image(path, side, channels)
+            images[n] = read_image(path, side, channels, note)
             n += 1
         except Unusable as error:
             skipped.setdefault(str(error), []).append(path)
+        if time.monotonic() - said_at >= SAY_SECONDS:
+            LOG.info("data: %s of %s image files read", f"{i + 1:,}", f"{len(paths):,}")
+            said_at = time.monotonic()
     return images[:n], skipped

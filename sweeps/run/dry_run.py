@@ -97,7 +97,10 @@ def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:
 
 
 def _data_notes(rows: Sequence[Settings]) -> list[str]:
-    return [_data_note(data) for data in dict.fromkeys(row.data for row in rows)]
+    notes = []
+    for data in dict.fromkeys(row.data for row in rows):
+        notes += [_data_note(data), *DATASETS[data.dataset].beforehand(data)]
+    return notes
 
 
 def _up_to(data: Iterable[Data]) -> str:

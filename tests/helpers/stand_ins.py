@@ -79,6 +79,17 @@ def load_noting(folder, source):
     return load_noted(source)
 
 
+def die_while_loading(source):
+    """End the process that reads the images, as a memory killer does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load_slowly(source):
+    """Take a second to read the images."""
+    time.sleep(1)
+    return load_noted(source)
+
+
 class SeenByItsMakerAlone(Storage):
     """A folder that other processes do not have."""
 

@@ -8,6 +8,7 @@ import gc
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,11 @@ from sweeps.backends.ray_tune.internals import Placing
 from sweeps.backends.ray_tune.suggestions import Suggestions
 from sweeps.backends.ray_tune.trial import trial
 from sweeps.backends.stop import Stop, StopFile
-from sweeps.data.datasets import DataError, Loaded, Source
+from sweeps.data.datasets import DataError, Loaded, Source, image_count
+from sweeps.data.readers import SAY_SECONDS
 from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import WorkSource
+from sweeps.text import said
 
 
 @dataclass(frozen=True)
@@ -100,16 +103,40 @@ def _images(sources: Sequence[Source], load: Callable[[Source], Loaded], progres
     them, so that the driver needs neither torch nor the memory, and the other nodes no data set."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     references = {source: _load.options(scheduling_strategy=here).remote(load, source) for source in sources}
-    for reference in references.values():
+    for source, reference in references.items():
         try:
-            ray.wait([reference], fetch_local=False)
+            _wait(source, reference, progress)
             loaded: Loaded = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, DataError):
                 raise error.cause from None
+            if isinstance(error.cause, MemoryError):
+                raise DataError(f"{source.data.dataset}: not enough memory to read the images") from None
             raise
+        except _NO_ROOM as error:
+            raise DataError(
+                f"{source.data.dataset}: the images cannot be read: the process that read them died, or there is no "
+                f"memory for them: {said(error)[:200]}"
+            ) from None
         progress.say(loaded.notes)
     return references
+
+
+_NO_ROOM = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ObjectStoreFullError,
+    ray.exceptions.OutOfDiskError,
+)
+
+
+def _wait(source: Source, reference: Any, progress: Progress) -> None:
+    """Wait for a source's images, and say from time to time that they are being read: the worker's words do not come
+    here."""
+    since = time.monotonic()
+    while not ray.wait([reference], timeout=SAY_SECONDS, fetch_local=False)[0]:
+        seconds = time.monotonic() - since
+        progress.say([f"data: {image_count(source.data):,} images of {source.data.dataset}: read for {seconds:.0f} s"])
 
 
 def fit(

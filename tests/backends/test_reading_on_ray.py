@@ -1,0 +1,42 @@
+"""Images that are read in a worker of Ray: what goes wrong there is one line here, and so is the waiting."""
+
+from functools import partial
+
+import pytest
+from stand_ins import die_while_loading, load_slowly, raise_this
+
+from sweeps.backends.base import RunContext
+from sweeps.backends.progress import Progress
+from sweeps.backends.stop import Stop
+from sweeps.data.datasets import DataError
+from sweeps.plan.work_source import GridSource
+
+
+@pytest.fixture
+def read(ray_session, plan, ledger):
+    """Run no unit on Ray, but read the images by a loader of ours."""
+    from sweeps.backends.ray_tune.driver import RayTune
+
+    def run(load, units):
+        with Progress(plan, units, terminal=False) as progress:
+            RayTune(1).run(GridSource(units), RunContext(ledger, {}, load=load), progress, Stop())
+
+    return lambda load: run(load, plan.units[:1])
+
+
+def test_too_little_memory_is_one_line(read):
+    with pytest.raises(DataError, match="digits: not enough memory to read the images"):
+        read(partial(raise_this, MemoryError()))
+
+
+def test_a_reader_that_dies_is_one_line(read):
+    """As one that the machine's memory killer ends."""
+    with pytest.raises(DataError, match="digits: the images cannot be read: the process that read them died") as caught:
+        read(die_while_loading)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_long_reading_is_told(read, monkeypatch, capsys):
+    monkeypatch.setattr("sweeps.backends.ray_tune.driver.SAY_SECONDS", 0.3)
+    read(load_slowly)
+    assert "data: 60 images of digits: read for " in capsys.readouterr().out
