@@ -15,6 +15,7 @@ import pyarrow as pa
 from sweeps.analysis import differences as comparison
 from sweeps.analysis.differences import Comparison
 from sweeps.analysis.export import What, flat, parts
+from sweeps.analysis.images import image_notes
 from sweeps.analysis.records import comparison_record, record
 from sweeps.analysis.results import METRICS, Table, find, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
@@ -88,7 +89,7 @@ def _exported(sweep: str, results: Results, what: What) -> pd.DataFrame:
 
 def _read(sweep: str, results: Results) -> Table:
     found = read_table(_ledger(sweep, results))
-    _warn(found.damaged, found.notes)
+    _warn(found.damaged, [*found.notes, *image_notes(found)])
     return found
 
 

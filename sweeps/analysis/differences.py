@@ -48,7 +48,7 @@ def _compare(row: TableRow, baseline: TableRow | None, metric: str, unit: str | 
     if theirs is None:
         return Comparison(row, baseline, metric, None, why_not="no fold of the baseline done")
     found = difference(theirs, ours)
-    why_not = "no fold in common" if found is None else "" if found.p is not None else "one fold in common"
+    why_not = "no fold on the same images" if found is None else "" if found.p is not None else "one fold in common"
     return Comparison(row, baseline, metric, found, why_not=why_not)
 
 

@@ -10,6 +10,7 @@ from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, 
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
 from sweeps.config.settings import ABOUT, LEAVES, column
+from sweeps.data.hashes import Same
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
@@ -39,7 +40,8 @@ OF_METHOD = {column(path) for path, about in ABOUT.items() if about.of_method}
 
 _SCORES = [name for metric in BUILT_IN if metric.tabulated for name in metric.columns]
 OF_STAGES = ("stage", "parent_key")
-BASE_COLUMNS = ("split_hash", *_SCORES, "collapsed")
+IMAGES = ("data_hash", "files_hash")
+BASE_COLUMNS = ("split_hash", *IMAGES, *_SCORES, "collapsed")
 
 
 D = TypeVar("D", Family, Method)
@@ -50,13 +52,20 @@ class TableRow:
     """One configuration: its settings, and what its done units say, by fold; why others failed, by fold. A unit that
     was recorded as done with a score that is not finite counts as failed.
 
-    `stage_metrics`: what stages after the training measured."""
+    `stage_metrics`: what stages after the training measured. `images`: a name of the set of images that each fold saw.
+    """
 
     key: str
     settings: Row
     folds: dict[int, Row] = field(default_factory=dict)
     failed: dict[int, str | None] = field(default_factory=dict)
     stage_metrics: dict[str, Metric] = field(default_factory=dict)
+    images: dict[int, str | None] = field(default_factory=dict)
+
+    @property
+    def image_sets(self) -> list[str | None]:
+        """The sets of images that its done folds saw. More than one is a mistake: no mean is about anything then."""
+        return list(dict.fromkeys(self.images[fold] for fold in self.folds if fold in self.images))
 
     @property
     def wanted(self) -> int:
@@ -65,7 +74,8 @@ class TableRow:
 
     @property
     def complete(self) -> bool:
-        return len(self.folds) == self.wanted
+        """Whether every fold is done, all of them on one set of images."""
+        return len(self.folds) == self.wanted and len(self.image_sets) == 1
 
     @property
     def unit(self) -> Scale:
@@ -118,7 +128,7 @@ class TableRow:
         known = self.metric(metric)
         name = f"{metric}_{unit or self.unit}" if known is not None and known.scaled else metric
         values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
-        splits = {fold: row.get("split_hash") for fold, row in self.folds.items()}
+        splits = {fold: (row.get("split_hash"), self.images.get(fold)) for fold, row in self.folds.items()}
         return Sample.of_folds(values, splits, self.wanted) if values else None
 
 
@@ -270,8 +280,10 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
         if unit["key"] in rows and unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
     _join_stages(rows, units, failed)
+    same = Same((record["data_hash"], record["files_hash"]) for row in rows.values() for record in row.folds.values())
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
+        row.images = {fold: same.name((r["data_hash"], r["files_hash"])) for fold, r in row.folds.items()}
     return Table(_grouped(rows.values()), damaged, notes)
 
 

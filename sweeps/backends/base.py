@@ -1,12 +1,13 @@
 """Who runs units: what a back end is, what it is given, and what runs one unit."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import Loaded, Source, load_noted
+from sweeps.data.seen import Seen, compare
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Outcome, Unit
@@ -57,6 +58,7 @@ def train_unit(
         should_stop,
         context.tensorboard,
         loaded.notes,
+        loaded.files_hash,
     )
 
 
@@ -65,7 +67,7 @@ class RunContext:
     """Where results go, and how units are run. Travels to the workers: functions in it are pickled by reference.
 
     `provenance`: the columns of `ledger.provenance`. `tensorboard`: a folder for event files, None for none. `load`
-    reads the images of a source.
+    reads the images of a source. `seen`: the images of each source that done units saw.
     """
 
     ledger: Ledger
@@ -73,6 +75,16 @@ class RunContext:
     tensorboard: str | None = None
     run_unit: RunUnit = train_unit
     load: Callable[[Source], Loaded] = load_noted
+    seen: Mapping[Source, Sequence[Seen]] = field(default_factory=dict)
+
+    def check(self, source: Source, loaded: Loaded) -> Sequence[str]:
+        """Return what is to be said of images that were read: the loader's notes, and how they differ from what done
+        units saw.
+
+        Raises:
+            DataError: done units saw other images.
+        """
+        return (*loaded.notes, *compare(source, loaded, self.seen.get(source, ())))
 
     def record(self, unit: Unit, outcome: Outcome, columns: Sequence[str]) -> Record | None:
         """Return these columns of a unit that is done; None where it is not, or where no columns are asked for."""

@@ -52,7 +52,7 @@ class Inline:
                 held.clear()
                 with reading_told(progress):
                     held[images] = context.load(images)
-                progress.say(held[images].notes)
+                progress.say(context.check(images, held[images]))
             progress.started(unit)
 
             def on_progress(trained: int, unit: Unit = unit) -> None:

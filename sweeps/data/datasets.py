@@ -1,9 +1,8 @@
 """Data sets as one uint8 array (N,C,H,W), and what is declared of them so that a plan needs neither files nor torch."""
 
-import hashlib
 import os.path
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data import readers
+from sweeps.data.hashes import fingerprint, of_files
 from sweeps.data.image_folder import folder_files, known_before, manifest, none_of, read_folder
 from sweeps.data.readers import Images, Part
 from sweeps.text import number_text, said
@@ -28,10 +28,13 @@ class DataError(ValueError):
 
 
 class Loaded(NamedTuple):
-    """The images of a source, and what its users are to be told of them, a line each."""
+    """The images of a source, and what its users are to be told of them, a line each. `data_hash`: SHA-256 of the
+    pixels; `files_hash`: of the files' bytes, None where there are no files."""
 
     images: Images
     notes: tuple[str, ...] = ()
+    data_hash: str = ""
+    files_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Description:
     """What is known of a data set without reading it.
 
     `images`: of a folder its files, some of which may prove unreadable. `fingerprint` enters every unit's key.
-    `sha256`: of all training images as read here, where we know it; what is read is checked against it.
+    `sha256`, `test_sha256`: of all images of the training and the test part as read here, where we know it; what is
+    read is checked against it.
     """
 
     images: int
@@ -48,6 +52,7 @@ class Description:
     side: int
     fingerprint: str
     sha256: str | None = None
+    test_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,10 @@ class Dataset(ABC):
             DataError: files unreadable (of a folder: too many of them), or with other content than declared.
         """
 
+    def files(self, source: "Source") -> Sequence[Path]:
+        """The files that its images are read from, in their order; none where there are none."""
+        return ()
+
     def beforehand(self, data: "Data") -> tuple[str, ...]:
         """What a plan tells of its files before any is read, a line each."""
         return ()
@@ -89,11 +98,13 @@ class Dataset(ABC):
 
 @dataclass(frozen=True)
 class Published(Dataset):
-    """A data set of known content: what is declared, how it is read, and one file of each part by which it is found."""
+    """A data set of known content: what is declared, how it is read, the files by which it is found, and those that the
+    first images of a part are read from."""
 
     description: Description
     read: Callable[[Path, Part, int], Images]
-    files: tuple[str, ...] = ()
+    found_by: tuple[str, ...] = ()
+    read_from: Callable[[Path, Part, int], Sequence[Path]] = readers.no_files
 
     def declared(self, data: "Data") -> Description:
         return self.description
@@ -103,7 +114,7 @@ class Published(Dataset):
 
     def check_files(self, data: "Data") -> None:
         root = root_of(data)
-        missing = [name for name in self.files if not os.path.exists(root / name)]
+        missing = [name for name in self.found_by if not os.path.exists(root / name)]
         if missing:
             set_to = f"now {data.root}" if data.root else "now not set: the current folder"
             raise DataError(
@@ -118,16 +129,32 @@ class Published(Dataset):
             raise DataError(f"{self.name}: cannot be read: {said(error)[:300]}") from error
 
     def _images(self, source: "Source") -> Images:
-        data, n, extra, root = source.data, image_count(source.data), test_half_count(source), root_of(source.data)
-        expected = self.description.sha256
-        # Where the content is known all of it is read, so that it can be checked.
-        images = self.read(root, "train", self.description.images if expected else n)
-        if expected and fingerprint(images) != expected:
+        n, extra = image_count(source.data), test_half_count(source)
+        images = self._part(source, "train", n, self.description.images, self.description.sha256)
+        if not extra:
+            return images
+        half = self._part(source, "test", extra, self.description.test_images, self.description.test_sha256)
+        return np.concatenate([images, half])
+
+    def _part(self, source: "Source", part: Part, n: int, declared: int, expected: str | None) -> Images:
+        """The first n images of a part. Where the content is known all of it is read, so that it can be checked."""
+        root = root_of(source.data)
+        images = self.read(root, part, declared if expected else n)
+        found = fingerprint(images) if expected else None
+        if found and found != expected:
+            which = "images" if part == "train" else "images of the official test part"
             raise DataError(
-                f"{data.dataset}: the {len(images):,} images in {root.absolute()} are not the published ones: their "
-                f"SHA-256 is {fingerprint(images)[:16]}, not {expected[:16]}"
+                f"{self.name}: the {len(images):,} {which} in {root.absolute()} are not the published ones: their "
+                f"SHA-256 is {found[:16]}, not {str(expected)[:16]}"
             )
-        return np.concatenate([images[:n], self.read(root, "test", extra)]) if extra else images[:n]
+        if len(images) < n:
+            raise DataError(f"{self.name}: {len(images):,} images of its {part} part in {root.absolute()}, not {n:,}")
+        return images[:n]
+
+    def files(self, source: "Source") -> Sequence[Path]:
+        root, half = root_of(source.data), test_half_count(source)
+        train = self.read_from(root, "train", image_count(source.data))
+        return [*train, *(self.read_from(root, "test", half) if half else ())]
 
 
 @dataclass(frozen=True)
@@ -165,6 +192,9 @@ class ImageFolder(Dataset):
         skipped = (f"data: {read.told}; {len(read.images):,} images are used",) if read.bad else ()
         return Loaded(read.images, (*skipped, *read.remarks))
 
+    def files(self, source: "Source") -> Sequence[Path]:
+        return folder_files(root_of(source.data))[: source.data.limit]
+
     def beforehand(self, data: "Data") -> tuple[str, ...]:
         with _said_of_a_folder():
             return known_before(root_of(data), data.limit)
@@ -183,15 +213,17 @@ DATASETS = Registry(Dataset)  # type: ignore[type-abstract]  # it is only asked 
 
 _DIGITS = "e46e562ce14a3b6d8311ef9d4b8e3cc077ebd4c4173aac9c9d656ec72c290280"
 _MNIST = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
+_MNIST_TEST = "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 DATASETS.register(Published("digits", Description(1797, 0, 1, 16, _DIGITS, _DIGITS), readers.digits))
 DATASETS.register(
     Published(
         "mnist",
-        Description(60_000, 10_000, 1, 28, _MNIST, _MNIST),
+        Description(60_000, 10_000, 1, 28, _MNIST, _MNIST, _MNIST_TEST),
         readers.mnist,
         tuple(f"MNIST/raw/{name}" for name in _IDX),
+        readers.mnist_files,
     )
 )
 DATASETS.register(
@@ -200,6 +232,7 @@ DATASETS.register(
         Description(50_000, 10_000, 3, 32, "md5:c58f30108f718f92721af3d95e74349a"),
         readers.cifar10,
         tuple(f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "test_batch", "batches.meta")),
+        readers.cifar10_files,
     )
 )
 DATASETS.register(
@@ -208,6 +241,7 @@ DATASETS.register(
         Description(162_770, 19_962, 3, 64, "md5:00d2c5bc6d35e252742224ab0c1e8fcb:64x64"),
         readers.celeba,
         tuple(f"celeba/{name}" for name in ("list_eval_partition.txt", "identity_CelebA.txt", "img_align_celeba")),
+        readers.celeba_files,
     )
 )
 DATASETS.register(ImageFolder("folder"))
@@ -319,12 +353,12 @@ def load_noted(source: Source) -> Loaded:
         DataError: files missing, unreadable (of a folder: too many of them), or with other content than declared.
     """
     check_files(source.data)
+    dataset = DATASETS[source.data.dataset]
     try:
-        return DATASETS[source.data.dataset].load(source)
+        loaded = dataset.load(source)
+        files_hash = of_files(dataset.files(source))
     except MemoryError as error:
         raise DataError(f"{source.data.dataset}: not enough memory for its images here: {said(error)[:200]}") from error
-
-
-def fingerprint(images: Images) -> str:
-    """SHA-256 over the pixels, in hex."""
-    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+    except OSError as error:
+        raise DataError(f"{source.data.dataset}: cannot be read: {said(error)[:300]}") from error
+    return loaded._replace(data_hash=fingerprint(loaded.images), files_hash=files_hash)

@@ -25,6 +25,11 @@ LOG = logging.getLogger(__name__)
 SAY_SECONDS = 10.0
 
 
+def no_files(root: Path, part: Part, n: int) -> Sequence[Path]:
+    """Of a data set that comes with a library."""
+    return ()
+
+
 def digits(root: Path, part: Part, n: int) -> Images:
     """scikit-learn's handwritten digits: 8x8 values 0 to 16 as bytes, each pixel doubled to 16x16. Needs no files."""
     from sklearn.datasets import load_digits
@@ -43,6 +48,11 @@ def mnist(root: Path, part: Part, n: int) -> Images:
     return images
 
 
+def mnist_files(root: Path, part: Part, n: int) -> Sequence[Path]:
+    """The file of a part's images."""
+    return [root / "MNIST" / "raw" / f"{'train' if part == 'train' else 't10k'}-images-idx3-ubyte"]
+
+
 def cifar10(root: Path, part: Part, n: int) -> Images:
     """CIFAR-10, 32x32 in colour, through torchvision, which checks the files' published MD5. Never downloads."""
     from torchvision.datasets import CIFAR10
@@ -51,6 +61,12 @@ def cifar10(root: Path, part: Part, n: int) -> Images:
         rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
     images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     return images
+
+
+def cifar10_files(root: Path, part: Part, n: int) -> Sequence[Path]:
+    """The files of a part's images."""
+    names = [f"data_batch_{i}" for i in range(1, 6)] if part == "train" else ["test_batch"]
+    return [root / "cifar-10-batches-py" / name for name in names]
 
 
 def celeba(root: Path, part: Part, n: int) -> Images:
@@ -64,6 +80,14 @@ def celeba(root: Path, part: Part, n: int) -> Images:
     for reason, paths in skipped.items():  # of a published data set none may be missing
         raise OSError(f"{paths[0]} is not a readable image: {reason}")
     return images
+
+
+def celeba_files(root: Path, part: Part, n: int) -> Sequence[Path]:
+    """The files of a part's first n images, by the list of the parts: a line each, as `000001.jpg 0`."""
+    number = {"train": "0", "test": "2"}[part]
+    lines = (root / "celeba" / "list_eval_partition.txt").read_text().splitlines()
+    names = [name for name, of in (line.split() for line in lines if line.strip()) if of == number]
+    return [root / "celeba" / "img_align_celeba" / name for name in names[:n]]
 
 
 def read_files(

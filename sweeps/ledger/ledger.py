@@ -12,7 +12,7 @@ DIR/<sweep>/grid.yaml                      the same for people, earlier ones bes
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -84,6 +84,21 @@ class Ledger:
         self.storage.write(f"units/{unit.name}.parquet", unit_file.encode([row], schema))
         self.storage.remove(f"failed/{unit.name}.parquet")
         redo.unmark(self.storage, unit)
+
+    def adopt(self, same: Mapping[UnitId, Unit]) -> int:
+        """Record units as done by the results of done units that are the same work under another key, and return how
+        many. Kept models are copied."""
+        adopted = 0
+        for part in self.batches(BATCH, []):
+            for i, id_ in enumerate(unit_file.ids(part)):
+                if (unit := same.get(id_)) is not None:
+                    row = part.slice(i, 1).to_pylist()[0] | settings_row(unit)
+                    model = self.storage.try_read("models/{}-fold{}.safetensors".format(*id_))
+                    if model is not None:
+                        self.storage.write(f"models/{unit.name}.safetensors", model)
+                    self.storage.write(f"units/{unit.name}.parquet", unit_file.encode([row], part.schema))
+                    adopted += 1
+        return adopted
 
     def write_failed(self, unit: Unit, reason: str) -> None:
         """Records why a unit failed. A done file stays what it is."""
@@ -206,12 +221,16 @@ class Ledger:
             return None, str(error)
 
     def set_aside_damaged(self) -> Damage:
-        """Renames unreadable unit files to `*.damaged`, so that their units are trained again, and names them."""
-        _, damaged = self.table("units", REQUIRED)
+        """Renames damaged unit files to `*.damaged`, so that their units are trained again, and names them."""
+        return self.sound(REQUIRED)[1]
+
+    def sound(self, columns: Sequence[str]) -> tuple[pa.Table, Damage]:
+        """`table` of the done units, with its damaged files set aside as by `set_aside_damaged`."""
+        table, damaged = self.table("units", columns)
         damaged = [(name if name == COMPACTED else f"units/{name}", why) for name, why in damaged]
         for name, _ in damaged:
             self.storage.rename(name, name + DAMAGED)
-        return damaged
+        return table, damaged
 
     def write_grid(self, grid: Resolved) -> None:
         """Keep the resolved grid as rows.parquet and as grid.yaml; a grid.yaml that differs moves to grid-<n>.yaml.

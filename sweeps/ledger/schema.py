@@ -92,6 +92,7 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("resumed", pa.int64(), "times that the training went on from a checkpoint"),
     ("split_hash", pa.string(), "of the indices of all three parts"),
     ("data_hash", pa.string(), "SHA-256 of the images used"),
+    ("files_hash", pa.string(), "SHA-256 of the files that they were read from; null: no files, or an earlier version"),
     ("seeds", _SEEDS, "derived from seed and fold"),
     ("device", pa.string(), ""),
     ("peak_memory", pa.int64(), "bytes, of the process (CPU) or allocated on the device (GPU)"),

@@ -50,6 +50,11 @@ class Unit:
         return self.key, self.fold
 
     @property
+    def place(self) -> tuple[str, int]:
+        """Its stage and fold, which tell the units of one configuration apart."""
+        return self.stage, self.fold
+
+    @property
     def root(self) -> UnitId:
         """The unit that it is built on, with others: itself, or the training of its fold."""
         return self.requires[0] if self.requires else self.id

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from sweeps.analysis.images import image_notes
 from sweeps.analysis.results import ReportError, Table, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.report.tables import views
@@ -40,7 +41,8 @@ class Asked:
 
 def read(ledger: Ledger, asked: Asked, more: Sequence[str]) -> Table:
     """Read the table that is asked for. Raises ReportError for a label that names no row."""
-    return read_table(ledger, asked.all_rows, more).only(asked.only)
+    table = read_table(ledger, asked.all_rows, more)
+    return replace(table, notes=(*table.notes, *image_notes(table))).only(asked.only)
 
 
 def sheets(name: str, table: Table, asked: Asked) -> list[Sheet]:

@@ -49,6 +49,9 @@ def main(
     tensorboard: Annotated[
         str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
     ] = None,
+    accept_images: Annotated[
+        bool, typer.Option("--accept-images", help="go on where done units saw other images than there are now")
+    ] = False,
 ) -> None:
     """Trains every configuration of a grid on every fold, and prints the table.
 
@@ -57,8 +60,9 @@ def main(
     2 bad input or results that cannot be written, 75 stopped before complete.
     """
     options = Options(
-        results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu
-    )
+        results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
+        accept_images,
+    )  # fmt: skip
     code = command(grid_file, overrides or [], options)
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)

@@ -26,6 +26,7 @@ class Options:
     shard: str | None = None
     wait: float = 0.0
     per_gpu: str | None = None
+    accept_images: bool = False
 
     @property
     def in_process(self) -> bool:

@@ -1,20 +1,26 @@
 """Train what is missing of a sweep."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
 
 from sweeps.backends.base import Backend, RunContext, RunUnit, train_unit
 from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.config import grid
-from sweeps.data.datasets import check_files
+from sweeps.data.datasets import Source, check_files
+from sweeps.data.hashes import Hashes
+from sweeps.data.seen import Seen
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.patterns import one, some
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import by_source, longest_first, parse, shard
+from sweeps.plan.twins import twins
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
@@ -23,6 +29,8 @@ from sweeps.run.options import Options
 def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
     """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
+    same = twins(plan, redo.marked(ledger.storage))
+    plan = replace(plan, done=plan.done | {unit.id for unit in same.values()})
     if options.shard is not None:
         return plan.of(shard(plan.units, *parse(options.shard)))
     return plan if options.only is None else plan.of([one(plan.units, options.only, "--only")])
@@ -77,9 +85,12 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     again = to_mark(ledger, plan, options.redo)
     _check_data(plan.again(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
-    for name, why in ledger.set_aside_damaged():
+    done, damaged = ledger.sound(["data_hash", "files_hash"])
+    for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     _sweep_temporary(ledger)
+    if adopted := ledger.adopt(twins(Plan(sweep, ledger.units(), frozenset()), redo.marked(ledger.storage))):
+        print(f"{adopted:,} units are done under another data.limit that says the same images: they count here too")
     if again:
         redo.mark(ledger.storage, again, options.redo or "")
     plan = look(ledger, sweep, options)
@@ -90,13 +101,30 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
         ledger.write_grid(sweep)
         return False
     source = parts.make_source(by_source(to_do) if options.in_process else longest_first(to_do), plan.done)
-    context = RunContext(ledger, provenance(), tensorboard, parts.run_unit)
+    seen = {} if options.accept_images else _seen(plan, done)
+    context = RunContext(ledger, provenance(), tensorboard, parts.run_unit, seen=seen)
     stop = Stop()
     stop.listen()
     with Progress(plan, to_do, on_first=lambda: ledger.write_grid(sweep)) as progress:
         (parts.backend or backend_for(options)).run(source, context, progress, stop)
     _sweep_temporary(ledger)  # a worker that died while it wrote left one behind
     return stop.requested
+
+
+def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
+    """The images of each source that the plan's done units saw."""
+    units = {unit.id: unit for unit in plan.units if unit.id in plan.done}
+    counts: Counter[tuple[Source, Hashes]] = Counter()
+    examples: dict[tuple[Source, Hashes], Unit] = {}
+    for record in done.select(["key", "fold", "data_hash", "files_hash"]).to_pylist():
+        if (unit := units.get((record["key"], record["fold"]))) is not None:
+            kind = unit.settings.source, (record["data_hash"], record["files_hash"])
+            counts[kind] += 1
+            examples.setdefault(kind, unit)
+    seen: dict[Source, list[Seen]] = {}
+    for (source, found), n in counts.items():
+        seen.setdefault(source, []).append(Seen(found, n, str(examples[source, found])))
+    return seen
 
 
 def _sweep_temporary(ledger: Ledger) -> None:

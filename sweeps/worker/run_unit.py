@@ -12,7 +12,7 @@ from mtvae.loop import Diverged
 from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.determinism import repeatable
 from sweeps.config.stages import STAGES
-from sweeps.data.datasets import fingerprint
+from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
@@ -42,6 +42,7 @@ def run_unit(
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: str | None = None,
     notes: Sequence[str] = (),
+    files_hash: str | None = None,
 ) -> Outcome:
     """Carry out the stage of one unit and record it, from its checkpoint if it has one.
 
@@ -51,6 +52,7 @@ def run_unit(
     Args:
         images: uint8 (N,C,H,W), as `sweeps.data.datasets.load` reads the unit's source.
         notes: what there is to say of the images, for the log.
+        files_hash: of the files that the images were read from.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.ledger.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
@@ -83,7 +85,8 @@ def run_unit(
         if not out_of_memory(error):  # what was trained until then is good, and `--retry` resumes it
             checkpoint.remove()
         return "failed"
-    results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed, "data_hash": fingerprint(images)}
+    results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
+    results |= {"data_hash": fingerprint(images), "files_hash": files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance)
     checkpoint.remove()

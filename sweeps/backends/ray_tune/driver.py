@@ -68,7 +68,7 @@ class RayTune:
             nodes.check_gpus(examples, self.sees_gpu)
             if self.address is not None:
                 nodes.check_storage(context.ledger)
-            images = _images(envelope.sources, context.load, progress)
+            images = _images(envelope.sources, context, progress)
             given = self._shares(examples, images, progress)
             suggestions = Suggestions(source, envelope.columns, context, stop, given)
             trainable = tune.with_parameters(trial, context=context, images=images, flag=flag)
@@ -98,11 +98,15 @@ def _load(load: Callable[[Source], Loaded], source: Source) -> Loaded:
     return load(source)
 
 
-def _images(sources: Sequence[Source], load: Callable[[Source], Loaded], progress: Progress) -> dict[Source, Any]:
+def _images(sources: Sequence[Source], context: RunContext, progress: Progress) -> dict[Source, Any]:
     """Put each source's images into the object store once, and print the loader's notes. A worker of this node reads
-    them, so that the driver needs neither torch nor the memory, and the other nodes no data set."""
+    them, so that the driver needs neither torch nor the memory, and the other nodes no data set.
+
+    Raises:
+        DataError: they cannot be read, or done units saw others.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    references = {source: _load.options(scheduling_strategy=here).remote(load, source) for source in sources}
+    references = {source: _load.options(scheduling_strategy=here).remote(context.load, source) for source in sources}
     for source, reference in references.items():
         try:
             _wait(source, reference, progress)
@@ -118,7 +122,7 @@ def _images(sources: Sequence[Source], load: Callable[[Source], Loaded], progres
                 f"{source.data.dataset}: the images cannot be read: the process that read them died, or there is no "
                 f"memory for them: {said(error)[:200]}"
             ) from None
-        progress.say(loaded.notes)
+        progress.say(context.check(source, loaded))
     return references
 
 

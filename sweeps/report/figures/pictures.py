@@ -19,12 +19,14 @@ from mtvae.model import Model
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
-from sweeps.data.datasets import Data, DataError, Source, load, test_half_count
+from sweeps.data.datasets import Data, DataError, Loaded, Source, load_noted, test_half_count
+from sweeps.data.hashes import Same
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.identity import key_of
+from sweeps.plan.twins import twin
 from sweeps.report.figures.drawing import file_name, house_look, labels, model_text, plain, unused
 from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
@@ -41,7 +43,7 @@ SAMPLERS = {
     f"gaussian,\na = {EXPONENT:g}": Conditioning(sampler="gaussian", exponent=EXPONENT),
 }
 
-Load = Callable[[Source], Images]
+Load = Callable[[Source], Loaded]
 
 
 def pictures(
@@ -56,7 +58,7 @@ def pictures(
     """
     found: dict[str, Figure] = {}
     reasons: list[str] = []
-    held = lru_cache(maxsize=1)(load)  # one data set in memory at a time
+    held = lru_cache(maxsize=1)(load_noted)  # one data set in memory at a time
 
     def add(what: str, name: str, make: Callable[[], Figure]) -> None:
         try:
@@ -101,8 +103,10 @@ def _here(data: Data, roots: Mapping[str, str]) -> Data:
 def _of_samplers(row: TableRow, held: Load, roots: Mapping[str, str]) -> Figure:
     """On the first images of a row's data set."""
     data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
-    images = held(Source(_here(data, roots), False))[:EXAMPLES]
-    return sampling(images, row.settings["seed"], f"{plain(data.dataset)}: what the samplers reveal")
+    loaded = held(Source(_here(data, roots), row.settings["folds.selection"] == "test_half"))
+    for fold in row.folds:
+        _check_images(row, fold, loaded)
+    return sampling(loaded.images[:EXAMPLES], row.settings["seed"], f"{plain(data.dataset)}: what the samplers reveal")
 
 
 def sampling(images: Images, seed: int, title: str = "") -> Figure:
@@ -133,14 +137,25 @@ def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, 
     except FileNotFoundError:
         raise _Unusable(f"no models/{row.key}-fold{fold}.safetensors") from None
     settings = settings.model_copy(update={"data": _here(settings.data, roots)})
-    images, half = held(settings.source), test_half_count(settings.source)
+    loaded, half = held(settings.source), test_half_count(settings.source)
+    _check_images(row, fold, loaded)
+    images = loaded.images
     parts = split(len(images) - half, settings.folds, settings.seed, fold, half)
-    if key_of(settings) != row.key or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
+    keys = [key_of(found) for found in (settings, twin(settings)) if found is not None]
+    if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise _Unusable("the kept model belongs to another row or to other images")
     shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)
     if METHODS[settings.method].footnote:
         title += f"\n({footnote(METHODS[settings.method])})"
     return _grid([_colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
+
+
+def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
+    """Raise _Unusable where a fold saw other images than those that were read."""
+    now, saw = (loaded.data_hash, loaded.files_hash), (row.folds[fold]["data_hash"], row.folds[fold]["files_hash"])
+    same = Same([now, saw])
+    if any(saw) and same.name(saw) != same.name(now):
+        raise _Unusable(f"the images there now are not those that fold {fold} saw")
 
 
 @torch.no_grad()

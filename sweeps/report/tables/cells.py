@@ -70,9 +70,10 @@ def metric_text(row: TableRow, metric: str, look: Look) -> str:
 
 
 def folds_text(row: TableRow) -> str:
-    """Done folds of those wanted, and how many failed."""
-    failed = f" ({len(row.failed)} failed)" if row.failed else ""
-    return f"{len(row.folds)}/{row.wanted}{failed}"
+    """Done folds of those wanted, how many failed, and whether they saw different images."""
+    remarks = [f"{len(row.failed)} failed"] if row.failed else []
+    remarks += [f"{len(row.image_sets)} sets of images"] if len(row.image_sets) > 1 else []
+    return f"{len(row.folds)}/{row.wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def shared_lines(table: Table) -> list[str]:

@@ -1,0 +1,38 @@
+"""The images that are read against those that done units saw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweeps.data.datasets import DataError, Loaded, Source
+from sweeps.data.hashes import Hashes, Same
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One set of images that done units saw: its hashes, how many units saw it, and the name of one of them."""
+
+    hashes: Hashes
+    units: int
+    example: str
+
+
+def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, ...]:
+    """Return a line where other pixels were decoded from the same files: another image library does that.
+
+    Raises:
+        DataError: done units saw other images than these.
+    """
+    now = (loaded.data_hash, loaded.files_hash)
+    same = Same([now, *[s.hashes for s in seen]])
+    others = [s for s in seen if any(s.hashes) and same.name(s.hashes) != same.name(now)]
+    where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
+    if others:
+        raise DataError(
+            f"{where}: {sum(s.units for s in others):,} done units (such as {others[0].example}) saw other images than "
+            f"these ({others[0].hashes[0] or others[0].hashes[1]:.8}, not {loaded.data_hash:.8}): put those back, or "
+            "--accept-images to train the rest on these, or --redo to train the done units again"
+        )
+    decoded = sum(s.units for s in seen if s.hashes[0] and s.hashes[0] != loaded.data_hash)
+    if not decoded:
+        return ()
+    return (f"{where}: the files that {decoded:,} done units saw, decoded to other pixels by another image library",)

@@ -1,0 +1,46 @@
+"""Work that is done under another key: a limit that is the number of all images, and no limit, are the same images.
+
+Both keys stay what they were, so that no ledger loses its units.
+"""
+
+from collections.abc import Collection
+
+from sweeps.config.settings import Settings
+from sweeps.data.datasets import declared
+from sweeps.plan.identity import units_of
+from sweeps.plan.plan import Plan
+from sweeps.plan.unit import Unit, UnitId
+
+
+def twin(settings: Settings) -> Settings | None:
+    """Return the configuration that says the same images in the other way; None where there is none."""
+    limit, described = settings.data.limit, declared(settings.data)
+    if described is None or limit not in (None, described.images):
+        return None
+    other = settings.data.model_copy(update={"limit": described.images if limit is None else None})
+    return settings.model_copy(update={"data": other})
+
+
+def _limits_nothing(settings: Settings) -> bool:
+    described = declared(settings.data)
+    return described is not None and settings.data.limit == described.images
+
+
+def twins(plan: Plan, wanted: Collection[UnitId] = ()) -> dict[UnitId, Unit]:
+    """Return the plan's units that are not done, each by the id of the done unit that is the same work.
+
+    Args:
+        wanted: units that are to be trained again, whatever is done.
+    """
+    rows = {units[0].key: units[0].settings for units in plan.rows}
+    elsewhere = any(key not in rows for key, _ in plan.done)
+    if not elsewhere and not any(_limits_nothing(settings) for settings in rows.values()):
+        return {}  # without the cost of another key for each row
+    found: dict[UnitId, Unit] = {}
+    for row in plan.rows:
+        if all(unit.id in plan.done for unit in row) or (other := twin(row[0].settings)) is None:
+            continue
+        own = {unit.place: unit for unit in row if unit.id not in plan.done and unit.id not in wanted}
+        same = {unit.place: unit.id for unit in units_of(other)}
+        found |= {same[place]: unit for place, unit in own.items() if same[place] in plan.done}
+    return found

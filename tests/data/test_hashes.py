@@ -1,0 +1,111 @@
+"""Which images are the same: by their pixels, or by the files that they were decoded from."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeps.data.datasets import Data, DataError, Loaded, Source, declared, load_noted
+from sweeps.data.hashes import Same, of_files
+from sweeps.data.seen import Seen, compare
+
+SOURCE = Source(Data(dataset="digits", limit=50), False)
+
+
+def loaded(pixels, files):
+    return Loaded(None, (), pixels, files)
+
+
+def test_other_pixels_of_the_same_files_are_said():
+    """Another version of a JPEG library decodes a few levels differently: the run goes on."""
+    (line,) = compare(SOURCE, loaded("b" * 64, "f" * 64), [Seen(("a" * 64, "f" * 64), 3, "unit")])
+    assert "3 done units saw, decoded to other pixels" in line
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [[], [("a", "f")], [("a", None)], [("a", "g")], [(None, None)], [(None, "f")]],
+    ids=["nothing", "both", "of an earlier version", "written anew", "unknown", "files alone"],
+)
+def test_the_same_images_are_no_news(seen):
+    assert compare(SOURCE, loaded("a", "f"), [Seen(hashes, 1, "unit") for hashes in seen]) == ()
+
+
+@pytest.mark.parametrize("seen", [("b", "g"), ("b", None), (None, "g")])
+def test_other_images_stop_a_run(seen):
+    with pytest.raises(DataError, match=r"2 done units \(such as a unit\) saw other images"):
+        compare(SOURCE, loaded("a", "f"), [Seen(("a", "f"), 1, "another"), Seen(seen, 2, "a unit")])
+
+
+def test_a_chain_of_hashes_is_one_set():
+    """Pixels a and b come from files f; b was seen without a hash of its files by an earlier version."""
+    same = Same([("a", "f"), ("b", "f"), ("c", "g"), ("b", None)])
+    assert same.name(("a", "f")) == same.name(("b", None)) != same.name(("c", "g"))
+    assert same.name((None, None)) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["w", "x", "y", None]))))
+def test_sameness_is_an_equivalence(pairs):
+    """What shares pixels or files is the same, through any chain, in any order of the units."""
+    classes = [{pair} for pair in set(pairs)]
+    merged = True
+    while merged:
+        merged = False
+        for i, one in enumerate(classes):
+            for other in classes[i + 1 :]:
+                if any(a == b and a for p in one for q in other for a, b in zip(p, q, strict=True)):
+                    one |= other
+                    classes.remove(other)
+                    merged = True
+                    break
+    for order in (pairs, pairs[::-1]):
+        same = Same(order)
+        names = [{same.name(pair) for pair in one} for one in classes]
+        assert all(len(found) == 1 for found in names)
+        assert len(set.union(set(), *names)) == len(classes)
+
+
+def test_hashes_of_files(tmp_path):
+    paths = [tmp_path / name for name in ("a", "b", "gone")]
+    paths[0].write_bytes(b"1")
+    paths[1].write_bytes(b"23")
+    parts = [hashlib.sha256(b"1").digest(), hashlib.sha256(b"23").digest(), b"gone"]
+    assert of_files(paths) == hashlib.sha256(b"".join(parts)).hexdigest()
+    assert of_files([]) is None
+
+
+def test_every_image_is_hashed_with_its_source(shared_data):
+    source = Source(Data(dataset="mnist", root=str(shared_data), limit=100), True)
+    whole = load_noted(source)
+    assert len(whole.images) == 100 + 100
+    raw = shared_data / "MNIST" / "raw"
+    assert whole.files_hash == of_files([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"])
+    assert load_noted(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"])
+
+
+def idx(images):
+    """A file of images as MNIST has them."""
+    return b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in images.shape) + images.tobytes()
+
+
+@pytest.mark.parametrize("fault", ["ten images", "noise"])
+def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
+    """Ten images in t10k gave splits of 5/100/5, and noise of the right number was accepted."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (shared_data / "MNIST" / "raw").iterdir():
+        (raw / path.name).symlink_to(path)
+    n = 10 if fault == "ten images" else declared(Data(dataset="mnist")).test_images
+    images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), np.uint8)
+    labels = b"\0\0\x08\x01" + n.to_bytes(4, "big") + bytes(n)
+    for name, data in (("t10k-images-idx3-ubyte", idx(images)), ("t10k-labels-idx1-ubyte", labels)):
+        (raw / name).unlink()
+        (raw / name).write_bytes(data)
+    data = Data(dataset="mnist", root=str(tmp_path), limit=100)
+    assert len(load_noted(Source(data, False)).images) == 100
+    with pytest.raises(
+        DataError, match=rf"the {n:,} images of the official test part in .* are not the published ones"
+    ):
+        load_noted(Source(data, True))

@@ -1,0 +1,132 @@
+"""A folder's files that change between two runs, at the same names and sizes: the run stops, and no report joins, marks
+or compares what saw different images."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sweeps.analysis.differences import best, differences
+from sweeps.analysis.results import read_table
+from sweeps.ledger.ledger import open_ledger
+from sweeps.report.actions import Actions
+from sweeps.report.contents import Asked, report
+from sweeps.run.command import command
+from sweeps.run.options import Options
+
+GRID = """
+name: other
+data: {{dataset: folder, root: {root}, side: 8, channels: 1}}
+folds: {{n_splits: 2}}
+training: {{epochs: 1, batch_size: 8}}
+keep_models: all
+grid: [{{family: autoencoder, method: [none, multi_decoder], model.hidden: [4, 4]}}]
+"""
+
+
+def paint(root, seed):
+    """Images of the same names and sizes, of other pixels for another seed."""
+    root.mkdir(exist_ok=True)
+    draw = np.random.default_rng(seed)
+    for i in range(30):
+        Image.fromarray(draw.integers(0, 256, (8, 8), np.uint8)).save(root / f"{i:02}.bmp")
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """The command on a grid of two rows whose images can be painted anew: what it returns."""
+    root, file = tmp_path / "images", tmp_path / "other.yaml"
+    file.write_text(GRID.format(root=root))
+    paint(root, 1)
+
+    def run(**options):
+        return command(str(file), [], Options(str(tmp_path / "results"), inline=True, **options))
+
+    run.root, run.results = root, str(tmp_path / "results")
+    run.ledger = open_ledger(run.results, "other")
+    return run
+
+
+def test_a_run_stops_where_done_units_saw_others(sweep, capsys):
+    """Nothing is trained or changed, and the images of before let it go on."""
+    assert sweep(only="autoencoder 1 none, fold 0") == 0
+    done = sweep.ledger.units()
+    capsys.readouterr()
+    paint(sweep.root, 2)
+    assert sweep() == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "1 done units (such as autoencoder 1 none, fold 0" in err
+    assert "saw other images than these" in err
+    assert "--accept-images" in err
+    assert sweep.ledger.units() == done
+    paint(sweep.root, 1)
+    assert sweep() == 0
+    out, err = capsys.readouterr()
+    assert "different images" not in out + err
+    assert "2/2 " in out
+
+
+def test_accepted_images_are_told_in_every_report(sweep, capsys):
+    """A row over two sets says so; none of its cells is marked, and its picture is not drawn with the other images."""
+    assert sweep(only="autoencoder 1 none, fold 0") == 0
+    paint(sweep.root, 2)
+    assert sweep(accept_images=True) == 0
+    text = report(sweep.results, "other", Asked(("table", "differences")))
+    assert "2/2 (2 sets of images)" in text
+    assert "different images in one row: autoencoder 1 none: fold 0 saw" in text
+    assert "different images of folder: " in text
+    table = read_table(sweep.ledger)
+    none, multi = table.rows
+    assert (none.complete, multi.complete) == (False, True)
+    found = {c.metric: c for c in differences(table)}["unconditioned"]
+    assert (found.difference.n, found.why_not) == (1, "one fold in common")  # fold 1, where both saw the new ones
+    assert best(table, "unconditioned") == set()
+    said = Actions(write=True).run(sweep.ledger, "other", Asked())
+    assert [line for line in said if "the images there now are not those that fold 0 saw" in line]
+    assert any("different images in one row" in line for line in said)
+
+
+def test_rows_over_different_images_are_not_compared(sweep):
+    """Each row whole, the baseline on one set and the other row on another: no p, no star, and the reason."""
+    for label, seed in (("autoencoder 1 none", 1), ("autoencoder 1 multi_decoder", 2)):
+        paint(sweep.root, seed)
+        for fold in (0, 1):
+            sweep(only=f"{label}*, fold {fold}", accept_images=True)
+    table = read_table(sweep.ledger)
+    assert [row.complete for row in table.rows] == [True, True]
+    found = {c.metric: c for c in differences(table)}["unconditioned"]
+    assert (found.difference, found.why_not) == (None, "no fold on the same images")
+    assert best(table, "unconditioned") == set()
+    assert "folds over different ones are not compared" in report(sweep.results, "other", Asked())
+
+
+def test_redo_takes_the_images_that_are_there(sweep):
+    assert sweep() == 0
+    paint(sweep.root, 2)
+    assert sweep(redo="*none*, fold 0") == 2  # the others saw those of before
+    assert sweep(redo="*") == 0
+    assert "different images" not in report(sweep.results, "other", Asked())
+
+
+def test_the_same_pixels_in_other_files_are_the_same_images(sweep):
+    """Files that are written anew: other bytes, and no other training."""
+    assert sweep(only="autoencoder 1 none, fold 0") == 0
+    (before,) = sweep.ledger.read()[0]
+    for path in sweep.root.iterdir():
+        data = bytearray(path.read_bytes())
+        data[6] ^= 1  # reserved bytes of the header, which nobody reads
+        path.write_bytes(data)
+    assert sweep() == 0
+    hashes = {(row["data_hash"], row["files_hash"]) for row in sweep.ledger.read()[0]}
+    assert {pixels for pixels, _ in hashes} == {before["data_hash"]}
+    assert len({files for _, files in hashes}) == 2
+    assert "different images" not in report(sweep.results, "other", Asked())
+
+
+def test_a_finished_sweep_needs_no_images(sweep, capsys):
+    assert sweep() == 0
+    shutil.rmtree(sweep.root)
+    capsys.readouterr()
+    assert "2/2" in report(sweep.results, "other", Asked())

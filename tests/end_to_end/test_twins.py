@@ -1,0 +1,88 @@
+"""`limit: 1797` of digits and no limit are the same images: units under either of the two keys count for both."""
+
+import pytest
+
+from sweeps.config import grid, yaml_reader
+from sweeps.ledger.compaction import compact
+from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.plan import Plan
+from sweeps.plan.twins import twins
+from sweeps.report.actions import Actions
+from sweeps.report.contents import Asked, report
+from sweeps.run.command import command
+from sweeps.run.options import Options
+
+GRID = """
+name: twins
+data: {{dataset: digits, limit: {limit}}}
+folds: {{n_splits: 2}}
+training: {{epochs: 1, batch_size: 256}}
+grid: [{{family: autoencoder, model.hidden: [4, 4]}}]
+"""
+
+
+def parsed(limit):
+    return grid.read(yaml_reader.parse(GRID.format(limit=limit)), "twins.yaml")
+
+
+def keys(limit):
+    return {units[0].key for units in Plan(parsed(limit), frozenset(), frozenset()).rows}
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    def run(limit, **options):
+        file = tmp_path / "twins.yaml"
+        file.write_text(GRID.format(limit=limit))
+        return command(str(file), [], Options(str(tmp_path / "results"), inline=True, **options))
+
+    run.results = str(tmp_path / "results")
+    run.ledger = open_ledger(run.results, "twins")
+    return run
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["files", "compacted"])
+@pytest.mark.parametrize(("first", "second"), [("1797", "null"), ("null", "1797")])
+def test_what_is_done_counts_for_both(sweep, capsys, first, second, compacted):
+    """Nothing is trained again, the table is the same, and the kept model is drawn."""
+    assert sweep(first) == 0
+    if compacted:
+        compact(sweep.ledger)
+    before = report(sweep.results, "twins", Asked(columns=("folds", "unconditioned", "latent_loss")))
+    capsys.readouterr()
+    assert sweep(second, status=True) == 0
+    assert "2 of 2 units done" in capsys.readouterr().out
+    assert sweep(second, dry_run=True) == 0
+    assert "2 done, 0 failed, 0 to train" in capsys.readouterr().out
+    assert sweep(second) == 0
+    out = capsys.readouterr().out
+    assert "2 units are done under another data.limit that says the same images" in out
+    assert "] done" not in out
+    after = report(sweep.results, "twins", Asked(columns=("folds", "unconditioned", "latent_loss")))
+    assert after.replace("limit 1797, ", "").splitlines()[-4:] == before.splitlines()[-4:]
+    assert {key for key, _ in sweep.ledger.units()} == keys(first) | keys(second)
+    said = Actions(write=True).run(sweep.ledger, "twins", Asked())
+    assert not [line for line in said if "no picture" in line]
+    assert sweep(second) == 0
+    assert "another data.limit" not in capsys.readouterr().out
+
+
+def test_redo_trains_an_adopted_unit_again(sweep, capsys):
+    assert sweep("1797") == 0
+    capsys.readouterr()
+    assert sweep("null", redo="*fold 0") == 0
+    assert capsys.readouterr().out.count("] done: ") == 1
+
+
+def test_another_limit_is_another_sweep():
+    for limit in ("1000", "1796"):
+        plan = Plan(parsed(limit), frozenset({(key, 0) for key in keys("null") | keys("1797")}), frozenset())
+        assert twins(plan) == {}
+
+
+def test_both_in_one_grid():
+    """Two rows of the same work: what is done of one counts for the other."""
+    both = grid.Grid("twins", (*parsed("1797").rows, *parsed("null").rows))
+    (one,), (other,) = keys("1797"), keys("null")
+    plan = Plan(both, frozenset({(one, 0), (other, 1)}), frozenset())
+    assert {id_: unit.id for id_, unit in twins(plan).items()} == {(one, 0): (other, 0), (other, 1): (one, 1)}
