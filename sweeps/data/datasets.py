@@ -356,7 +356,7 @@ def load_noted(source: Source) -> Loaded:
     dataset = DATASETS[source.data.dataset]
     try:
         loaded = dataset.load(source)
-        files_hash = of_files(dataset.files(source))
+        files_hash = of_files(dataset.files(source), len(loaded.images))
     except MemoryError as error:
         raise DataError(f"{source.data.dataset}: not enough memory for its images here: {said(error)[:200]}") from error
     except OSError as error:

@@ -19,14 +19,14 @@ def fingerprint(images: Images) -> str:
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
-def of_files(paths: Sequence[Path]) -> str | None:
-    """SHA-256 over the SHA-256 of every file, in their order; None where there are none. A file that is gone or not
-    ours to read, which gives no image either, counts as such.
+def of_files(paths: Sequence[Path], images: int) -> str | None:
+    """SHA-256 over the number of images that the files gave and the SHA-256 of every file, in their order; None where
+    there are no files. A file that is gone or not ours to read counts as such.
 
     Raises:
         MachineTrouble: a file cannot be read now.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(images.to_bytes(8, "little"))
     for path in paths:
         try:
             with path.open("rb") as file:

@@ -72,8 +72,9 @@ def test_hashes_of_files(tmp_path):
     paths[0].write_bytes(b"1")
     paths[1].write_bytes(b"23")
     parts = [hashlib.sha256(b"1").digest(), hashlib.sha256(b"23").digest(), b"gone"]
-    assert of_files(paths) == hashlib.sha256(b"".join(parts)).hexdigest()
-    assert of_files([]) is None
+    assert of_files(paths, 2) == hashlib.sha256((2).to_bytes(8, "little") + b"".join(parts)).hexdigest()
+    assert of_files(paths, 1) != of_files(paths, 2)  # a file that gave no image this time
+    assert of_files([], 0) is None
 
 
 def test_every_image_is_hashed_with_its_source(shared_data):
@@ -81,8 +82,8 @@ def test_every_image_is_hashed_with_its_source(shared_data):
     whole = load_noted(source)
     assert len(whole.images) == 100 + 100
     raw = shared_data / "MNIST" / "raw"
-    assert whole.files_hash == of_files([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"])
-    assert load_noted(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"])
+    assert whole.files_hash == of_files([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"], 200)
+    assert load_noted(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"], 100)
 
 
 def idx(images):

@@ -28,7 +28,7 @@ from sweeps.run.options import Options
 
 GRID = """
 name: faults
-data: {{dataset: folder, root: {images}, side: 8, channels: 1}}
+data: {{dataset: folder, root: {images}, side: 8, channels: 1, max_skipped: 0.5}}
 folds: {{n_splits: 2}}
 training: {{epochs: 2, batch_size: 8, checkpoint_seconds: 0}}
 grid:
