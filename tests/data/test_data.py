@@ -57,7 +57,7 @@ def test_absent_files_are_one_line_that_says_where_to_put_them(name, tmp_path):
         read(dataset=name, root=str(tmp_path))
     line = str(caught.value)
     assert "\n" not in line
-    assert line.startswith(f"{name}: no {DATASETS[name].files[0]}")
+    assert line.startswith(f"{name}: no {DATASETS[name].found_by[0]}")
     assert f"in {tmp_path}; put the published files there, or set data.root (now {tmp_path})" in line
 
 
