@@ -50,6 +50,15 @@ def _hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def twin(settings: Settings) -> Settings | None:
+    """Return the configuration that says the same images in the other way; None where there is none."""
+    limit, described = settings.data.limit, declared(settings.data)
+    if described is None or limit not in (None, described.images):
+        return None
+    other = settings.data.model_copy(update={"limit": described.images if limit is None else None})
+    return settings.model_copy(update={"data": other})
+
+
 def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:
     """12 hex digits for a stage after the training: the hash of the settings that it reads, of its parents' keys, which
     stand for everything that they depend on, and of KEY_VERSION."""

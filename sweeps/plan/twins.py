@@ -7,18 +7,9 @@ from collections.abc import Collection
 
 from sweeps.config.settings import Settings
 from sweeps.data.datasets import declared
-from sweeps.plan.identity import units_of
+from sweeps.plan.identity import twin, units_of
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit, UnitId
-
-
-def twin(settings: Settings) -> Settings | None:
-    """Return the configuration that says the same images in the other way; None where there is none."""
-    limit, described = settings.data.limit, declared(settings.data)
-    if described is None or limit not in (None, described.images):
-        return None
-    other = settings.data.model_copy(update={"limit": described.images if limit is None else None})
-    return settings.model_copy(update={"data": other})
 
 
 def _limits_nothing(settings: Settings) -> bool:

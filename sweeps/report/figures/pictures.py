@@ -25,8 +25,7 @@ from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
-from sweeps.plan.identity import key_of
-from sweeps.plan.twins import twin
+from sweeps.plan.identity import key_of, twin
 from sweeps.report.figures.drawing import file_name, house_look, labels, model_text, plain, unused
 from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
