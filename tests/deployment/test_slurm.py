@@ -15,12 +15,12 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "docker" / "slurm.sh"
 
 NOTE = 'echo "$(basename "$0") $*" >> "$FAKES/calls"\n'
+NOTE_FOLDER = 'echo "tmp ${RAY_TMPDIR:-}" >> "$FAKES/calls"\n'
 FAKES = {
     "scontrol": NOTE + 'if [ "$1" = show ]; then echo node1; echo node2; echo node3; fi\n',
     # Runs what it is given here, without its own options.
     "srun": NOTE + 'while [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n',
-    "ray": NOTE
-    + 'echo "tmp ${RAY_TMPDIR:-}" >> "$FAKES/calls"\ncase "$*" in *--block*) trap "exit 0" TERM; while :; do sleep 0.1; done ;; esac\n',
+    "ray": NOTE + NOTE_FOLDER + 'case "$*" in *--block*) trap "exit 0" TERM; while :; do sleep 0.1; done ;; esac\n',
     "hostname": "echo 10.0.0.1 fe80::1\n",
     # The driver: stops with 75 when asked to, if it has not ended by itself.
     "python": NOTE + 'trap "sleep 0.5; exit 75" TERM\ntouch "$FAKES/driving"\n'

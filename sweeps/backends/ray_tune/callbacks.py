@@ -83,6 +83,7 @@ class Callback(OfTheDriver, tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Hear that Tune itself starts a trial again: its node was taken away with a warning."""
         self._died(trial)
+        self.error = None
 
     @heard
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

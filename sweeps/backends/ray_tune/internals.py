@@ -6,6 +6,7 @@ a longer sweep. Runs of Tune for 400 units each would need neither, and the driv
 waits for its last unit, and then starts all workers again.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,8 @@ def hear_error(trial: Any, tell: Callable[[Exception | None], None]) -> None:
 
     def handle_error(error: Exception | None = None) -> None:
         tell(error)
-        handle(error)
+        with contextlib.suppress(OSError):  # that file is read by nobody, and its disk may be full
+            handle(error)
 
     trial.handle_error = handle_error
 
