@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -35,8 +36,16 @@ def test_a_whole_machine_is_left_alone(machine, capsys):
     with served() as folder:
         assert folder is None
         assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+        assert (machine / ".ray").is_dir()
     assert capsys.readouterr().out == ""
     assert (machine / "ray").is_dir()
+
+
+def test_an_empty_name_of_a_token_is_none(monkeypatch, capsys):
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
+    with served() as folder:
+        assert folder is None
+    assert capsys.readouterr().out == ""
 
 
 def another_users(machine, monkeypatch):
@@ -187,6 +196,17 @@ def test_a_ray_that_cannot_start_is_one_line(plan, monkeypatch, error):
 
     monkeypatch.setattr(session.ray, "init", init)
     with pytest.raises(PlacementError, match=r"^Ray cannot start on this machine; --inline needs no Ray: .+$"):
+        session.start(plan.units, 1, None)
+
+
+def test_a_stop_while_ray_starts_is_a_stop(plan, monkeypatch):
+    """Ray's own handler of SIGTERM exits in the middle of its start."""
+
+    def init(**options):
+        sys.exit(signal.SIGTERM)
+
+    monkeypatch.setattr(session.ray, "init", init)
+    with pytest.raises(KeyboardInterrupt):
         session.start(plan.units, 1, None)
 
 

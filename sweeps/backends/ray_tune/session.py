@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
                 **quiet,
             )
         except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # by Ray's handler: a stop, and no fault
+                raise KeyboardInterrupt from None
             why = said(error)[:300] or type(error).__name__
             raise PlacementError(f"Ray cannot start on this machine; --inline needs no Ray: {why}") from error
     protect_token()

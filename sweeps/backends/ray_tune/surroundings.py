@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
@@ -48,7 +48,7 @@ def served() -> Iterator[str | None]:
     if not troubles:
         yield None
         return
-    if token and TOKEN_PATH in os.environ:  # other processes have the same; no token of ours will do
+    if token and os.environ.get(TOKEN_PATH):  # other processes have the same; no token of ours will do
         raise PlacementError(f"{token}; mend or unset {TOKEN_PATH}")
     folder = _private_folder()
     try:
@@ -75,6 +75,7 @@ def _trouble(attempt: Callable[[], object]) -> str | None:
 
 
 def _try_ray_folder() -> None:
+    """Use the folder that Ray would take by itself. Raises OSError where it could not."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
     place = os.environ[name] if name else "/tmp"
     try:
@@ -84,7 +85,7 @@ def _try_ray_folder() -> None:
 
 
 def _try(place: str) -> None:
-    """Use a folder for temporary files as Ray will. Raises OSError where it could not."""
+    """Use a folder for temporary files as Ray would. Raises OSError where it could not."""
     folder = Path(place) / "ray"
     if not folder.is_absolute():
         raise OSError("not a whole path")
@@ -105,7 +106,7 @@ def _try_token() -> None:
     """Read or make the token that guards Ray's ports, where Ray will. Raises OSError or RuntimeError."""
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
         return
-    named = os.environ.get(TOKEN_PATH)
+    named = os.environ.get(TOKEN_PATH) or None
     path = Path.home() / ".ray" / "auth_token" if named is None else Path(named).expanduser()
     try:
         if named is None and not path.exists():
@@ -141,6 +142,8 @@ def _private_folder() -> Path:
 
 
 def _sweep(place: Path) -> None:
-    for owner in place.glob(f"{PREFIX}*/*{TEMPORARY}"):
-        if is_stale(owner.name) and owner.stat().st_uid == os.geteuid():
-            shutil.rmtree(owner.parent, ignore_errors=True)
+    """Remove the private folders of drivers of this host that are gone."""
+    with suppress(OSError):  # another driver does the same
+        for owner in place.glob(f"{PREFIX}*/*{TEMPORARY}"):
+            if is_stale(owner.name) and owner.stat().st_uid == os.geteuid():
+                shutil.rmtree(owner.parent, ignore_errors=True)
