@@ -37,6 +37,8 @@ elif [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   # Whoever reaches Ray's ports needs the token, which all nodes read from the shared home.
   export RAY_AUTH_MODE=token
   (umask 077 && ray get-auth-token --generate >/dev/null) || exit 1
+  # The sockets of Ray need a short path, and a job's own folder may have a long one.
+  [ "$(printf %s "${TMPDIR:-}" | wc -c)" -le 39 ] || export RAY_TMPDIR="/tmp/sweeps-$UID"
   common=(--num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "${SLURM_GPUS_ON_NODE:-0}" --disable-usage-stats --block)
   srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --node-ip-address "$ip" --port "${address##*:}" --include-dashboard false "${common[@]}" &

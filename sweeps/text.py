@@ -6,10 +6,22 @@ from collections.abc import Iterable
 FORMULA = "=+@\t\r-"
 """What a spreadsheet takes for the beginning of a formula, in an order that a regular expression's class can hold."""
 
+UNSET = "is empty: is a variable not set?"
+"""What there is to say of a path that a shell was to fill in."""
 
-def said(error: Exception) -> str:
+
+def said(error: BaseException) -> str:
     """What an error says, on one line."""
     return " ".join(str(error).split())
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name can be written as UTF-8; Python keeps other bytes of a name as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def one_line(text: str) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from sweeps.config.stages import TRAINING
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit
-from sweeps.text import one_line
+from sweeps.text import one_line, said
 
 MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
 
@@ -100,12 +100,19 @@ class Progress:
 
     def time_left(self) -> str:
         """By the images per second since the start; "?" before the first epoch."""
-        under_way = sum(images or 0 for images in self.running.values())
+        under_way = sum(images or 0 for images in list(self.running.values()))  # another thread draws the table
         if not self.images:
             return "?"
         return duration((self.images_left - under_way) * (time.monotonic() - self.started_at) / self.images)
 
-    def render(self) -> Group:
+    def render(self) -> Group | Text:
+        """The live table. What goes wrong with it stands in its place: it is drawn wherever a unit is heard of."""
+        try:
+            return self.table()
+        except Exception as error:
+            return Text(f"{self.plan.grid.name}: no table: {type(error).__name__}: {one_line(said(error))}")
+
+    def table(self) -> Group:
         """The live table: a line per configuration, a mark per fold."""
         speed = self.images / max(time.monotonic() - self.started_at, 1e-9)
         title = (

@@ -1,8 +1,10 @@
-"""A stop that was asked for: by Ctrl-C, by a batch system's SIGTERM, in this process or, through a file, in another."""
+"""A stop that was asked for: by Ctrl-C, by a batch system's SIGTERM, by a terminal that is closed (SIGHUP), in this
+process or, through a file, in another."""
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from sweeps.ledger.storage import Storage, temporary_name
@@ -11,7 +13,8 @@ POLL_SECONDS = 0.5  # how often a worker looks at the file
 
 
 class Stop:
-    """Hears SIGINT and SIGTERM. The first asks for a graceful stop, a second Ctrl-C ends the process at once."""
+    """Hears SIGINT, SIGTERM and SIGHUP. The first asks for a graceful stop, a second Ctrl-C ends the process at
+    once."""
 
     def __init__(self) -> None:
         self.requested_at: float | None = None
@@ -22,9 +25,12 @@ class Stop:
         return self.requested_at is not None
 
     def listen(self) -> None:
-        """Takes over both signals (again, after a library that sets its own handlers). Main thread only."""
+        """Takes over these signals (again, after a library that sets its own handlers). Main thread only. A SIGHUP that
+        is ignored, as `nohup` has it, stays ignored."""
         signal.signal(signal.SIGINT, self._hear)
         signal.signal(signal.SIGTERM, self._hear)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,9 +45,20 @@ class Stop:
 
 
 def ignore_signals() -> None:
-    """From now on SIGINT and SIGTERM do nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """From now on SIGINT, SIGTERM and SIGHUP do nothing."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Start processes that never hear SIGHUP, which a closed terminal sends to all of them: this process alone hears
+    it, at the end of the block at the latest, and stops them once they have saved their work."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # children, and theirs, inherit the mask
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopFile:

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ import pyarrow as pa
 from pyarrow import NativeFile, fs
 
 from sweeps.ledger.s3 import connect
-from sweeps.text import said
+from sweeps.text import UNSET, is_utf8, one_line, said
 
 TEMPORARY = ".tmp"
 
@@ -28,6 +29,34 @@ class StorageError(OSError):
     """A file of the results folder cannot be read or written; the message names it and says why."""
 
 
+def whole_path(path: str | Path) -> str:
+    """Return a path of this machine from its root on.
+
+    Raises:
+        StorageError: it is empty, or starts at a folder that is gone, or at the home of nobody.
+    """
+    if path == "":  # pathlib would take the current folder
+        raise StorageError(f"the name of a folder {UNSET}")
+    try:
+        return str(Path(path).expanduser().absolute())
+    except (FileNotFoundError, RuntimeError) as error:
+        why = said(error).rstrip(".") if isinstance(error, RuntimeError) else "the current folder is gone"
+        raise StorageError(f"{path}: {why}; give the path from / on") from error
+
+
+def leave_gone_folder(*paths: str | None) -> None:
+    """Go to / where the current folder is gone, and say so: the libraries under torch end a process that is nowhere.
+    Raises StorageError for a path that would be another one then."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        for path in paths:
+            if path is not None and "://" not in path:
+                whole_path(path)
+        print("the current folder is gone; this command goes on in /", file=sys.stderr, flush=True)
+        os.chdir("/")
+
+
 class Storage:
     """A folder of small files. Names are relative, with forward slashes.
 
@@ -38,7 +67,7 @@ class Storage:
         """`root`: a path or a URI that pyarrow knows (s3://bucket/prefix), or a path inside `filesystem`.
 
         Raises:
-            StorageError: not such a URI.
+            StorageError: not such a URI, or no path (`whole_path`).
         """
         if filesystem is None:
             if "://" in str(root):
@@ -47,7 +76,9 @@ class Storage:
                 except (OSError, ValueError) as error:  # the URI itself may hold a password
                     raise StorageError(f"not a results folder: {said(error)}") from error
             else:
-                filesystem, path = fs.LocalFileSystem(), str(Path(root).expanduser().absolute())
+                filesystem, path = fs.LocalFileSystem(), whole_path(root)
+                if not is_utf8(path):
+                    raise StorageError(f"{one_line(path)}: not UTF-8; rename it, or link to it by another name")
         else:
             path = str(root)
         self.filesystem, self.root = filesystem, path.rstrip("/")
@@ -70,7 +101,8 @@ class Storage:
 
     def _listed(self, folder: str) -> list[fs.FileInfo]:
         with self._named(folder, "read"):
-            return list(self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True)))
+            found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+        return [info for info in found if _is_named(info)]
 
     def exists(self, name: str) -> bool:
         """Raises StorageError."""
@@ -224,3 +256,11 @@ def is_stale(name: str) -> bool:
     except PermissionError:  # it lives, and is somebody else's
         return False
     return False
+
+
+def _is_named(info: fs.FileInfo) -> bool:
+    """Whether a file has a name in UTF-8. One that has not is none of ours."""
+    try:
+        return bool(info.base_name)
+    except UnicodeDecodeError:
+        return False

@@ -20,7 +20,7 @@ from sweeps.config.settings import ABOUT, column
 from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, settings_row
-from sweeps.ledger.storage import StorageError, temporary_name
+from sweeps.ledger.storage import StorageError, temporary_name, whole_path
 from sweeps.plan.identity import NAMING
 from sweeps.plan.unit import Unit
 
@@ -213,10 +213,11 @@ def _plain(value: Any) -> Any:
 
 
 def _local(folder: str | Path) -> Path:
-    """Raises StorageError for a URI: tensorboardX would make a folder of that name here, or upload every flush."""
+    """Raises StorageError as `whole_path`, and for a URI: tensorboardX would make a folder of that name here, or upload
+    every flush."""
     if "://" in str(folder):
         raise StorageError(f"cannot write {folder}: event files need a folder on this machine")
-    return Path(folder).expanduser().absolute()
+    return Path(whole_path(folder))
 
 
 def _next_name(run: Path) -> str:

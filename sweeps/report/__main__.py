@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 
 from mtvae.config import Scale
+from sweeps import output
 from sweeps.analysis.results import ReportError, find
 from sweeps.ledger.ledger import open_ledger
-from sweeps.ledger.storage import StorageError
+from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.report.actions import Actions
 from sweeps.report.contents import KINDS, Asked, report
 from sweeps.report.tables.cells import Look, Spread
 from sweeps.report.tables.formats import Format
-from sweeps.text import one_line
+from sweeps.text import UNSET, one_line
 
 
 def main(
@@ -54,6 +55,10 @@ def main(
 ) -> None:
     """Prints the tables of a sweep: mean ± variance over the folds, per configuration."""
     try:
+        paths = {"results": results, "export": export, "curves": curves, "tensorboard": tensorboard}
+        for option in [option for option, path in paths.items() if path == ""]:
+            raise ReportError(f"--{option} {UNSET}")
+        leave_gone_folder(*paths.values())
         kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
         chosen = tuple(columns.split(",")) if columns else None
         asked = Asked(tuple(dict.fromkeys(kinds)), format, Look(spread, unit), chosen, all_rows, tuple(only or ()))
@@ -69,7 +74,10 @@ def main(
     except (ReportError, StorageError) as error:
         print(one_line(str(error)), file=sys.stderr)
         raise typer.Exit(2) from None
+    if not output.said_whole():
+        raise typer.Exit(2)
 
 
 if __name__ == "__main__":
+    output.guard()
     typer.run(main)

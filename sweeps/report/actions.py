@@ -31,12 +31,12 @@ class Actions:
             said += write(ledger, name, asked)
         wanted: list[tuple[str | None, Literal["units", "curves"]]] = [(self.export, "units"), (self.curves, "curves")]
         for file, what in wanted:
-            if file:
+            if file is not None:
                 from sweeps.analysis.export import export
 
                 rows, damaged = export(ledger, file, what)
                 said += [f"{rows:,} rows in {file}", *named(damaged)]
-        if self.tensorboard:
+        if self.tensorboard is not None:
             from sweeps.ledger.tensorboard import from_ledger
 
             units, damaged = from_ledger(ledger, self.tensorboard)

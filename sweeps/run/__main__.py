@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sweeps import output
 from sweeps.backends.stop import ignore_signals
 from sweeps.run.command import command
 from sweeps.run.options import Options
@@ -64,9 +65,11 @@ def main(
         accept_images,
     )  # fmt: skip
     code = command(grid_file, overrides or [], options)
+    output.said_whole()  # the exit code says how the sweep ended, and not whether somebody could read of it
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)
 
 
 if __name__ == "__main__":
+    output.guard()
     typer.run(main)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
 from sweeps.ledger.ledger import COMPACTED, Ledger, open_ledger
-from sweeps.ledger.storage import StorageError
+from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
@@ -33,6 +33,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
     try:
         options.check()
         sweep = grid.load(grid_file, overrides)
+        leave_gone_folder(options.results, options.tensorboard, *(row.data.root for row in sweep.rows))
         ledger = open_ledger(options.results, sweep.name)
         if options.dry_run:
             plan = look(ledger, sweep, options)

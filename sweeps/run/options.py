@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sweeps.plan.patterns import ChoiceError
+from sweeps.text import UNSET
 
 MOST_PER_GPU = 100
 
@@ -40,6 +41,9 @@ class Options:
     def check(self) -> None:
         """Raises ChoiceError where options do not go together."""
         self.units_per_gpu()
+        for name, folder in (("results", self.results), ("tensorboard", self.tensorboard)):
+            if folder == "":
+                raise ChoiceError(f"--{name} {UNSET}")
         if self.status and (self.redo or self.only):
             raise ChoiceError("--status shows every row and trains none: leave out --redo and --only")
         if self.only and self.shard:

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 import torch
 from records import rows_of
-from stand_ins import die, die_by, train_on_half_a_gpu
+from stand_ins import die, die_by, raise_this, train_on_half_a_gpu
 from work_sources import chain
 
 from sweeps.backends.base import RunContext, train_unit
@@ -111,6 +111,33 @@ def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, 
     (row,), _ = ledger.read("failed")
     assert row["reason"] == "its worker died 3 times without progress"
     assert progress.failed == {units[0].id}
+
+
+def test_a_worker_that_raises_did_not_die(plan, ledgers, ray_session, capsys):
+    """The reason is the error, and the log has where it was raised."""
+    ledger, units = ledgers("raising"), plan.missing()[:1]
+    run_on_ray(plan, ledger, 1, units, partial(raise_this, LookupError("no\nsuch thing")))
+    (row,), _ = ledger.read("failed")
+    assert row["reason"] == "LookupError: no such thing, 3 times without progress"
+    log = ledger.storage.read(f"logs/{units[0].name}.log").decode()
+    assert "its worker ended with an error 3 times" in log
+    assert "died" not in log
+    assert "in raise_this" in log
+
+
+@pytest.mark.parametrize("hook", ["started", "trained", "finished"])
+def test_an_error_of_the_driver_is_no_death(plan, ledgers, ray_session, monkeypatch, capsys, hook):
+    """It ends the sweep as the error that it is, and no unit is failed."""
+
+    def broken(self, *arguments):
+        raise BrokenPipeError(hook)
+
+    monkeypatch.setattr(Progress, hook, broken)
+    ledger = ledgers("callback")
+    with pytest.raises(BrokenPipeError, match=hook):
+        run_on_ray(plan, ledger, 1, plan.missing()[:2])
+    assert ledger.units("failed") == frozenset()
+    assert len(ledger.units()) <= 1
 
 
 LONG = """

@@ -15,11 +15,12 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "docker" / "slurm.sh"
 
 NOTE = 'echo "$(basename "$0") $*" >> "$FAKES/calls"\n'
+NOTE_FOLDER = 'echo "tmp ${RAY_TMPDIR:-}" >> "$FAKES/calls"\n'
 FAKES = {
     "scontrol": NOTE + 'if [ "$1" = show ]; then echo node1; echo node2; echo node3; fi\n',
     # Runs what it is given here, without its own options.
     "srun": NOTE + 'while [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n',
-    "ray": NOTE + 'case "$*" in *--block*) trap "exit 0" TERM; while :; do sleep 0.1; done ;; esac\n',
+    "ray": NOTE + NOTE_FOLDER + 'case "$*" in *--block*) trap "exit 0" TERM; while :; do sleep 0.1; done ;; esac\n',
     "hostname": "echo 10.0.0.1 fe80::1\n",
     # The driver: stops with 75 when asked to, if it has not ended by itself.
     "python": NOTE + 'trap "sleep 0.5; exit 75" TERM\ntouch "$FAKES/driving"\n'
@@ -124,3 +125,15 @@ def test_many_nodes_get_a_head_then_workers_and_one_driver(slurm):
     run.send_signal(signal.SIGUSR1)
     assert run.wait(30) == 75
     assert calls("scontrol")[-1] == "scontrol requeue 7"
+
+
+@pytest.mark.parametrize(("folder", "rays"), [("/tmp", ""), ("/scratch/" + "x" * 40, f"/tmp/sweeps-{os.getuid()}")])
+def test_nodes_get_a_folder_short_enough_for_sockets(slurm, folder, rays):
+    start, calls, driving = slurm
+    run = start("g.yaml", SLURM_JOB_NUM_NODES="3", TMPDIR=folder)
+    wait_for(driving)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(30) == 75
+    assert {line.removeprefix("tmp ") for line in calls("tmp")} - {"", rays} == set()
+    assert calls("tmp")[-1] == f"tmp {rays}"

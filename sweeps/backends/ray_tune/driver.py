@@ -4,6 +4,7 @@ Facts about Ray 2.60 that shape this file: `Tuner.fit` returning means "stopped"
 reused costs seconds a trial; what `with_parameters` is given is unpickled for each trial: it may not hold all units.
 """
 
+import contextlib
 import gc
 import logging
 import shutil
@@ -57,11 +58,29 @@ class RayTune:
         if self.per_gpu is not None:
             examples = [unit.with_gpus(1.0) for unit in examples]
         ours = not ray.is_initialized()  # a notebook or a test may have started one; then it stays
-        if ours:
-            session.start(examples, self.workers, self.address)
-            stop.listen()  # again: Ray's own SIGTERM handler aborts the process
+        scratch = session.scratch_folder()
+        try:
+            with session.opened(examples, self.workers, self.address) if ours else contextlib.nullcontext():
+                if ours:
+                    stop.listen()  # again: Ray's own SIGTERM handler aborts the process
+                self._run(source, context, progress, stop, examples, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            gc.collect()  # Tune's trials hold each other: the report may have their memory
+
+    def _run(
+        self,
+        source: WorkSource,
+        context: RunContext,
+        progress: Progress,
+        stop: Stop,
+        examples: Sequence[Unit],
+        scratch: Path,
+    ) -> None:
+        """Run units on the Ray that is there."""
+        envelope = source.envelope()
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        scratch, flag = session.scratch_folder(), StopFile(context.ledger.storage)
+        flag = StopFile(context.ledger.storage)
         stop.listeners.append(flag.raise_)
         try:
             nodes.check_resources(examples, self.wait_seconds)
@@ -79,10 +98,6 @@ class RayTune:
         finally:
             stop.listeners.remove(flag.raise_)
             flag.clear()
-            if ours:
-                ray.shutdown()
-            shutil.rmtree(scratch, ignore_errors=True)
-            gc.collect()  # Tune's trials hold each other: the report may have their memory
 
     def _shares(
         self, examples: Sequence[Unit], images: dict[Source, Any], progress: Progress

@@ -6,6 +6,8 @@ a longer sweep. Runs of Tune for 400 units each would need neither, and the driv
 waits for its last unit, and then starts all workers again.
 """
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
@@ -17,6 +19,18 @@ def forget(trial: Any) -> None:
     trial.run_metadata.metric_analysis.clear()
     trial.run_metadata.metric_n_steps.clear()
     trial.get_json_state = lambda: ("{}", "{}")
+
+
+def hear_error(trial: Any, tell: Callable[[Exception | None], None]) -> None:
+    """Tell what error a trial ends with. Tune writes it into a file in a folder, and reads it from another."""
+    handle = trial.handle_error
+
+    def handle_error(error: Exception | None = None) -> None:
+        tell(error)
+        with contextlib.suppress(OSError):  # that file is read by nobody, and its disk may be full
+            handle(error)
+
+    trial.handle_error = handle_error
 
 
 class Placing(FIFOScheduler):

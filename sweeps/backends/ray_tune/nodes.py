@@ -39,7 +39,7 @@ def connect(address: str, **options: Any) -> None:
             raise PlacementError(f"no Ray cluster at {address}: {error}") from error
     try:
         ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise PlacementError(f"cannot use a Ray cluster at {address}: {said(error)[:300]}") from error
 
 

@@ -4,28 +4,43 @@ import contextlib
 import math
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from sweeps.backends.ray_tune import nodes
+from sweeps.backends.ray_tune import nodes, surroundings
+from sweeps.backends.stop import deaf_children
 from sweeps.data.datasets import Source, image_count, shape, test_half_count
 from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import PlacementError, Unit
+from sweeps.text import said
 
 ONE_ARENA = "MALLOC_ARENA_MAX"  # a trial is a thread, which glibc would give memory of its own, kept by other rules
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
 
-def start(units: Sequence[Unit], workers: int, address: str | None) -> None:
+@contextlib.contextmanager
+def opened(units: Sequence[Unit], workers: int, address: str | None) -> Iterator[None]:
+    """`start`, and at the end of the block leave the cluster, or end the Ray of this machine."""
+    with contextlib.nullcontext() if address is not None else surroundings.served() as folder:
+        try:
+            with deaf_children():
+                start(units, workers, address, folder)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def start(units: Sequence[Unit], workers: int, address: str | None, folder: str | None = None) -> None:
     """Join the cluster at `address`, or start a Ray on this machine that is large enough for so many of these units and
-    for their images.
+    for their images. `folder`: for Ray's files, None for its own.
 
     Raises:
-        PlacementError: there is no cluster at the address.
+        PlacementError: there is no cluster at the address, or Ray cannot start.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if ONE_ARENA not in os.environ:
@@ -36,32 +51,41 @@ def start(units: Sequence[Unit], workers: int, address: str | None) -> None:
     else:
         images = sum(map(_bytes, {unit.settings.source for unit in units}))
         cpus = workers * max(unit.settings.resources.cpus for unit in units)
-        ray.init(
-            address="local",  # without an address, Ray joins whatever cluster is about
-            num_cpus=math.ceil(cpus),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_MINIMUM + 2 * images,
-            **quiet,
-        )
+        try:
+            ray.init(
+                address="local",  # without an address, Ray joins whatever cluster is about
+                num_cpus=math.ceil(cpus),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_MINIMUM + 2 * images,
+                _temp_dir=folder,
+                **quiet,
+            )
+        except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # by Ray's handler: a stop, and no fault
+                raise KeyboardInterrupt from None
+            why = said(error)[:300] or type(error).__name__
+            raise PlacementError(f"Ray cannot start on this machine; --inline needs no Ray: {why}") from error
     protect_token()
 
 
 def protect_token() -> None:
     """Keep the token that guards Ray's ports from other users: Ray writes it into a file that all of them may read."""
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-    with contextlib.suppress(OSError):
-        path.chmod(0o600)
+    with contextlib.suppress(OSError, RuntimeError):  # a RuntimeError: there is no home folder
+        Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser().chmod(0o600)
 
 
 def scratch_folder() -> Path:
     """Make a new folder for what Tune writes and nobody reads, and remove those that killed drivers of this host left
-    behind."""
-    here = Path(tempfile.gettempdir())
-    for left in here.glob(f"sweeps-tune.*{TEMPORARY}"):
-        if is_stale(left.name):
-            shutil.rmtree(left, ignore_errors=True)
-    scratch = here / temporary_name("sweeps-tune")
-    scratch.mkdir(mode=0o700)
+    behind. Raises PlacementError where it cannot be made."""
+    try:
+        here = Path(tempfile.gettempdir())
+        for left in here.glob(f"sweeps-tune.*{TEMPORARY}"):
+            if is_stale(left.name):
+                shutil.rmtree(left, ignore_errors=True)
+        scratch = here / temporary_name("sweeps-tune")
+        scratch.mkdir(mode=0o700)
+    except OSError as error:
+        raise PlacementError(f"no folder for temporary files; set TMPDIR to one: {said(error)}") from error
     return scratch
 
 

@@ -1,0 +1,65 @@
+"""What the driver does about Tune's trials when it fails itself."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sweeps.backends.base import RunContext
+from sweeps.backends.progress import Progress
+from sweeps.backends.ray_tune.callbacks import Callback
+from sweeps.backends.ray_tune.suggestions import Suggestions
+from sweeps.backends.stop import Stop
+from sweeps.plan.work_source import GridSource
+
+HOOKS = ["on_trial_start", "on_trial_result", "on_trial_complete", "on_trial_recover", "on_trial_error"]
+
+
+@pytest.fixture
+def trial(plan):
+    """A trial as Tune has it, of a unit that is done."""
+    kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
+    last = {"images": 1, "outcome": "done"}
+    return SimpleNamespace(
+        config={"unit": plan.units[0]}, last_result=last, run_metadata=kept, handle_error=lambda error: None
+    )
+
+
+@pytest.fixture
+def callback(plan, ledger):
+    context = RunContext(ledger, {})
+    suggestions = Suggestions(GridSource(plan.units), [], context, Stop(), lambda unit: unit)
+    return Callback(suggestions, Progress(plan, plan.units, terminal=False))
+
+
+def call(callback, trial, hook):
+    more = {"result": dict(trial.last_result)} if hook == "on_trial_result" else {}
+    getattr(callback, hook)(iteration=0, trials=[], trial=trial, **more)
+
+
+class Broken:
+    """A part of the driver that nothing can be asked of."""
+
+    def __getattr__(self, name):
+        raise BrokenPipeError(name)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_an_error_in_a_hook_ends_the_sweep(callback, trial, ledger, hook):
+    """Tune hears nothing of it: it would fail the trial. The first error is kept."""
+    callback.progress = callback.ledger = callback.deaths = Broken()
+    call(callback, trial, hook)
+    first = callback.suggestions.over
+    assert isinstance(first, BrokenPipeError)
+    call(callback, trial, hook)
+    assert callback.suggestions.over is first
+    assert callback.suggestions.suggest("a trial") == Suggestions.FINISHED
+    assert ledger.units("failed") == frozenset()
+
+
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_trial_recover"])  # which shows nothing
+def test_a_broken_screen_fails_no_unit(callback, trial, ledger, hook):
+    callback.progress = Broken()
+    callback.deaths.died = lambda *arguments, **named: 1
+    call(callback, trial, hook)
+    assert isinstance(callback.suggestions.over, BrokenPipeError)
+    assert ledger.units("failed") == frozenset()
