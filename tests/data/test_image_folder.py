@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps.data import datasets as data_module
 from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
 from sweeps.data.image_file import read_image
 from sweeps.data.image_folder import folder_files, listing
+from sweeps.data.readers import read_files
 from sweeps.data.reasons import Unusable
 from sweeps.ledger.ledger import open_ledger
 from sweeps.run.command import command as run_command
@@ -209,7 +209,7 @@ class TestTheFolder:
         files = folder_files(tmp_path)
         (tmp_path / "001.png").unlink()
         assert declared(Data(dataset="folder", root=str(tmp_path))) is not None
-        images, skipped = data_module.readers.read_files(files, 8, 3)
+        images, skipped = read_files(files, 8, 3)
         assert (len(images), list(skipped)) == (2, ["gone since the folder was listed"])
 
 

@@ -1,0 +1,73 @@
+"""Any folder of images as a data set."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.data.dataset import (
+    FOLDER_CHANNELS,
+    FOLDER_MAX_SKIPPED,
+    FOLDER_SIDE,
+    Data,
+    DataError,
+    Dataset,
+    Description,
+    Loaded,
+    Source,
+    root_of,
+)
+from sweeps.data.image_folder import folder_files, known_before, manifest, none_of, read_folder
+from sweeps.text import number_text, said
+
+
+@dataclass(frozen=True)
+class ImageFolder(Dataset):
+    """Any folder of images. It is known by its files' names and sizes until it is read."""
+
+    resizes = True
+
+    def declared(self, data: Data) -> Description | None:
+        root = root_of(data)
+        with _said_of_a_folder():
+            files = folder_files(root)
+            if not files:
+                return None
+            return Description(len(files), 0, *self.shape(data), manifest(root, files[: data.limit]))
+
+    def shape(self, data: Data) -> tuple[int, int]:
+        return data.channels or FOLDER_CHANNELS, data.side or FOLDER_SIDE
+
+    def check_files(self, data: Data) -> None:
+        root = root_of(data)
+        with _said_of_a_folder():
+            if not folder_files(root):
+                raise DataError(
+                    f"folder: no images in {root.absolute()}; set data.root to a folder of image files{none_of(root)}"
+                )
+
+    def load(self, source: Source) -> Loaded:
+        data = source.data
+        allowed = FOLDER_MAX_SKIPPED if data.max_skipped is None else data.max_skipped
+        with _said_of_a_folder():
+            read = read_folder(root_of(data), data.limit, *reversed(self.shape(data)))
+        if read.bad and (not len(read.images) or read.bad > allowed * read.total):
+            raise DataError(f"folder: {read.told}; more than the share data.max_skipped, {number_text(allowed)}")
+        skipped = (f"data: {read.told}; {len(read.images):,} images are used",) if read.bad else ()
+        return Loaded(read.images, (*skipped, *read.remarks))
+
+    def files(self, source: Source) -> Sequence[Path]:
+        return folder_files(root_of(source.data))[: source.data.limit]
+
+    def beforehand(self, data: Data) -> tuple[str, ...]:
+        with _said_of_a_folder():
+            return known_before(root_of(data), data.limit)
+
+
+@contextmanager
+def _said_of_a_folder() -> Iterator[None]:
+    """Turn trouble of the machine into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"folder: cannot be read: {said(error)}") from error
