@@ -11,13 +11,14 @@ from mtvae.config.setting import NO_VALUE
 from sweeps.config.settings import ABOUT, column
 from sweeps.config.stages import TRAINING
 from sweeps.ledger import casting
-from sweeps.ledger.schema import OF_A_FAMILY, REQUIRED, Row, described_schema
+from sweeps.ledger.schema import BUILT_IN, OF_A_FAMILY, REQUIRED, Row, described_schema
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
 from sweeps.text import said
 
 _NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
 _NEUTRAL["stage"] = TRAINING
+_TABULATED = ("collapsed", *[name for metric in BUILT_IN if metric.tabulated for name in metric.columns])
 
 
 class Damaged(ValueError):
@@ -154,10 +155,18 @@ def _check(parquet: pq.ParquetFile, columns: Sequence[str], schema: pa.Schema) -
     names = [name for name in dict.fromkeys([*required, *columns]) if name in there.names]
     if there.equals(schema):  # all that follows takes half as long as reading the file
         return names, None
+    names += [name for name in _odd(there, schema) if name not in names]
     own = _own(parquet, schema) if "declarations" in columns else {}
     if twice := [name for name in (*names, *own) if there.names.count(name) > 1]:
         raise ValueError(f"it has two columns {twice[0]}")
     return names, own
+
+
+def _odd(there: pa.Schema, schema: pa.Schema) -> list[str]:
+    """The columns of scores that have another type: a table rests on them, so they must fit whatever is asked for. Else
+    a run would take for done what no report can read."""
+    both = [name for name in _TABULATED if name in schema.names and there.get_field_index(name) >= 0]
+    return [name for name in both if there.field(name).type != schema.field(name).type]
 
 
 def _own(parquet: pq.ParquetFile, schema: pa.Schema) -> Own:

@@ -154,6 +154,23 @@ def test_what_does_not_fit_is_damage(ledger, plan, change, why):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("latent_loss", "0.5"), ("conditioned_per_pixel", 2**53 + 1), ("fold", 0.5)]
+)
+def test_a_run_sets_aside_what_no_table_can_hold(ledger, plan, name, value):
+    """Though it looks at identities alone, a unit whose score does not fit is not done for it; compacted or not."""
+    for unit in plan.units[:2]:
+        ledger.write(unit, {"latent_loss": 0.5})
+    path = f"units/{plan.units[0].name}.parquet"
+    good = pq.read_table(ledger.storage.path(path))
+    pq.write_table(changed(name, [value])(good), ledger.storage.path(path))
+    ((file, why),) = ledger.set_aside_damaged()
+    assert file == path and why.startswith(f"{name} is ")
+    assert ledger.units() == {plan.units[1].id}
+    pq.write_table(changed(name, [value])(good), ledger.storage.path("units.parquet"))
+    assert Ledger(ledger.storage).units() == {plan.units[1].id}
+
+
+@pytest.mark.parametrize(
     ("name", "values", "type_", "expected"),
     [
         ("latent_loss", [0.5], pa.float32(), 0.5),
