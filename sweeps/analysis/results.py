@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, Method, Metric, Scale
+from sweeps.analysis import which_rows
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
 from sweeps.config.settings import ABOUT, LEAVES, column
@@ -241,28 +242,30 @@ def _model(row: TableRow) -> tuple[Any, ...]:
     return tuple(row.settings[name] for name in ("dataset", "family", "configuration"))
 
 
-def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ()) -> Table:
+def read_table(
+    ledger: Ledger, all_rows: bool = False, more: Sequence[str] = (), in_hand: Sequence[Row] | None = None
+) -> Table:
     """The table of a sweep. Changes nothing on disk.
 
     Args:
         all_rows: those of earlier grids too.
         more: further columns of the ledger that the rows shall hold.
+        in_hand: the rows of a run's own grid (`rows.resolved`); None for the latest grid's.
     """
     results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
-    listed, why = (None, "") if all_rows else grid_rows.read(ledger.storage)
+    listed, why, notes = (None, "", []) if all_rows else which_rows.listed(ledger.storage, in_hand)
     settings = SETTINGS if listed is None else []
     units, damaged = ledger.table("units", [*settings, *OF_STAGES, "declarations", *results])
     own = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
     failed, damaged_failed = ledger.table("failed", [*settings, *OF_STAGES, "reason"])
     results += own  # of somebody else's families
     damaged += [*damaged_failed, *([(grid_rows.ROWS, why)] if why else [])]
-    notes: tuple[str, ...] = ()
     if listed is None:
         rows = _first_of_each_key(units)
         rows |= {key: row for key, row in _first_of_each_key(failed).items() if key not in rows}
         wanted = None if all_rows else ledger.keys()
         if wanted is not None:
-            rows, notes = _in_order(rows, wanted)
+            rows, notes = which_rows.in_order(rows, wanted)
     else:
         names = [*SETTINGS, "declarations"]
         rows = {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in listed}
@@ -284,7 +287,8 @@ def read_table(ledger: Ledger, all_rows: bool = False, more: Sequence[str] = ())
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
         row.images = {fold: same.name((r["data_hash"], r["files_hash"])) for fold, r in row.folds.items()}
-    return Table(_grouped(rows.values()), damaged, notes)
+    notes += [] if all_rows else which_rows.left_out((units, failed), rows)
+    return Table(_grouped(rows.values()), damaged, tuple(notes))
 
 
 def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
@@ -309,14 +313,6 @@ def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     trained = units.select(["key", *names]).filter(units["parent_key"].is_null())  # a later stage has no row of its own
     found = unit_file.first_of_each_key(trained).to_pylist()
     return {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in found}
-
-
-def _in_order(rows: dict[str, TableRow], keys: Sequence[str]) -> tuple[dict[str, TableRow], tuple[str, ...]]:
-    """The rows of the latest grid that have a unit, and a note on the others: the settings of those stand in grid.yaml
-    alone, which is for people."""
-    missing = len(set(keys) - rows.keys())
-    note = f"not shown: {missing} rows of grid.yaml without any unit, since there is no {grid_rows.ROWS} to read"
-    return {key: rows[key] for key in keys if key in rows}, ((note,) if missing else ())
 
 
 def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:

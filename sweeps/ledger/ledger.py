@@ -37,8 +37,8 @@ from sweeps.plan.unit import Unit, UnitId, id_of
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
 BATCH = 500  # units in memory at a time: about 10 kB each at 100 epochs, ten times that as curves
-_BLOCK = re.compile(r"^- .*  # (?P<key>[0-9a-f]{12})$", re.MULTILINE)
-"""A row of a grid that `Grid.dump` wrote."""
+_KEY = re.compile(r"(?:^|[\s}])#\s*([0-9a-f]{12})(?!\S)")
+"""The comment behind a row that `Grid.dump` wrote, whatever an editor has done to line ends and spaces."""
 _ENDING = ".parquet"
 
 Damage = list[tuple[str, str]]
@@ -245,14 +245,14 @@ class Ledger:
         if before == text:
             return
         if before is not None:
-            earlier = [name for name in self.storage.names("") if re.fullmatch(r"grid-\d+\.yaml", name)]
-            self.storage.rename("grid.yaml", f"grid-{len(earlier) + 1}.yaml")
+            earlier = [int(m[1]) for name in self.storage.names("") if (m := re.fullmatch(r"grid-(\d+)\.yaml", name))]
+            self.storage.rename("grid.yaml", f"grid-{max(earlier, default=0) + 1}.yaml")
         self.storage.write("grid.yaml", text)
 
     def keys(self) -> list[str] | None:
         """The keys of the latest grid, in its order, by the comments of grid.yaml; None where no grid is kept."""
         text = self.storage.try_read("grid.yaml")
-        return None if text is None else [m["key"] for m in _BLOCK.finditer(text.decode(errors="replace"))]
+        return None if text is None else list(dict.fromkeys(_KEY.findall(text.decode(errors="replace"))))
 
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:
@@ -262,11 +262,12 @@ def files(storage: Storage, folder: str) -> dict[str, UnitId]:
 
 
 def sweeps(storage: Storage) -> list[str]:
-    """The sweeps of a results folder: its folders that hold units or a grid."""
+    """The sweeps of a results folder: its folders that hold units, failed ones too, or a grid."""
     return [
         n
         for n in storage.folders("")
-        if storage.exists(f"{n}/grid.yaml") or storage.names(f"{n}/units") or storage.exists(f"{n}/{COMPACTED}")
+        if any(storage.exists(f"{n}/{name}") for name in ("grid.yaml", rows.ROWS, COMPACTED))
+        or any(storage.names(f"{n}/{folder}") for folder in ("units", "failed"))
     ]
 
 

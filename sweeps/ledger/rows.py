@@ -6,10 +6,13 @@ DIR/<sweep>/rows.parquet    a row of the grid each: key, order, every setting; g
 from collections.abc import Sequence
 from typing import Protocol
 
+import pyarrow as pa
+
 from sweeps.config.settings import Settings
 from sweeps.ledger import unit_file
 from sweeps.ledger.schema import ROWS_SCHEMA, Row, declarations, settings_columns
 from sweeps.ledger.storage import Storage
+from sweeps.plan.identity import key_of
 
 ROWS = "rows.parquet"
 
@@ -26,13 +29,27 @@ class Resolved(Protocol):
 
 def write(storage: Storage, keys: Sequence[str], rows: Sequence[Settings]) -> None:
     """Write the file, unless it holds these very rows. Raises StorageError."""
+    data = _encoded(keys, rows)
+    if storage.try_read(ROWS) != data:
+        storage.write(ROWS, data)
+
+
+def resolved(grid: Resolved) -> list[Row]:
+    """Return the rows of a grid as `read` would from its file."""
+    return _decoded(pa.BufferReader(_encoded([key_of(settings) for settings in grid.rows], grid.rows)))
+
+
+def _encoded(keys: Sequence[str], rows: Sequence[Settings]) -> bytes:
     records = [
         {"key": key, "order": order, "declarations": declarations(settings)} | settings_columns(settings)
         for order, (key, settings) in enumerate(zip(keys, rows, strict=True))
     ]
-    data = unit_file.encode(records, ROWS_SCHEMA)
-    if storage.try_read(ROWS) != data:
-        storage.write(ROWS, data)
+    return unit_file.encode(records, ROWS_SCHEMA)
+
+
+def _decoded(file: pa.NativeFile) -> list[Row]:
+    rows: list[Row] = unit_file.read(file, ROWS_SCHEMA.names, ROWS_SCHEMA).to_pylist()
+    return sorted(rows, key=lambda row: row["order"])
 
 
 def read(storage: Storage) -> tuple[list[Row] | None, str]:
@@ -43,9 +60,8 @@ def read(storage: Storage) -> tuple[list[Row] | None, str]:
     """
     try:
         with unit_file.opened(storage, ROWS) as file:
-            rows = unit_file.read(file, ROWS_SCHEMA.names, ROWS_SCHEMA).to_pylist()
+            return _decoded(file), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
     except unit_file.Damaged as error:
         return None, str(error)
-    return sorted(rows, key=lambda row: row["order"]), ""

@@ -10,13 +10,15 @@ import pyarrow.parquet as pq
 from mtvae.config.setting import NO_VALUE
 from sweeps.config.settings import ABOUT, column
 from sweeps.config.stages import TRAINING
-from sweeps.ledger.schema import OF_A_FAMILY, REQUIRED, Row
+from sweeps.ledger import casting
+from sweeps.ledger.schema import BUILT_IN, OF_A_FAMILY, REQUIRED, Row, described_schema
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
 from sweeps.text import said
 
 _NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
 _NEUTRAL["stage"] = TRAINING
+_TABULATED = ("collapsed", *[name for metric in BUILT_IN if metric.tabulated for name in metric.columns])
 
 
 class Damaged(ValueError):
@@ -83,18 +85,18 @@ def read(file: pa.NativeFile, columns: Sequence[str], schema: pa.Schema) -> pa.T
         ValueError, pyarrow.ArrowException: it holds something else than units of ours.
     """
     parquet = pq.ParquetFile(file)
-    names, own = _check(parquet.schema_arrow, columns, schema)
+    names, own = _check(parquet, columns, schema)
     # No threads: one of pyarrow's pool that still holds our bytes when the interpreter ends aborts the process (seen:
     # exit code 134 after a finished sweep).
-    return _fill(parquet.read([*names, *own], use_threads=False), [*columns, *own], schema)
+    return _fill(parquet.read([*names, *(own or ())], use_threads=False), columns, schema, own)
 
 
 def batches(file: pa.NativeFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
     """All columns of a file of units, `size` rows at a time. Raises as `read`."""
     parquet = pq.ParquetFile(file)
-    names, own = _check(parquet.schema_arrow, schema.names, schema)
-    for batch in parquet.iter_batches(size, columns=[*names, *own], use_threads=False):
-        yield _fill(pa.Table.from_batches([batch]), [*schema.names, *own], schema)
+    names, own = _check(parquet, schema.names, schema)
+    for batch in parquet.iter_batches(size, columns=[*names, *(own or ())], use_threads=False):
+        yield _fill(pa.Table.from_batches([batch]), schema.names, schema, own)
 
 
 def join(tables: Sequence[pa.Table]) -> pa.Table:
@@ -136,47 +138,91 @@ def _required(schema: pa.Schema) -> list[str]:
     return [name for name in (*REQUIRED, "order") if name in schema.names]
 
 
-def _check(there: pa.Schema, columns: Sequence[str], schema: pa.Schema) -> tuple[list[str], list[str]]:
-    """The asked columns that a file has, and the metrics of its own families.
+Own = dict[str, pa.Field]
+"""The metrics that families have of their own, as columns."""
+
+
+def _check(parquet: pq.ParquetFile, columns: Sequence[str], schema: pa.Schema) -> tuple[list[str], Own | None]:
+    """The asked columns that a file has, and the metrics of its own families; None for those of a file of this version,
+    whose columns need no second look.
 
     Raises:
         ValueError: it holds something else than units of ours.
     """
-    required = _required(schema)
+    there, required = parquet.schema_arrow, _required(schema)
     if not set(required) <= set(there.names):
         raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
     names = [name for name in dict.fromkeys([*required, *columns]) if name in there.names]
-    if there.equals(schema):  # as any file of this version; the loop takes half as long as reading the file
-        return names, []
-    own = [field.name for field in there if OF_A_FAMILY in (field.metadata or {}) and field.name not in schema.names]
-    for name in names:
-        found, expected = there.field(name).type, schema.field(name).type
-        if found != expected and not (name == "history" and _is_history(found, expected)):
-            raise ValueError(f"{name} is {found}, not {expected}")
-    return names, own if "declarations" in columns else []
+    if there.equals(schema):  # all that follows takes half as long as reading the file
+        return names, None
+    names += [name for name in _odd(there, schema) if name not in names]
+    own = _own(parquet, schema) if "declarations" in columns else {}
+    if twice := [name for name in (*names, *own) if there.names.count(name) > 1]:
+        raise ValueError(f"it has two columns {twice[0]}")
+    return names, own
 
 
-def _is_history(found: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether a column holds a history with further terms."""
-    return bool(pa.types.is_list(found) and _with_terms_of(found, expected) == pa.list_(found.value_type))
+def _odd(there: pa.Schema, schema: pa.Schema) -> list[str]:
+    """The columns of scores that have another type: a table rests on them, so they must fit whatever is asked for. Else
+    a run would take for done what no report can read."""
+    both = [name for name in _TABULATED if name in schema.names and there.get_field_index(name) >= 0]
+    return [name for name in both if there.field(name).type != schema.field(name).type]
 
 
-def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """The asked columns in their order; where the file has none, the setting's neutral value, or null.
+def _own(parquet: pq.ParquetFile, schema: pa.Schema) -> Own:
+    """The metrics that the families in a file have of their own. What is said of its columns is lost where another tool
+    has rewritten it: then its declarations tell these metrics from columns that somebody added."""
+    there = parquet.schema_arrow
+    further = [field for field in there if field.name not in schema.names]
+    if marked := {field.name: field for field in further if OF_A_FAMILY in (field.metadata or {})}:
+        return marked
+    if not further or "declarations" not in there.names:
+        return {}
+    try:
+        texts = parquet.read(["declarations"], use_threads=False)["declarations"].unique().to_pylist()
+        described = described_schema(filter(None, texts))
+    except (AttributeError, KeyError, TypeError, ValueError):  # a report says so where it needs them
+        return {}
+    return {field.name: described.field(field.name) for field in further if field.name in described.names}
+
+
+def _type_of(field: pa.Field, expected: pa.DataType) -> pa.DataType:
+    """The type in which a column is read: a history keeps the further terms that it has, in its own order."""
+    if field.name != "history" or not casting.is_a_list(field.type) or not pa.types.is_struct(field.type.value_type):
+        return expected
+    known = {term.name: term for term in expected.value_type}
+    terms = {term.name: known.get(term.name, pa.field(term.name, pa.float64())) for term in field.type.value_type}
+    return pa.list_(pa.struct(list((terms | known).values())))
+
+
+def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema, own: Own | None) -> pa.Table:
+    """The asked columns in their order, then the own ones; where the file has none, the setting's neutral value, or
+    null. `own`: as `_check` returns it.
 
     Raises:
-        ValueError: a row has no key, fold or settings.
+        ValueError: a row has no key, fold or settings, or a value does not fit into its column.
     """
+    if own is not None:
+        table = _in_our_types(table, schema, own)
     if not len(table) or any(table[name].null_count for name in _required(schema)):
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
-    if table.column_names == list(columns):
+    if own is None and table.column_names == list(columns):
         return table
-    arrays = [table[n] if n in table.column_names else _absent(n, len(table), schema) for n in columns]
-    fields = [
-        schema.field(n).with_type(a.type) if n in schema.names else table.schema.field(n)
-        for n, a in zip(columns, arrays, strict=True)
-    ]
-    return pa.table(arrays, pa.schema(fields))
+    own = own or {}
+    arrays = [table[n] if n in table.column_names else _absent(n, len(table), schema) for n in (*columns, *own)]
+    fields = [own.get(n) or schema.field(n) for n in (*columns, *own)]
+    return pa.table(arrays, pa.schema([f.with_type(a.type) for f, a in zip(fields, arrays, strict=True)]))
+
+
+def _in_our_types(table: pa.Table, schema: pa.Schema, own: Own) -> pa.Table:
+    """The known columns alone, as they are where this version wrote them, else cast."""
+    columns = {}
+    for field in table.schema:
+        if field.name in own or field.name in schema.names:
+            to = pa.float64() if field.name in own else _type_of(field, schema.field(field.name).type)
+            column = table[field.name]
+            columns[field.name] = column if field.type == to else casting.cast_column(field.name, column, to)
+    return pa.table(columns)
 
 
 def _absent(name: str, n: int, schema: pa.Schema) -> pa.Array:

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 from sweeps.analysis.images import image_notes
 from sweeps.analysis.results import ReportError, Table, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
+from sweeps.ledger.rows import ROWS
+from sweeps.ledger.schema import Row
 from sweeps.report.tables import views
 from sweeps.report.tables.cells import THESIS, Look
 from sweeps.report.tables.formats import Format, render
@@ -39,9 +41,9 @@ class Asked:
             raise ReportError("csv holds one table; ask for one with --show")
 
 
-def read(ledger: Ledger, asked: Asked, more: Sequence[str]) -> Table:
+def read(ledger: Ledger, asked: Asked, more: Sequence[str], in_hand: Sequence[Row] | None = None) -> Table:
     """Read the table that is asked for. Raises ReportError for a label that names no row."""
-    table = read_table(ledger, asked.all_rows, more)
+    table = read_table(ledger, asked.all_rows, more, in_hand)
     return replace(table, notes=(*table.notes, *image_notes(table))).only(asked.only)
 
 
@@ -66,18 +68,27 @@ def _sheet(kind: str, name: str, table: Table, asked: Asked) -> Sheet:
     return claims_sheet(name, table)
 
 
-def report(results: str, sweep: str, asked: Asked) -> str:
-    """The report of one sweep. In text, files that could not be read are named below it."""
-    table = read(open_ledger(results, sweep), asked, views.more_columns(asked.columns))
-    damaged = [*named(table.damaged), *table.notes]
+def report(results: str, sweep: str, asked: Asked, in_hand: Sequence[Row] | None = None) -> str:
+    """The report of one sweep. In text, files that could not be read are named below it.
+
+    Args:
+        in_hand: the rows of a run's own grid; None for the latest grid's.
+    """
+    table = read(open_ledger(results, sweep), asked, views.more_columns(asked.columns), in_hand)
+    damaged = [one_line(line) for line in (*named(table.damaged), *table.notes)]
     if not table.rows:
-        return "\n".join([f"{one_line(sweep)}: no finished unit yet", *damaged])
+        return "\n".join([f"{one_line(sweep)}: {nothing(table)}", *damaged])
     shown = render(sheets(sweep, table, asked), asked.format)
     if asked.format != "text":
         for line in damaged:
             print(line, file=sys.stderr)
         return shown
     return "\n".join([shown, *damaged])
+
+
+def nothing(table: Table) -> str:
+    """Say why a table has no row."""
+    return "no unit could be read" if any(name != ROWS for name, _ in table.damaged) else "no finished unit yet"
 
 
 def named(damaged: Damage) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sweeps.analysis.results import Table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.report.contents import KINDS, Asked, named, read, sheets
+from sweeps.report.contents import KINDS, Asked, named, nothing, read, sheets
 from sweeps.report.page import page
 from sweeps.report.tables.cells import setting_text
 from sweeps.report.tables.formats import ENDINGS, render
@@ -30,7 +30,8 @@ def write(ledger: Ledger, name: str, asked: Asked) -> list[str]:
     with_curves = len(ledger.units()) <= MOST_CURVES
     table = read(ledger, asked, [*ORIGINS, *(["history"] if with_curves else [])])
     if not table.rows:
-        return [f"{one_line(name)}: no finished unit yet; nothing written"]
+        lines = [f"{one_line(name)}: {nothing(table)}; nothing written", *named(table.damaged), *table.notes]
+        return [one_line(line) for line in lines]
     shown = [sheet for sheet in sheets(name, table, Asked(KINDS, look=asked.look, columns=asked.columns)) if sheet.rows]
     missing = [*named(table.damaged), *table.notes]
     missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
+from sweeps.ledger import rows
 from sweeps.ledger.ledger import COMPACTED, Ledger, open_ledger
 from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.plan.patterns import ChoiceError
@@ -55,7 +56,7 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
         elif plan.count(plan.done):
             from sweeps.report.contents import Asked, report
 
-            print(report(options.results, sweep.name, Asked()))
+            print(report(options.results, sweep.name, Asked(), rows.resolved(sweep)))
     except grid.GridError as error:
         return complain(*error.problems)
     except (ChoiceError, DataError, PlacementError, StorageError) as error:

@@ -62,6 +62,96 @@ def test_a_row_without_unit_is_counted(ledger):
     assert table.notes == ("not shown: 1 rows of grid.yaml without any unit, since there is no rows.parquet to read",)
 
 
+def with_keys_on_their_own_lines(text):
+    """As an editor leaves it that breaks long lines."""
+    return text.replace(", ", ",\n  ").replace("}  # ", "}\n  # ")
+
+
+EDITS = {
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "a byte order mark": lambda text: "\ufeff" + text,
+    "no space before the comment": lambda text: text.replace("  # ", "#"),
+    "one space": lambda text: text.replace("  # ", " # "),
+    "tabs": lambda text: text.replace("  # ", "\t#\t").replace("\n", "\t\n"),
+    "spaces at the end": lambda text: text.replace("\n", "  \n"),
+    "indented": lambda text: text.replace("\n- ", "\n  -   "),
+    "blank lines": lambda text: text.replace("\n", "\n\n"),
+    "no last line end": lambda text: text.rstrip("\n"),
+    "no line ends": lambda text: text.replace("\n", " "),
+    "broken lines": with_keys_on_their_own_lines,
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("rows", [None, b""])
+def test_line_ends_and_spaces_change_nothing(results, ledger, edit, rows):
+    """The rows of grid.yaml, in its order; beside an emptied rows.parquet too, which is named."""
+    text = ledger.storage.read("grid.yaml").decode()
+    assert edit(text) != text
+    ledger.storage.write("grid.yaml", edit(text).encode())
+    if rows is not None:
+        ledger.storage.write("rows.parquet", rows)
+    shown = [line for line in report(results, "old", Asked()).splitlines() if not line.startswith("not read: rows.par")]
+    assert "\n".join(shown) + "\n" == (OLD / "report.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "grid: []\n", "- {}  # 000000000000\n", "\0\1", "name: old # 7b3fed415bec0\n"], ids=repr
+)
+def test_a_grid_without_known_keys_hides_no_row(results, ledger, text):
+    """All rows, and one line that says so; an unknown key is a row without any unit."""
+    ledger.storage.write("grid.yaml", text.encode())
+    table = read_table(ledger)
+    assert {row.key for row in table.rows} == set(open_ledger(OLD, "old").keys())
+    lines = report(results, "old", Asked()).splitlines()
+    assert lines[-1] == "all rows are shown: grid.yaml names none of them, and there is no rows.parquet"
+    assert sum("without any unit" in line for line in lines) == ("00000" in text)
+    assert not any("no finished unit yet" in line for line in lines)
+
+
+def test_a_grid_that_is_cut_off_counts_the_others(results, ledger):
+    text = ledger.storage.read("grid.yaml").decode()
+    ledger.storage.write("grid.yaml", text[: text.index("# 8ee25d6da945")].encode())
+    shown = report(results, "old", Asked())
+    assert [row.key for row in read_table(ledger).rows] == ["7b3fed415bec"]
+    assert shown.endswith("\nnot shown: 4 rows (7 units) of other grids; the report's --all shows them")
+
+
+@pytest.mark.parametrize("grids", [{"grid.yaml"}, {"grid.yaml", "rows.parquet"}, {"rows.parquet"}])
+def test_removed_grids_hide_no_row(results, ledger, grids, capsys):
+    """A run writes them again, and trains nothing."""
+    command(GRID, [], Options(results, inline=True))
+    expected = report(results, "old", Asked())
+    capsys.readouterr()
+    for name in grids:
+        ledger.storage.remove(name)
+    assert sorted(report(results, "old", Asked()).splitlines()) == sorted(expected.splitlines())
+    assert command(GRID, [], Options(results, inline=True)) == 1
+    assert "] done" not in capsys.readouterr().out
+    assert {"grid.yaml", "rows.parquet"} <= set(ledger.storage.names(""))
+
+
+def test_rows_of_another_sweep_hide_nothing_unsaid(results, ledger, read_grid):
+    """A rows.parquet that was copied here: its rows have no unit, and those of the units are counted."""
+    other = open_ledger(results, "other")
+    other.write_grid(read_grid("name: other\ngrid: [{}]"))
+    ledger.storage.write("rows.parquet", other.storage.read("rows.parquet"))
+    lines = report(results, "old", Asked()).splitlines()
+    assert lines[-1] == "not shown: 5 rows (8 units) of other grids; the report's --all shows them"
+
+
+def test_units_that_cannot_be_read_are_no_news(results, ledger):
+    """Units are there, so the report does not say that none is finished."""
+    for name in ("units.parquet", *[f"units/{name}" for name in ledger.storage.names("units")]):
+        ledger.storage.write(name, b"<html>")
+    for name in ledger.storage.names("failed"):
+        ledger.storage.remove(f"failed/{name}")
+    lines = report(results, "old", Asked()).splitlines()
+    assert lines[0] == "old: no unit could be read"
+    assert sum(line.startswith("not read: ") for line in lines) == 5
+
+
 def test_status_counts_and_changes_nothing(results, ledger, capsys):
     assert command(GRID, [], Options(results, status=True)) == 75
     out = capsys.readouterr().out

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from sweeps.analysis.results import SETTINGS, read_table
+from sweeps.analysis.results import SETTINGS, find, read_table
 from sweeps.config import grid
 from sweeps.ledger import rows
 from sweeps.ledger.schema import UNIT_SCHEMA, settings_row
@@ -57,6 +57,27 @@ def test_the_latest_grid_replaces_the_rows(ledger, tiny, read_grid):
     ledger.write_grid(read_grid(OTHER))
     assert shown(ledger) == ledger.keys()
     assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml", "rows.parquet"]
+
+
+def test_a_removed_grid_file_costs_no_other(ledger, tiny, read_grid):
+    """Somebody removes the first of two earlier grids: the next one gets a name of its own."""
+    for text in (OTHER, OTHER.replace("seed: 4", "seed: 5")):
+        ledger.write_grid(tiny)
+        ledger.write_grid(read_grid(text))
+    ledger.storage.remove("grid-1.yaml")
+    kept = {name: ledger.storage.read(name) for name in ("grid-2.yaml", "grid-3.yaml", "grid.yaml")}
+    ledger.write_grid(tiny)
+    assert [ledger.storage.read(f"grid-{i}.yaml") for i in (2, 3, 4)] == list(kept.values())
+
+
+@pytest.mark.parametrize("left", [rows.ROWS, "failed"])
+def test_a_sweep_without_grid_file_is_found(ledger, tiny, plan, left):
+    """By its rows, or by units of which all failed."""
+    ledger.write_grid(tiny)
+    ledger.write_failed(plan.units[0], "no luck")
+    ledger.storage.remove("grid.yaml")
+    ledger.storage.remove(f"failed/{plan.units[0].name}.parquet" if left == rows.ROWS else rows.ROWS)
+    assert find(ledger.storage.root.rpartition("/")[0], None) == ["tiny"]
 
 
 def test_the_same_rows_are_not_written_again(ledger, tiny):
