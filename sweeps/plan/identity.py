@@ -51,12 +51,25 @@ def _hash(identity: Mapping[str, Any]) -> str:
 
 
 def twin(settings: Settings) -> Settings | None:
-    """Return the configuration that says the same images in the other way; None where there is none."""
+    """Return the configuration that says the same images in the other way: a limit that is all of them, and no limit.
+    None where there is none."""
+    if (limit := _other_limit(settings)) is None:
+        return None
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"limit": limit[0]})})
+
+
+def twin_key(settings: Settings) -> str | None:
+    """Return the key of `twin`, at less cost: its images, and so their fingerprint, are the same."""
+    limit = _other_limit(settings)
+    return None if limit is None else key_of(settings, flatten(settings) | {"data.limit": limit[0]})
+
+
+def _other_limit(settings: Settings) -> tuple[int | None] | None:
+    """The limit of `twin`, alone in a tuple."""
     limit, described = settings.data.limit, declared(settings.data)
     if described is None or limit not in (None, described.images):
         return None
-    other = settings.data.model_copy(update={"limit": described.images if limit is None else None})
-    return settings.model_copy(update={"data": other})
+    return (described.images if limit is None else None,)
 
 
 def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from sweeps.config.settings import Settings
 from sweeps.data.datasets import declared
-from sweeps.plan.identity import twin, units_of
+from sweeps.plan.identity import twin, twin_key, units_of
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit, UnitId
 
@@ -27,10 +27,13 @@ def twins(plan: Plan, wanted: Collection[UnitId] = ()) -> dict[UnitId, Unit]:
     elsewhere = any(key not in rows for key, _ in plan.done)
     if not elsewhere and not any(_limits_nothing(settings) for settings in rows.values()):
         return {}  # without the cost of another key for each row
+    keys = {key for key, _ in plan.done}
     found: dict[UnitId, Unit] = {}
     for row in plan.rows:
-        if all(unit.id in plan.done for unit in row) or (other := twin(row[0].settings)) is None:
+        if all(unit.id in plan.done for unit in row) or twin_key(row[0].settings) not in keys:
             continue
+        other = twin(row[0].settings)
+        assert other is not None
         own = {unit.place: unit for unit in row if unit.id not in plan.done and unit.id not in wanted}
         same = {unit.place: unit.id for unit in units_of(other)}
         found |= {same[place]: unit for place, unit in own.items() if same[place] in plan.done}
