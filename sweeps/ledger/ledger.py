@@ -89,6 +89,8 @@ class Ledger:
         """Record units as done by the results of done units that are the same work under another key, and return how
         many. Kept models are copied."""
         adopted = 0
+        if not same:
+            return 0
         for part in self.batches(BATCH, []):
             for i, id_ in enumerate(unit_file.ids(part)):
                 if (unit := same.get(id_)) is not None:

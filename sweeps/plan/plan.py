@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from sweeps.config.grid import Grid
 from sweeps.config.labels import Labels
@@ -60,14 +61,21 @@ class Plan:
         skip = self.done if retry else self.done | self.failed
         return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
 
+    def but(self, **changes: Any) -> "Plan":
+        """The same grid's plan with other `done`, `failed` or `chosen` units; its units are not made again."""
+        other = replace(self, **changes)
+        if "_labelled" in self.__dict__:
+            other.__dict__["_labelled"] = self._labelled
+        return other
+
     def of(self, units: Sequence[Unit]) -> "Plan":
         """The same of these units alone."""
-        return replace(self, chosen=frozenset(unit.id for unit in units))
+        return self.but(chosen=frozenset(unit.id for unit in units))
 
     def again(self, units: Sequence[Unit]) -> "Plan":
         """The same with these units to be trained, whatever the ledger holds of them."""
         ids = {unit.id for unit in units}
-        return replace(self, done=self.done - ids, failed=self.failed - ids)
+        return self.but(done=self.done - ids, failed=self.failed - ids)
 
     def count(self, ids: frozenset[UnitId]) -> int:
         """How many of this plan's units are among `ids`."""

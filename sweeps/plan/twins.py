@@ -23,6 +23,8 @@ def twins(plan: Plan, wanted: Collection[UnitId] = ()) -> dict[UnitId, Unit]:
     Args:
         wanted: units that are to be trained again, whatever is done.
     """
+    if not plan.done:
+        return {}
     rows = {units[0].key: units[0].settings for units in plan.rows}
     elsewhere = any(key not in rows for key, _ in plan.done)
     if not elsewhere and not any(_limits_nothing(settings) for settings in rows.values()):

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -30,7 +30,7 @@ def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
     """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
     same = twins(plan, redo.marked(ledger.storage))
-    plan = replace(plan, done=plan.done | {unit.id for unit in same.values()})
+    plan = plan.but(done=plan.done | {unit.id for unit in same.values()})
     if options.shard is not None:
         return plan.of(shard(plan.units, *parse(options.shard)))
     return plan if options.only is None else plan.of([one(plan.units, options.only, "--only")])
@@ -89,7 +89,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     _sweep_temporary(ledger)
-    if adopted := ledger.adopt(twins(Plan(sweep, ledger.units(), frozenset()), redo.marked(ledger.storage))):
+    if adopted := ledger.adopt(twins(plan.but(done=ledger.units()), redo.marked(ledger.storage))):
         print(f"{adopted:,} units are done under another data.limit that says the same images: they count here too")
     if again:
         redo.mark(ledger.storage, again, options.redo or "")

@@ -59,7 +59,7 @@ def test_what_is_done_counts_for_both(sweep, capsys, first, second, compacted):
     assert "2 units are done under another data.limit that says the same images" in out
     assert "] done" not in out
     after = report(sweep.results, "twins", Asked(columns=("folds", "unconditioned", "latent_loss")))
-    assert after.replace("limit 1797, ", "").splitlines()[-4:] == before.splitlines()[-4:]
+    assert [line for line in after.splitlines() if "±" in line] == [line for line in before.splitlines() if "±" in line]
     assert {key for key, _ in sweep.ledger.units()} == keys(first) | keys(second)
     said = Actions(write=True).run(sweep.ledger, "twins", Asked())
     assert not [line for line in said if "no picture" in line]
