@@ -222,12 +222,8 @@ class Ledger:
         except unit_file.Damaged as error:
             return None, str(error)
 
-    def set_aside_damaged(self) -> Damage:
-        """Renames damaged unit files to `*.damaged`, so that their units are trained again, and names them."""
-        return self.sound(REQUIRED)[1]
-
     def sound(self, columns: Sequence[str]) -> tuple[pa.Table, Damage]:
-        """`table` of the done units, with its damaged files set aside as by `set_aside_damaged`."""
+        """`table` of the done units. Renames damaged files to `*.damaged`, so that their units are trained again."""
         table, damaged = self.table("units", columns)
         damaged = [(name if name == COMPACTED else f"units/{name}", why) for name, why in damaged]
         for name, _ in damaged:

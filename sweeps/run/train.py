@@ -85,12 +85,12 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     again = to_mark(ledger, plan, options.redo)
     _check_data(plan.again(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
+    if adopted := ledger.adopt(twins(plan.but(done=ledger.units()), redo.marked(ledger.storage))):
+        print(f"{adopted:,} units are done under another data.limit that says the same images: they count here too")
     done, damaged = ledger.sound(["data_hash", "files_hash"])
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     _sweep_temporary(ledger)
-    if adopted := ledger.adopt(twins(plan.but(done=ledger.units()), redo.marked(ledger.storage))):
-        print(f"{adopted:,} units are done under another data.limit that says the same images: they count here too")
     if again:
         redo.mark(ledger.storage, again, options.redo or "")
     plan = look(ledger, sweep, options)

@@ -66,7 +66,7 @@ def test_files_that_another_driver_moved_first_are_no_error(tmp_path, tiny, read
     def drive(ledger):
         try:
             gate.wait()
-            ledger.set_aside_damaged()
+            ledger.sound([])[1]
             ledger.write_grid(read_grid("name: tiny\ngrid: [{}]"))
         except Exception as error:
             errors.append(error)
