@@ -1,17 +1,19 @@
 """Who runs units: what a back end is, what it is given, and what runs one unit."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
-from sweeps.data.datasets import Loaded, Source, load_noted
+from sweeps.data.datasets import DataError, Loaded, Source, load_noted, test_half_count
 from sweeps.data.seen import Seen, compare
+from sweeps.data.splits import Drawn, fold_numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Record, WorkSource
+from sweeps.text import said
 
 WAIT_SECONDS = 0.5  # until a back end without a running unit asks again a source that said to wait
 
@@ -59,7 +61,22 @@ def train_unit(
         context.tensorboard,
         loaded.notes,
         loaded.files_hash,
+        loaded.folds,
     )
+
+
+def read(load: Callable[[Source], Loaded], source: Source, drawn: Iterable[Drawn]) -> Loaded:
+    """Read a source's images, and draw its folds in the same process: units find both.
+
+    Raises:
+        DataError: the images cannot be had, or are fewer than the folds.
+    """
+    loaded = load(source)
+    n = len(loaded.images) - test_half_count(source)
+    try:
+        return loaded._replace(folds={kind: fold_numbers(n, kind) for kind in drawn})
+    except ValueError as error:  # scikit-learn's, of images that prove fewer than a folder's files
+        raise DataError(f"data: {source.data.dataset}: {n:,} images that can be read: {said(error)}") from error
 
 
 @dataclass(frozen=True)

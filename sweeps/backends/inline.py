@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sweeps.backends.base import WAIT_SECONDS, RunContext
+from sweeps.backends.base import WAIT_SECONDS, RunContext, read
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import Loaded, Source
@@ -42,7 +42,7 @@ class Inline:
     def run(self, source: WorkSource, context: RunContext, progress: Progress, stop: Stop) -> None:
         """Run units until the source is done or a stop is asked for. Raises as `Backend.run`."""
         held: dict[Source, Loaded] = {}
-        columns = source.envelope().columns
+        envelope = source.envelope()
         while not stop.requested and not isinstance(unit := source.next(), Done):
             if isinstance(unit, Wait):  # for something outside this process: no unit of ours is running
                 time.sleep(WAIT_SECONDS)
@@ -51,7 +51,7 @@ class Inline:
             if images not in held:
                 held.clear()
                 with reading_told(progress):
-                    held[images] = context.load(images)
+                    held[images] = read(context.load, images, envelope.drawn(images))
                 progress.say(context.check(images, held[images]))
             progress.started(unit)
 
@@ -61,4 +61,4 @@ class Inline:
             alone = unit.with_gpus(1.0) if unit.settings.resources.gpus else unit  # nothing of ours is beside it
             outcome = context.run_unit(alone, held[images], context, on_progress, lambda: stop.requested)
             progress.finished(unit, outcome)
-            source.finished(unit, outcome, context.record(unit, outcome, columns))
+            source.finished(unit, outcome, context.record(unit, outcome, envelope.columns))

@@ -1,7 +1,7 @@
 """What a data set is, which settings choose its images, and the registry of all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data.readers import Images
+from sweeps.data.splits import Drawn, Numbers
 
 FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
 
@@ -20,13 +21,17 @@ class DataError(ValueError):
 
 
 class Loaded(NamedTuple):
-    """The images of a source, and what its users are to be told of them, a line each. `data_hash`: SHA-256 of the
-    pixels; `files_hash`: of the files' bytes, None where there are no files."""
+    """The images of a source, and what its users are to be told of them, a line each.
+
+    `data_hash`: SHA-256 of the pixels. `files_hash`: of the files' bytes, None where there are no files. `folds`: which
+    fold tabulates each image, None where nobody asked for it.
+    """
 
     images: Images
     notes: tuple[str, ...] = ()
     data_hash: str = ""
     files_hash: str | None = None
+    folds: Mapping[Drawn, Numbers] | None = None
 
 
 @dataclass(frozen=True)

@@ -67,31 +67,51 @@ def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes
     return FoldSizes(rest - selection, selection, test)
 
 
-def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0) -> Split:
+Numbers = NDArray[np.int16]
+"""The number of the fold that tabulates each image."""
+
+
+class Drawn(NamedTuple):
+    """What decides which fold tabulates which image."""
+
+    n_splits: int
+    shuffle: bool
+    seed: int
+
+    @staticmethod
+    def by(folds: Folds, seed: int) -> "Drawn":
+        """Return what these settings and this sweep's seed draw."""
+        return Drawn(folds.n_splits, folds.shuffle, seed)
+
+
+def fold_numbers(n: int, drawn: Drawn) -> Numbers:
+    """Number the folds of scikit-learn's KFold: for each of n images the fold, from 0, that tabulates it, int16 (n,).
+
+    scikit-learn takes 110 MB of memory, so this is computed once where the images are read, and not in every worker.
+    """
+    from sklearn.model_selection import KFold
+
+    random_state = seeds.derive(drawn.seed, "fold") % 2**32 if drawn.shuffle else None
+    numbers = np.empty(n, np.int16)
+    folds = KFold(drawn.n_splits, shuffle=drawn.shuffle, random_state=random_state)
+    for fold, (_, tabulated) in enumerate(folds.split(np.empty(n, np.int8))):
+        numbers[tabulated] = fold
+    return numbers
+
+
+def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, numbers: Numbers | None = None) -> Split:
     """Fold number `fold` (from 0) of `n` images. The folds depend on the sweep's seed, and on nothing else.
 
-    The `test_half` images of the official test part, where they pick the epoch, stand behind the n.
+    Args:
+        test_half: images of the official test part that pick the epoch, where the folds say so. They come after the n.
+        numbers: `fold_numbers` of the n images; None: computed here.
     """
-    named = seeds.of_fold(seed, fold)
-    tabulated = _tabulated(n, folds, fold, named["fold"] % 2**32)
+    tabulated = (fold_numbers(n, Drawn.by(folds, seed)) if numbers is None else numbers) == fold
     rest, test = np.flatnonzero(~tabulated), np.flatnonzero(tabulated)
     if folds.selection == "fold":
         return Split(rest, test, test)
     if folds.selection == "test_half":
         return Split(rest, np.arange(n, n + test_half), test)
-    order = np.random.default_rng(named["selection"]).permutation(len(rest))
+    order = np.random.default_rng(seeds.of_fold(seed, fold)["selection"]).permutation(len(rest))
     n_selection = fold_sizes(n, folds, fold).selection
     return Split(np.sort(rest[order[n_selection:]]), np.sort(rest[order[:n_selection]]), test)
-
-
-def _tabulated(n: int, folds: Folds, fold: int, random_state: int) -> NDArray[np.bool_]:
-    """Which of n images are in the fold: as scikit-learn's KFold has it, image for image. It is the tests that hold the
-    two together, because scikit-learn would be 112 MB in every worker, for this alone."""
-    order = np.arange(n)
-    if folds.shuffle:
-        np.random.RandomState(random_state).shuffle(order)
-    share, longer = divmod(n, folds.n_splits)  # the first folds take the remainder
-    start = fold * share + min(fold, longer)
-    inside = np.zeros(n, dtype=bool)
-    inside[order[start : start + share + (fold < longer)]] = True
-    return inside

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sweeps.data.datasets import Source
+from sweeps.data.splits import Drawn
 from sweeps.plan.unit import Outcome, Unit, UnitId
 
 Record = Mapping[str, Any]
@@ -27,9 +28,9 @@ class Done:
 class Envelope:
     """What must be known of a work source before anything starts.
 
-    `units`: examples. Every unit that the source will hand out needs the images, the resources and the memory of one of
-    them. `known`: how many units the source has to hand out, as far as it knows. `columns`: the columns of a done
-    unit's record that the source wants to be told; with none, no record is read.
+    `units`: examples. Every unit that the source will hand out needs the images, the folds, the resources and the
+    memory of one of them. `known`: how many units the source has to hand out, as far as it knows. `columns`: the
+    columns of a done unit's record that the source wants to be told; with none, no record is read.
     """
 
     units: tuple[Unit, ...]
@@ -40,6 +41,11 @@ class Envelope:
     def sources(self) -> list[Source]:
         """The images that units need, each source once."""
         return list(dict.fromkeys(unit.settings.source for unit in self.units))
+
+    def drawn(self, source: Source) -> list[Drawn]:
+        """The folds that units of a source need, each once."""
+        units = [unit.settings for unit in self.units if unit.settings.source == source]
+        return list(dict.fromkeys(Drawn.by(settings.folds, settings.seed) for settings in units))
 
 
 class WorkSource(Protocol):
@@ -119,9 +125,11 @@ class GridSource:
 
 
 def examples(units: Iterable[Unit]) -> Iterable[Unit]:
-    """Return one unit of each shape and resources, the first of each."""
+    """Return one unit of each shape, folds and resources, the first of each."""
     of_settings = {
         (id(unit.settings), unit.stage): unit for unit in reversed(list(units))
     }  # folds share their settings
-    of_kind = {(unit.shape, unit.settings.resources): unit for unit in of_settings.values()}
+    of_kind = {
+        (u.shape, Drawn.by(u.settings.folds, u.settings.seed), u.settings.resources): u for u in of_settings.values()
+    }
     return reversed(of_kind.values())

@@ -1,6 +1,6 @@
 """How a stage is carried out: what it is given, and the loop that trains for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from mtvae.model import Model
 from sweeps.data.datasets import test_half_count
 from sweeps.data.readers import Images
-from sweeps.data.splits import Split, split
+from sweeps.data.splits import Drawn, Numbers, Split, split
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row, not_finite
 from sweeps.ledger.storage import Storage
@@ -53,6 +53,7 @@ class Inputs:
         device: "cpu" or "cuda".
         storage: the sweep's folder, where kept models are; None: nothing is kept, and nothing required.
         notes: lines that the stage adds to the unit's log.
+        folds: which fold tabulates each image; None: it is drawn here.
     """
 
     unit: Unit
@@ -60,13 +61,15 @@ class Inputs:
     device: str
     storage: Storage | None = None
     notes: list[str] = field(default_factory=list)
+    folds: Mapping[Drawn, Numbers] | None = None
 
     @cached_property
     def split(self) -> Split:
         """Which of the images train, pick the epoch, and are tabulated."""
         s = self.unit.settings
         half = test_half_count(s.source)
-        return split(len(self.images) - half, s.folds, s.seed, self.unit.fold, half)
+        numbers = (self.folds or {}).get(Drawn.by(s.folds, s.seed))
+        return split(len(self.images) - half, s.folds, s.seed, self.unit.fold, half, numbers)
 
     def parent_models(self) -> Sequence[Model]:
         """The kept models of the units that this one requires.

@@ -1,5 +1,6 @@
 """What a unit takes of a GPU's memory, by training it for a moment."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 import torch
@@ -8,6 +9,7 @@ from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import repeatable
 from sweeps.data.readers import Images
+from sweeps.data.splits import Drawn, Numbers
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Inputs
 from sweeps.stages.training import prepare
@@ -19,7 +21,9 @@ class _Enough(Exception):
     """The steps are done."""
 
 
-def footprint(unit: Unit, images: Images, device: str = "cuda") -> tuple[int, int]:
+def footprint(
+    unit: Unit, images: Images, device: str = "cuda", folds: Mapping[Drawn, Numbers] | None = None
+) -> tuple[int, int]:
     """Bytes of the GPU's memory that are taken while this process trains the unit, its CUDA context included, and all
     that there are. Nobody else may use the GPU meanwhile.
 
@@ -27,7 +31,7 @@ def footprint(unit: Unit, images: Images, device: str = "cuda") -> tuple[int, in
         Exception: whatever the unit itself would fail with.
     """
     with repeatable(unit.settings.training.deterministic):
-        fit = prepare(Inputs(unit, images, device))
+        fit = prepare(Inputs(unit, images, device, folds=folds))
         steps = iter(range(STEPS))
 
         def after_step() -> None:

@@ -1,7 +1,7 @@
 """A unit from start to Parquet: where the sweep meets the model core. Runs in a worker, or in this process."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from mtvae.runtime.determinism import repeatable
 from sweeps.config.stages import STAGES
 from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images
+from sweeps.data.splits import Drawn, Numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
@@ -43,6 +44,7 @@ def run_unit(
     tensorboard: str | None = None,
     notes: Sequence[str] = (),
     files_hash: str | None = None,
+    folds: Mapping[Drawn, Numbers] | None = None,
 ) -> Outcome:
     """Carry out the stage of one unit and record it, from its checkpoint if it has one.
 
@@ -53,6 +55,7 @@ def run_unit(
         images: uint8 (N,C,H,W), as `sweeps.data.datasets.load` reads the unit's source.
         notes: what there is to say of the images, for the log.
         files_hash: of the files that the images were read from.
+        folds: which fold tabulates each image; None: it is drawn here.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.ledger.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
@@ -68,7 +71,7 @@ def run_unit(
         return "done before"
     checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}", *notes]
-    inputs = Inputs(unit, images, device, ledger.storage, log)
+    inputs = Inputs(unit, images, device, ledger.storage, log, folds)
     try:
         run: Run = load(STAGES[unit.stage].run)
         with repeatable(unit.settings.training.deterministic), _live(tensorboard, unit) as live:

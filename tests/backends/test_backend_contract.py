@@ -1,18 +1,20 @@
 """Back ends: one contract for all, whatever they run on. Units leave notes, and train nothing."""
 
+import json
 import threading
 import time
 from functools import partial
 
 import pytest
-from stand_ins import load_noting, note_only, raise_this, run_until_stopped
+from stand_ins import load_noting, note_folds, note_only, raise_this, run_until_stopped
 from work_sources import Broken, Watched, chain
 
-from sweeps.backends.base import RunContext
+from sweeps.backends.base import RunContext, read
 from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import DataError
+from sweeps.data.splits import Drawn, fold_numbers
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import by_source
@@ -35,7 +37,8 @@ class Batches:
             while batch and not stop.requested:
                 unit = batch.pop()
                 if unit.settings.source not in images:
-                    images[unit.settings.source] = context.load(unit.settings.source)
+                    of = unit.settings.source
+                    images[of] = read(context.load, of, source.envelope().drawn(of))
                     progress.say(images[unit.settings.source].notes)
                 progress.started(unit)
                 loaded = images[unit.settings.source]
@@ -122,6 +125,15 @@ class TestContract:
         run(GridSource(units), load=partial(load_noting, notes))
         assert len(list(notes.glob("loaded.*"))) == 2
         assert [(notes / f"{unit.name}.0").read_text().split()[1] for unit in units] == ["50", "50", "60", "60"]
+
+    def test_folds_are_drawn_with_the_images(self, run, read_grid, notes):
+        """A grid of two seeds and two numbers of folds over one source: each unit finds those of all its kinds."""
+        g = read_grid("name: a\ndata.limit: 50\ngrid: [{seed: [0, 1], folds.n_splits: [2, 3]}]")
+        units = Plan(g, frozenset(), frozenset()).missing()
+        run(GridSource(units), partial(note_folds, notes))
+        told = [json.loads((notes / unit.name).read_text()) for unit in units]
+        kinds = {f"{n} {seed}": fold_numbers(50, Drawn(n, True, seed)).tolist() for n in (2, 3) for seed in (0, 1)}
+        assert told == [kinds] * 10
 
     def test_a_stop_ends_it(self, run, plan, notes):
         """The running unit hears of it, and no other starts."""

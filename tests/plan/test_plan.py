@@ -1,15 +1,17 @@
 """Identity of units, what is missing, and the folds and seeds beneath them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import KFold
 
 from sweeps.config.rules import resolve
 from sweeps.config.settings import ABOUT
 from sweeps.data import seeds
-from sweeps.data.splits import Folds, fold_sizes, split
+from sweeps.data.splits import Drawn, Folds, fold_numbers, fold_sizes, split
 from sweeps.plan.identity import key_of
 from sweeps.plan.plan import Plan, seconds_left
 
@@ -124,16 +126,38 @@ def test_a_split_parts_the_images(folds, n, seed):
     assert sorted(tested) == list(range(n))
 
 
-@given(folds, st.integers(20, 200), st.integers(0, 2**63 - 1))
-@settings(max_examples=60, deadline=None)
-def test_the_folds_are_scikit_learns_kfolds(folds, n, seed):
-    random_state = seeds.of_fold(seed, 0)["fold"] % 2**32 if folds.shuffle else None
-    kfold = KFold(folds.n_splits, shuffle=folds.shuffle, random_state=random_state)
-    folds = folds.model_copy(update={"selection": "fold"})
-    for fold, (rest, test) in enumerate(kfold.split(np.empty(n))):
-        parts = split(n, folds, seed, fold)
-        assert np.array_equal(parts.train, rest)
-        assert np.array_equal(parts.test, test)
+GOLDEN_SPLITS = {
+    # images, folds, shuffled, selection, seed, test half: the hashes of the first and the last fold. They were made by
+    # our own drawing of the folds, before scikit-learn's KFold took its place.
+    (1797, 5, True, 0.1, 0, 0): ["0f4640b027eafde0", "5a29b5625b269825"],
+    (60000, 5, True, 0.1, 0, 0): ["430262de5ab5f9c0", "a92c0f44d00c7e51"],
+    (60000, 5, True, "test_half", 0, 5000): ["862b6169d40755c6", "79b31f1cec562fb1"],
+    (60000, 5, True, "fold", 2**63 - 1, 0): ["9bc3b6f17aebe87a", "2162bdce6e1a377b"],
+    (103, 7, False, 3, 1, 0): ["2135304904eab1fc", "68a94bdb9122cbcb"],
+    (100, 2, True, 0.5, 12345678901, 0): ["857d40fdec537cf1", "61b37d5a819dc2c2"],
+    (11, 11, True, 1, 4, 0): ["cc2ac8a973342dc6", "8c440db70c2357b5"],
+}
+
+
+@pytest.mark.parametrize("given", GOLDEN_SPLITS, ids=str)
+def test_golden_splits(given):
+    n, n_splits, shuffle, selection, seed, half = given
+    kind = Folds(n_splits=n_splits, shuffle=shuffle, selection=selection)
+    numbers = fold_numbers(n, Drawn.by(kind, seed))
+    assert (numbers.dtype, numbers.shape) == (np.int16, (n,))
+    for numbered in (None, numbers):
+        found = [split(n, kind, seed, fold, half, numbered).hash for fold in (0, n_splits - 1)]
+        assert found == GOLDEN_SPLITS[given]
+
+
+def test_a_split_of_known_folds_needs_no_scikit_learn():
+    """Workers are given the fold of each image: the library would be 110 MB in each of them."""
+    code = (
+        "import sys, numpy as np\nfrom sweeps.data.splits import Folds, split\nimport sweeps.worker.run_unit\n"
+        "assert len(split(6, Folds(n_splits=3), 0, 1, 0, np.array([0, 1, 2, 0, 1, 2], np.int16)).test) == 2\n"
+        "assert 'sklearn' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_mnist_has_the_thesiss_sizes():

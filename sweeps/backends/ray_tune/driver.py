@@ -19,7 +19,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.backends.base import RunContext
+from sweeps.backends.base import RunContext, read
 from sweeps.backends.progress import Progress
 from sweeps.backends.ray_tune import gpu_sharing, nodes, session
 from sweeps.backends.ray_tune.callbacks import Callback, Stopper
@@ -29,8 +29,9 @@ from sweeps.backends.ray_tune.trial import trial
 from sweeps.backends.stop import Stop, StopFile
 from sweeps.data.datasets import DataError, Loaded, Source, image_count
 from sweeps.data.readers import SAY_SECONDS
+from sweeps.data.splits import Drawn
 from sweeps.plan.unit import Unit
-from sweeps.plan.work_source import WorkSource
+from sweeps.plan.work_source import Envelope, WorkSource
 from sweeps.text import said
 
 
@@ -87,7 +88,7 @@ class RayTune:
             nodes.check_gpus(examples, self.sees_gpu)
             if self.address is not None:
                 nodes.check_storage(context.ledger)
-            images = _images(envelope.sources, context, progress)
+            images = _images(envelope, context, progress)
             given = self._shares(examples, images, progress)
             suggestions = Suggestions(source, envelope.columns, context, stop, given)
             trainable = tune.with_parameters(trial, context=context, images=images, flag=flag)
@@ -108,12 +109,12 @@ class RayTune:
 
 
 @ray.remote(num_cpus=0)
-def _load(load: Callable[[Source], Loaded], source: Source) -> Loaded:
+def _load(load: Callable[[Source], Loaded], source: Source, drawn: Sequence[Drawn]) -> Loaded:
     """Read a data set in a worker."""
-    return load(source)
+    return read(load, source, drawn)
 
 
-def _images(sources: Sequence[Source], context: RunContext, progress: Progress) -> dict[Source, Any]:
+def _images(envelope: Envelope, context: RunContext, progress: Progress) -> dict[Source, Any]:
     """Put each source's images into the object store once, and print the loader's notes. A worker of this node reads
     them, so that the driver needs neither torch nor the memory, and the other nodes no data set.
 
@@ -121,7 +122,10 @@ def _images(sources: Sequence[Source], context: RunContext, progress: Progress) 
         DataError: they cannot be read, or done units saw others.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    references = {source: _load.options(scheduling_strategy=here).remote(context.load, source) for source in sources}
+    references = {
+        source: _load.options(scheduling_strategy=here).remote(context.load, source, envelope.drawn(source))
+        for source in envelope.sources
+    }
     for source, reference in references.items():
         try:
             _wait(source, reference, progress)

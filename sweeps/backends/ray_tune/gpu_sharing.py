@@ -65,7 +65,7 @@ def footprint(unit: Unit, loaded: Loaded) -> tuple[int, int]:
     """Train the unit for a moment on the GPU of this worker. Return the bytes that it takes, and all that there are."""
     from sweeps.worker.memory_probe import footprint
 
-    return footprint(unit, loaded.images)
+    return footprint(unit, loaded.images, folds=loaded.folds)
 
 
 @ray.remote(num_gpus=1, max_retries=0)
