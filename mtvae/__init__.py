@@ -4,3 +4,5 @@ Knows images as tensors and nothing of data sets, folds, grid files, Ray or resu
 numbers in this package are those of E. Zakovskis, *Multitask variational autoencoders*, University of Bergen, 2024
 ("the thesis").
 """
+
+__version__ = "0.1.0"

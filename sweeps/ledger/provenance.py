@@ -6,6 +6,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sweeps import __version__
+
+OURS = "mtvae-sweeps"
 PACKAGES = ("torch", "numpy", "scikit-learn", "torchvision", "pyarrow", "ray")
 
 
@@ -26,11 +29,12 @@ def _version(package: str) -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """The columns `git_commit`, `git_dirty` (null outside a checkout of this code) and `versions`."""
+    """The columns `git_commit`, `git_dirty` (null outside a checkout of this code) and `versions`, which names this
+    project's own version first: an installed wheel has no commit."""
     # An installed copy may lie inside somebody else's repository (a venv there): only a tracked file counts.
     ours = _git("ls-files", "--error-unmatch", str(Path(__file__))) is not None
     status = _git("status", "--porcelain", "--untracked-files=no") if ours else None
-    versions = {package: version for package in PACKAGES if (version := _version(package))}
+    versions = {OURS: __version__} | {package: version for package in PACKAGES if (version := _version(package))}
     return {
         "git_commit": _git("rev-parse", "HEAD") if ours else None,
         "git_dirty": None if status is None else bool(status),

@@ -67,11 +67,12 @@ def test_the_readme_has_the_lines_of_the_recipes_headers():
         assert commands and commands <= readme
 
 
-def test_all_data_of_the_package_is_installed():
+@pytest.mark.parametrize("package", ["mtvae", "sweeps"])
+def test_all_data_of_a_package_is_installed(package):
     """An image installs the package for good: what lies beside the modules must be named as theirs."""
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["sweeps"]
-    named = {path for pattern in patterns for path in (ROOT / "sweeps").glob(pattern)}
-    there = {p for p in (ROOT / "sweeps").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][package]
+    named = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
+    there = {p for p in (ROOT / package).rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
     assert there == named
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from records import rows_of
 
+import sweeps
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.plan import Plan
@@ -35,6 +36,7 @@ def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
         assert [epoch["epoch"] for epoch in row["history"]] == [1, 2]
         assert row["best_epoch"] in (1, 2)
         assert row["collapsed"] == (row["unconditioned_per_pixel"] > row["mean_image_per_pixel"] / 2)
+        assert json.loads(row["versions"])["mtvae-sweeps"] == sweeps.__version__
         assert json.loads(row["versions"])["torch"] == torch.__version__.partition("+")[0]
         assert "done" in ledger.storage.read(f"logs/{row['key']}-fold{row['fold']}.log").decode()
     built = {row["method"]: row["sampler_built_with"] for row in rows}
