@@ -60,7 +60,7 @@ def test_the_sweep_is_stopped_before_the_workers_that_save_its_units():
 
 
 def test_the_readme_has_the_lines_of_the_recipes_headers():
-    readme = {line.strip() for line in (ROOT / "README.md").read_text().splitlines()}
+    readme = {line.strip() for line in (DOCKER / "README.md").read_text().splitlines()}
     for name in ("compose.yaml", "rayjob.yaml", "slurm.sh"):
         header = (DOCKER / name).read_text().splitlines()
         commands = {line[1:].strip() for line in header if line.startswith("#   ")}

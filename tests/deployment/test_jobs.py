@@ -1,4 +1,4 @@
-"""`ray job submit`, as the README says it, on a real head of this machine that asks for a token."""
+"""`ray job submit`, as docker/README.md says it, on a real head of this machine that asks for a token."""
 
 import contextlib
 import os
@@ -22,8 +22,8 @@ from sweeps.ledger.ledger import open_ledger
 pytest.importorskip("aiohttp_cors", reason="ray[default] is not installed")
 pytestmark = pytest.mark.slow
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-LINES = re.findall(r"^    (.+)", README.split("**`ray job submit`.**")[1].split("\n**")[0], re.M)
+README = (Path(__file__).parents[2] / "docker" / "README.md").read_text()
+LINES = re.findall(r"^    (.+)", README.split("\n## `ray job submit`")[1].split("\n## ")[0], re.M)
 FEW, MANY = TINY, TINY.replace("epochs: 2", "epochs: 80, checkpoint_seconds: 1")
 
 
