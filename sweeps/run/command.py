@@ -84,9 +84,11 @@ def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
         print(f"blocked: {unit}: a unit that it requires failed or is not part of this run", file=sys.stderr)
     waiting = len(missing) - len(blocked)
     if waiting or (stopped and failed):
+        again = [argument for argument in sys.argv[1:] if argument != "--status"]
+        which = "the same command" if again == sys.argv[1:] else "without --status, the command"
         print(
             f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
-            f"the same command goes on: python -m sweeps.run {shlex.join(sys.argv[1:])}",
+            f"{which} goes on: python -m sweeps.run {shlex.join(again)}",
             file=sys.stderr,
         )
         return STOPPED

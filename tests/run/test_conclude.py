@@ -46,3 +46,9 @@ def test_a_stop_beside_blocked_units_is_a_stop(end):
 
 def test_nothing_is_blocked_when_all_is_done(end):
     assert end(done=range(6), failed=[]) == (DONE, "")
+
+
+def test_a_status_names_the_command_that_trains(end, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["sweeps.run", "a.yaml", "--status", "--workers", "2"])
+    _, err = end(done=[3, 4], failed=[])
+    assert "without --status, the command goes on: python -m sweeps.run a.yaml --workers 2\n" in err
