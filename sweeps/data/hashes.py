@@ -40,6 +40,18 @@ def of_files(paths: Sequence[Path], images: int) -> str | None:
     return digest.hexdigest() if paths else None
 
 
+def stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
+    """What changes of each file when it is written again; None for one that cannot be looked at: its reader tells."""
+    found: dict[Path, tuple[int, ...] | None] = {}
+    for path in paths:
+        try:
+            status = path.stat()
+            found[path] = status.st_size, status.st_mtime_ns, status.st_ino
+        except OSError:
+            found[path] = None
+    return found
+
+
 Hashes = tuple[str | None, str | None]
 """Of the pixels and of the files of one set of images; None where it is not known."""
 
