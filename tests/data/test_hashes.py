@@ -1,8 +1,10 @@
 """Which images are the same: by their pixels, or by the files that they were decoded from."""
 
+import errno
 import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,7 +117,7 @@ def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
         load_noted(Source(data, True))
 
 
-@pytest.mark.parametrize("how", ["written again", "replaced", "gone"])
+@pytest.mark.parametrize("how", ["written again", "replaced", "closed", "gone"])
 def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
     """A copy that is still under way: the hash of the files would be that of other images than were read."""
     for i in range(3):
@@ -132,6 +134,8 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
             shutil.copy(tmp_path / "1.bmp", tmp_path / "new")
             os.utime(tmp_path / "new", ns=(status.st_atime_ns, status.st_mtime_ns))
             (tmp_path / "new").rename(first)
+        elif how == "closed":
+            first.chmod(0)
         else:
             first.unlink()
         return found
@@ -141,3 +145,19 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
     monkeypatch.setattr(kind, "load", load)
     with pytest.raises(DataError, match=r"folder: 1 files changed while they were read, such as '.*/0\.bmp'"):
         load_noted(source)
+
+
+@pytest.mark.parametrize(("refusals", "same"), [(1, True), (9, False)])
+def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals, same):
+    """The reader had the file; one that is never ours to read is left out by the reader too, and counts as closed."""
+    path = tmp_path / "0.bmp"
+    path.write_bytes(b"an image")
+    before, opened, left = of_files([path], 1), Path.open, iter(range(refusals))
+
+    def refused(self, *args):
+        if next(left, None) is not None:
+            raise PermissionError(errno.EACCES, "refused")
+        return opened(self, *args)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert (of_files([path], 1) == before) is same
