@@ -276,7 +276,7 @@ def read_table(
         if key in rows:
             record = dict(zip(results, values, strict=True))
             if wrong := not_finite({name: record.get(name) for name in scores}):  # of a version that let it be done
-                rows[key].failed[fold] = f"{wrong} (an earlier version recorded it as done)"
+                rows[key].failed[fold] = f"{wrong} (recorded as done by an earlier version; --redo trains it again)"
             else:
                 rows[key].folds[fold] = record
     for unit in failed.select(["key", "fold", "reason"]).to_pylist():

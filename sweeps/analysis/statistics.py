@@ -32,22 +32,25 @@ class Summary:
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
-    """None where there is no value; values are finite. The mean is exactly rounded, and so in any order the same."""
+    """None where there is no value. The mean is exactly rounded, and so in any order the same."""
     if not values:
         return None
     n, ordered = len(values), sorted(values)
     mean = _mean(values)
-    variance = math.fsum((value - mean) * (value - mean) for value in values) / n  # of huge values inf, no error
-    median = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    variance = _mean([(value - mean) * (value - mean) for value in values])  # of huge values inf, no error
+    median = _mean([ordered[(n - 1) // 2], ordered[n // 2]])
     return Summary(n, mean, variance, ordered[0], median, ordered[-1])
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean of at least one value, exactly rounded where their sum is a number."""
+    """The mean of at least one value, exactly rounded where their sum is a number. NaN where values are infinite, as
+    differences of huge scores may be, in both directions."""
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
         return math.fsum(value / len(values) for value in values)
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def variance_ratio(a: Sample, b: Sample) -> tuple[float, float] | None:
 
     if a.sd is None or b.sd is None or a.sd == 0:
         return None
-    ratio = (b.sd / a.sd) ** 2
+    ratio = (b.sd / a.sd) * (b.sd / a.sd)  # of huge values inf, no error
     dfs = b.n - 1, a.n - 1
     return ratio, min(1.0, 2 * float(min(fdtr(*dfs, ratio), fdtrc(*dfs, ratio))))
 

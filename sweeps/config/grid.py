@@ -19,7 +19,7 @@ from sweeps.config.problems import MAX_TEXT, cut, explain, few, is_group, is_unk
 from sweeps.config.rules import Impossible, resolve
 from sweeps.config.scalars import NUMBER, settled
 from sweeps.config.settings import LEAVES, SECTIONS, Settings, Value, adapter, flatten, options
-from sweeps.text import one_line
+from sweeps.text import UNSET, one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
 """Groups of settings that may be given as one value, and the setting that it is."""
@@ -241,6 +241,8 @@ def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, Give
             path = SHORTHAND[path]
         if not equals:
             reader.problem(where, "must be key.path=value")
+        elif not text.strip() and path in LEAVES:
+            reader.problem(where, f"{path} {UNSET} (no value is written null)")
         elif yaml_reader.has_comment(text):
             reader.problem(where, "# begins a comment: put the value in quotes, inside those of the shell")
         elif path == "name":

@@ -99,7 +99,9 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 def _path(text: str) -> str:
-    """Refuses what no file system of Linux could hold."""
+    """Refuses what no file system of Linux could hold, and an empty path: pathlib takes it for the current folder."""
+    if not text:
+        raise PydanticCustomError("path", "a path, or null for the current folder")
     try:
         if "\0" not in text:
             text.encode()

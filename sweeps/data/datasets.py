@@ -15,7 +15,7 @@ from sweeps.data.dataset import (
     root_of,
 )
 from sweeps.data.folder import ImageFolder
-from sweeps.data.hashes import fingerprint, of_files
+from sweeps.data.hashes import fingerprint, of_files, stamps
 from sweeps.data.published import KINDS, Published
 from sweeps.data.readers import Images
 from sweeps.text import said
@@ -66,15 +66,27 @@ def load_noted(source: Source) -> Loaded:
     """Read the images of a source: the first `limit` ones, then, where it is asked for, the test half.
 
     Raises:
-        DataError: files missing, unreadable (of a folder: too many of them), or with other content than declared.
+        DataError: files missing, unreadable (of a folder: too many of them), with other content than declared, or
+            changed while they were read.
     """
     check_files(source.data)
     dataset = DATASETS[source.data.dataset]
     try:
+        try:
+            before = stamps(dataset.files(source))
+        except ValueError:  # a list of the files that is none: `load` says so
+            before = {}
         loaded = dataset.load(source)
-        files_hash = of_files(dataset.files(source), len(loaded.images))
+        files = dataset.files(source)
+        files_hash = of_files(files, len(loaded.images))
+        changed = [path for path, stamp in stamps(files).items() if stamp != before.get(path)]
     except MemoryError as error:
         raise DataError(f"{source.data.dataset}: not enough memory for its images here: {said(error)[:200]}") from error
     except OSError as error:
         raise DataError(f"{source.data.dataset}: cannot be read: {said(error)[:300]}") from error
+    if changed:  # the hashes would be of other files than the images
+        name = (
+            f"{source.data.dataset}: {len(changed):,} files changed while they were read, such as {str(changed[0])!r}"
+        )
+        raise DataError(f"{name}; the same command reads them again")
     return loaded._replace(data_hash=fingerprint(loaded.images), files_hash=files_hash)

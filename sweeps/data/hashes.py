@@ -6,6 +6,7 @@ library decodes them; such images count as the same.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def of_files(paths: Sequence[Path], images: int) -> str | None:
     digest = hashlib.sha256(images.to_bytes(8, "little"))
     for path in paths:
         try:
-            with path.open("rb") as file:
+            with _opened(path) as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except PermissionError:
             digest.update(b"closed")
@@ -38,6 +39,26 @@ def of_files(paths: Sequence[Path], images: int) -> str | None:
                 raise MachineTrouble(f"{str(path)!r}: {words(error)}") from error
             digest.update(b"gone")
     return digest.hexdigest() if paths else None
+
+
+def _opened(path: Path) -> BufferedReader:
+    """Open a file that was read a moment ago. Only a refusal that lasts counts: it is the reader's too."""
+    try:
+        return path.open("rb")
+    except PermissionError:
+        return path.open("rb")
+
+
+def stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
+    """What changes of each file when it is written again or closed to us; None where its reader has to say why."""
+    found: dict[Path, tuple[int, ...] | None] = {}
+    for path in paths:
+        try:
+            at = path.stat()
+            found[path] = at.st_size, at.st_mtime_ns, at.st_ino, at.st_mode, at.st_uid, at.st_gid
+        except OSError:
+            found[path] = None
+    return found
 
 
 Hashes = tuple[str | None, str | None]

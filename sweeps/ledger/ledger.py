@@ -254,7 +254,9 @@ class Ledger:
 
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:
-    """The unit files of a folder, and whose they are by their names."""
+    """The unit files of a folder, and whose they are by their names. Raises StorageError, also for a link that leads
+    nowhere: nobody knows that its unit is not done."""
+    storage.refuse_dead_links(folder)
     names = [name for name in storage.names(folder) if name.endswith(_ENDING)]
     return {name: id_ for name in names if (id_ := id_of(name.removesuffix(_ENDING)))}
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from math import isfinite
+from numbers import Real
 from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
@@ -186,8 +187,9 @@ def described_schema(texts: Iterable[str]) -> pa.Schema:
 
 
 def not_finite(scores: Mapping[str, Any]) -> str:
-    """Say which numbers are NaN or infinite; empty where none is."""
-    wrong = [f"{name} is {value}" for name, value in scores.items() if isinstance(value, float) and not isfinite(value)]
+    """Say which numbers, numpy's too, are NaN or infinite; empty where none is."""
+    real = {name: value for name, value in scores.items() if isinstance(value, Real)}
+    wrong = [f"{name} is {value}" for name, value in real.items() if not isfinite(value)]
     return f"a score is not finite: {', '.join(wrong)}" if wrong else ""
 
 

@@ -73,6 +73,8 @@ class Storage:
             if "://" in str(root):
                 try:
                     filesystem, path = connect(str(root))
+                    if not path:  # as of s3://: all buckets
+                        raise ValueError(f"{root} {UNSET}")
                 except (OSError, ValueError) as error:  # the URI itself may hold a password
                     raise StorageError(f"not a results folder: {said(error)}") from error
             else:
@@ -95,13 +97,30 @@ class Storage:
         """The names of the files in a folder, sorted; none where the folder is not there. Raises StorageError."""
         return sorted(info.base_name for info in self._listed(folder) if info.is_file)
 
+    def refuse_dead_link(self, name: str) -> None:
+        """Raise StorageError for a link that leads nowhere: git-annex has such for files whose content is elsewhere."""
+        path = self.path(name)
+        if self.local and os.path.islink(path) and not os.path.exists(path):
+            raise StorageError(f"cannot read {path}: it is a link to what is not there")
+
+    def refuse_dead_links(self, folder: str) -> None:
+        """Raise StorageError where one of a folder's files is such a link, which `names` leaves out."""
+        if self.local and os.path.isdir(self.path(folder)):
+            with self._named(folder, "read"), os.scandir(self.path(folder)) as entries:
+                links = sorted(entry.name for entry in entries if entry.is_symlink())
+            for name in links:
+                self.refuse_dead_link(f"{folder}/{name}")
+
     def folders(self, folder: str) -> list[str]:
         """The names of the folders in a folder, sorted. Raises StorageError."""
         return sorted(info.base_name for info in self._listed(folder) if info.type == fs.FileType.Directory)
 
     def _listed(self, folder: str) -> list[fs.FileInfo]:
         with self._named(folder, "read"):
-            found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+            try:
+                found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+            except NotADirectoryError as error:  # no folder is as good as an empty one, but this is a file
+                raise StorageError(self._line(folder, "read", error)) from error
         return [info for info in found if _is_named(info)]
 
     def exists(self, name: str) -> bool:
@@ -152,8 +171,11 @@ class Storage:
             raise StorageError(f"cannot read {self.path(name)}: out of memory") from error
 
     def stamp(self, name: str) -> tuple[int, object] | None:
-        """What changes when a file does; None where there is none. Raises StorageError."""
+        """What changes when a file does; None where there is none. Raises StorageError, also for a link that leads
+        nowhere."""
         info = self._info(name)
+        if not info.is_file:
+            self.refuse_dead_link(name)
         return (info.size, info.mtime_ns) if info.is_file else None
 
     @contextmanager

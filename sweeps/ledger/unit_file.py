@@ -32,12 +32,16 @@ def opened(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
     Raises:
         Damaged: its content is not what it should be: the only reason to take it for lost.
         FileNotFoundError, NotADirectoryError: there is no such file.
-        StorageError: the machine cannot read it now. The file may be as good as ever.
+        StorageError: the machine cannot read it now, or it is a link that leads nowhere. The file may be as good as
+            ever.
     """
     try:
         with storage.reading(name) as file:
             yield file
-    except (StorageError, FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
+        storage.refuse_dead_link(name)
+        raise
+    except (StorageError, NotADirectoryError):
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Damaged(said(error)[:200]) from error

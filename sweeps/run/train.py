@@ -25,6 +25,8 @@ from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
 
+IMAGES = ("data_hash", "files_hash")  # the columns that say which images a unit saw
+
 
 def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
     """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
@@ -87,7 +89,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
     if adopted := ledger.adopt(twins(plan.but(done=ledger.units()), redo.marked(ledger.storage))):
         print(f"{adopted:,} units are done under another data.limit that says the same images: they count here too")
-    done, damaged = ledger.sound(["data_hash", "files_hash"])
+    done, damaged = ledger.sound(IMAGES)
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     _sweep_temporary(ledger)
@@ -112,11 +114,11 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
 
 
 def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
-    """The images of each source that the plan's done units saw."""
-    units = {unit.id: unit for unit in plan.units if unit.id in plan.done}
+    """The images of each source that the grid's done units saw, those too that the plan leaves to other commands."""
+    units = {unit.id: unit for unit in plan.but(chosen=None).units if unit.id in plan.done}
     counts: Counter[tuple[Source, Hashes]] = Counter()
     examples: dict[tuple[Source, Hashes], Unit] = {}
-    for record in done.select(["key", "fold", "data_hash", "files_hash"]).to_pylist():
+    for record in done.select(["key", "fold", *IMAGES]).to_pylist():
         if (unit := units.get((record["key"], record["fold"]))) is not None:
             kind = unit.settings.source, (record["data_hash"], record["files_hash"])
             counts[kind] += 1

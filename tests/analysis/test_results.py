@@ -46,7 +46,8 @@ def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
         ledger.write(unit, SCORES | {"unconditioned_per_pixel": 0.1, "mean_image_per_pixel": 1.0} | wrong)
     ledger.write_grid(grid)
     _, row = read_table(ledger).rows
-    reason = f"a score is not finite: conditioned_per_image is {value} (an earlier version recorded it as done)"
+    reason = f"a score is not finite: conditioned_per_image is {value} (recorded as done by an earlier version; "
+    reason += "--redo trains it again)"
     assert (row.complete, list(row.folds), row.failed) == (False, [0], {1: reason})
     folder, _, name = ledger.storage.root.rpartition("/")
     for format in FORMATS:

@@ -123,3 +123,13 @@ def test_variance_ratio_against_scipy():
     assert ratio == pytest.approx(np.var(b, ddof=1) / np.var(a, ddof=1))
     assert p == pytest.approx(2 * min(scipy.stats.f.sf(ratio, 4, 4), scipy.stats.f.cdf(ratio, 4, 4)))
     assert variance_ratio(sample([1.0, 1.0]), sample(b)) is None
+
+
+@pytest.mark.parametrize("values", [[1.7e308, -1.7e308, 1.7e308], [0.0, 2e154, 4e154, 6e154], [1.6e308, 1.7e308]])
+def test_huge_values_never_raise(values):
+    """Sums, squares and differences of them may be too large for a number; what is a number is told right."""
+    huge, small = sample(values), sample([0.0, 1e-9, 2e-9, 3e-9][: len(values)])
+    assert huge.summary.median == pytest.approx(np.median(np.array(values) / 4) * 4)
+    for a, b in ((huge, small), (small, huge), (huge, sample(values[1:] + values[:1]))):
+        assert difference(a, b).n == len(values)
+        variance_ratio(a, b)

@@ -1,13 +1,18 @@
 """Which images are the same: by their pixels, or by the files that they were decoded from."""
 
+import errno
 import hashlib
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from sweeps.data.datasets import Data, DataError, Loaded, Source, declared, load_noted
+from sweeps.data.datasets import DATASETS, Data, DataError, Loaded, Source, declared, load_noted
 from sweeps.data.hashes import Same, of_files
 from sweeps.data.seen import Seen, compare
 
@@ -110,3 +115,49 @@ def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
         DataError, match=rf"the {n:,} images of the official test part in .* are not the published ones"
     ):
         load_noted(Source(data, True))
+
+
+@pytest.mark.parametrize("how", ["written again", "replaced", "closed", "gone"])
+def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
+    """A copy that is still under way: the hash of the files would be that of other images than were read."""
+    for i in range(3):
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i}.bmp")
+    first, kind = tmp_path / "0.bmp", type(DATASETS["folder"])
+    read = kind.load
+
+    def load(self, source):
+        found = read(self, source)
+        if how == "written again":
+            os.utime(first, ns=(0, 0))
+        elif how == "replaced":
+            status = first.stat()
+            shutil.copy(tmp_path / "1.bmp", tmp_path / "new")
+            os.utime(tmp_path / "new", ns=(status.st_atime_ns, status.st_mtime_ns))
+            (tmp_path / "new").rename(first)
+        elif how == "closed":
+            first.chmod(0)
+        else:
+            first.unlink()
+        return found
+
+    source = Source(Data(dataset="folder", root=str(tmp_path)), False)
+    assert len(load_noted(source).images) == 3
+    monkeypatch.setattr(kind, "load", load)
+    with pytest.raises(DataError, match=r"folder: 1 files changed while they were read, such as '.*/0\.bmp'"):
+        load_noted(source)
+
+
+@pytest.mark.parametrize(("refusals", "same"), [(1, True), (9, False)])
+def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals, same):
+    """The reader had the file; one that is never ours to read is left out by the reader too, and counts as closed."""
+    path = tmp_path / "0.bmp"
+    path.write_bytes(b"an image")
+    before, opened, left = of_files([path], 1), Path.open, iter(range(refusals))
+
+    def refused(self, *args):
+        if next(left, None) is not None:
+            raise PermissionError(errno.EACCES, "refused")
+        return opened(self, *args)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert (of_files([path], 1) == before) is same

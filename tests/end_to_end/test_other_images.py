@@ -40,8 +40,8 @@ def sweep(tmp_path):
     file.write_text(GRID.format(root=root))
     paint(root, 1)
 
-    def run(**options):
-        return command(str(file), [], Options(str(tmp_path / "results"), inline=True, **options))
+    def run(overrides=(), **options):
+        return command(str(file), overrides, Options(str(tmp_path / "results"), inline=True, **options))
 
     run.root, run.results = root, str(tmp_path / "results")
     run.ledger = open_ledger(run.results, "other")
@@ -100,6 +100,29 @@ def test_rows_over_different_images_are_not_compared(sweep):
     assert (found.difference, found.why_not) == (None, "no fold on the same images")
     assert best(table, "unconditioned") == set()
     assert "folds over different ones are not compared" in report(sweep.results, "other", Asked())
+
+
+@pytest.mark.parametrize("part", [{"only": "autoencoder 1 none, fold 1"}, {"shard": "1/2"}, {"shard": "2/2"}])
+def test_a_part_of_a_sweep_stops_too(sweep, capsys, part):
+    """The done unit that saw others is not in this part of the sweep, but in the same table."""
+    assert sweep(only="autoencoder 1 none, fold 0") == 0
+    done = sweep.ledger.units()
+    capsys.readouterr()
+    paint(sweep.root, 2)
+    assert sweep(**part) == 2
+    assert "saw other images than these" in capsys.readouterr().err
+    assert sweep.ledger.units() == done
+
+
+def test_units_of_another_limit_are_compared(sweep, capsys):
+    """They are taken over by the very command that reads other images."""
+    assert sweep(only="autoencoder 1 none, fold 0") == 0
+    paint(sweep.root, 2)
+    capsys.readouterr()
+    assert sweep(overrides=["data.limit=30"]) == 2
+    out, err = capsys.readouterr()
+    assert "1 units are done under another data.limit" in out
+    assert "saw other images than these" in err
 
 
 def test_redo_takes_the_images_that_are_there(sweep):

@@ -320,3 +320,18 @@ def test_many_units_of_a_file_each_are_read_in_order_whatever_the_number_joined_
         table, damaged = ledger.table()
         assert table.equals(at_once)
         assert (len(table), damaged) == (6, [])
+
+
+@pytest.mark.parametrize("to", ["nowhere", "itself"])
+@pytest.mark.parametrize("name", ["unit", "units.parquet"])
+def test_a_link_to_nowhere_is_no_missing_unit(plan, tmp_path, name, to):
+    """git-annex puts such a link in the place of a file whose content is elsewhere: it is not trained again."""
+    ledger, unit = Ledger(Storage(tmp_path)), plan.units[0]
+    ledger.write(unit, RESULTS)
+    path = tmp_path / (f"units/{unit.name}.parquet" if name == "unit" else name)
+    path.unlink(missing_ok=True)
+    path.symlink_to("../.annex/nowhere" if to == "nowhere" else path.name)
+    for look in (ledger.units, ledger.set_aside_damaged, partial(ledger.table, "units", ["key"])):
+        with pytest.raises(StorageError, match=f"cannot read {path}: "):
+            look()
+    assert path.is_symlink()

@@ -67,6 +67,39 @@ def test_a_results_path_that_cannot_be(tiny_file, here, path, why):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["s3://", "s3:///results"])
+def test_a_bucket_without_a_name(tiny_file, here, path):
+    for line in (
+        refused(app, [str(tiny_file), "--status", "--results", path]),
+        refused(report_app, ["--results", path]),
+    ):
+        assert line.startswith("not a results folder: ")
+
+
+def test_an_unset_variable_is_no_value(tiny_file, here):
+    """It would be null: for data.root the images of the current folder, for data.limit all of them."""
+    for path in ("data.root", "data.limit", "training.epochs"):
+        said = refused(app, [str(tiny_file), "--status", "--set", f"{path}="])
+        assert said == f"--set {path}=: {path} is empty: is a variable not set? (no value is written null)"
+    said = refused(app, [str(tiny_file), "--status", "--set", "data.root=''"])
+    assert said == "--set data.root='': data.root is ''; it must be a path, or null for the current folder"
+
+
+def test_a_file_in_place_of_a_folder(tiny_file, here):
+    """One line, also where a folder of the ledger is a file."""
+    folder = here / "results" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "grid.yaml").touch()
+    assert refused(report_app, ["--results", str(tiny_file)]) == f"cannot read {tiny_file}: Not a directory"
+    for name in ("failed", "units"):
+        (folder / name).write_text("a note")
+        line = f"cannot read {folder / name}: Not a directory"
+        assert refused(app, [str(tiny_file), "--inline"]) == line
+        assert refused(app, [str(tiny_file), "--status"]) == line
+        assert refused(report_app, ["tiny"]) == line
+        (folder / name).unlink()
+
+
 def test_a_current_folder_of_bytes(tiny_file, here, monkeypatch):
     (here / BYTES).mkdir()
     monkeypatch.chdir(here / BYTES)

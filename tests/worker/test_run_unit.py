@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from records import rows_of
@@ -106,7 +107,7 @@ def test_a_failure_is_a_row_with_its_reason_and_a_log(plan, ledger, digits, monk
     assert ledger.units() == frozenset()
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, np.float32("nan")])
 @pytest.mark.parametrize("column", ["unconditioned_per_pixel", "latent_loss", "mean_image_per_pixel"])
 def test_a_score_that_is_not_finite_is_a_failure(plan, ledger, digits, monkeypatch, column, value):
     """Also where every loss of the training was finite; and no model of it is kept."""
