@@ -8,10 +8,13 @@ import time
 
 import pytest
 
+from sweeps.backends.base import train_unit
 from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.storage import temporary_name
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
+from sweeps.run.train import Parts
 
 LONG = "  - {family: gaussian_vae, method: multi_decoder, soft_adapt: true, training.lr: [1.234567e-6, 1.2345674e-6]}\n"
 SWEEPS = [sys.executable, "-m", "sweeps.run"]
@@ -209,3 +212,17 @@ def test_a_signal_stops_an_inline_run_which_says_how_to_go_on(tiny_file, results
     assert process.returncode == 75
     assert "0 of 6 units done; the same command goes on: python -m sweeps.run" in err
     assert "Traceback" not in err
+
+
+def test_a_finished_run_leaves_no_temporary_file(tiny_file, results):
+    """A worker that died while it wrote a checkpoint left one behind."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    name = temporary_name("checkpoints/a-fold0.pt").replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+
+    def run_unit(unit, loaded, context, on_progress, should_stop):
+        context.ledger.storage.write(name, b"half")
+        return train_unit(unit, loaded, context, on_progress, should_stop)
+
+    assert run_command(str(tiny_file), [], Options(str(results), inline=True), Parts(run_unit=run_unit)) == 0
+    assert open_ledger(results, "tiny").storage.names("checkpoints") == []
