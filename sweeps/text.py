@@ -24,6 +24,11 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def counted(n: int, thing: str) -> str:
+    """A number of things in words: "1 unit", "2,000 units"."""
+    return f"{n:,} {thing}{'s' * (n != 1)}"
+
+
 def one_line(text: str) -> str:
     """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""
     if text.isprintable():

@@ -9,6 +9,7 @@ from sweeps.ledger import rows as grid_rows
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import UnitId
+from sweeps.text import counted
 
 T = TypeVar("T")
 
@@ -56,5 +57,5 @@ def left_out(tables: Sequence[pa.Table], rows: Collection[str]) -> list[str]:
     units = sum(map(len, trained))
     if not trained:
         return []
-    counted = f"{len(trained):,} row{'s' * (len(trained) > 1)} ({units:,} unit{'s' * (units > 1)})"
-    return [f"not shown: {counted} of other grids; the report's --all shows them"]
+    rows_and_units = f"{counted(len(trained), 'row')} ({counted(units, 'unit')})"
+    return [f"not shown: {rows_and_units} of other grids; the report's --all shows them"]

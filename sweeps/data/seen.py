@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sweeps.data.datasets import DataError, Loaded, Source
 from sweeps.data.hashes import Hashes, Same
+from sweeps.text import counted
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, 
     where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
     if others:
         raise DataError(
-            f"{where}: {sum(s.units for s in others):,} done units (such as {others[0].example}) saw other images than "
+            f"{where}: {counted(sum(s.units for s in others), 'done unit')} (such as {others[0].example}) saw other images than "
             f"these ({others[0].hashes[0] or others[0].hashes[1]:.8}, not {loaded.data_hash:.8}): put those back, or "
             "--accept-images to train the rest on these, or --redo to train the done units again"
         )
     decoded = sum(s.units for s in seen if s.hashes[0] and s.hashes[0] != loaded.data_hash)
     if not decoded:
         return ()
-    return (f"{where}: the files that {decoded:,} done units saw, decoded to other pixels by another image library",)
+    return (
+        f"{where}: the files that {counted(decoded, 'done unit')} saw, decoded to other pixels by another image library",
+    )

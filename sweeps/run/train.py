@@ -24,6 +24,7 @@ from sweeps.plan.twins import twins
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
+from sweeps.text import counted
 
 IMAGES = ("data_hash", "files_hash")  # the columns that say which images a unit saw
 
@@ -88,7 +89,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     _check_data(plan.again(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
     if adopted := ledger.adopt(twins(plan.but(done=ledger.units()), redo.marked(ledger.storage))):
-        print(f"{adopted:,} units are done under another data.limit that says the same images: they count here too")
+        print(f"counted here too: {counted(adopted, 'unit')} done under another data.limit that says the same images")
     done, damaged = ledger.sound(IMAGES)
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")

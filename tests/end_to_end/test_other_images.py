@@ -57,7 +57,7 @@ def test_a_run_stops_where_done_units_saw_others(sweep, capsys):
     assert sweep() == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "1 done units (such as autoencoder 1 none, fold 0" in err
+    assert "1 done unit (such as autoencoder 1 none, fold 0" in err
     assert "saw other images than these" in err
     assert "--accept-images" in err
     assert sweep.ledger.units() == done
@@ -121,7 +121,7 @@ def test_units_of_another_limit_are_compared(sweep, capsys):
     capsys.readouterr()
     assert sweep(overrides=["data.limit=30"]) == 2
     out, err = capsys.readouterr()
-    assert "1 units are done under another data.limit" in out
+    assert "counted here too: 1 unit done under another data.limit" in out
     assert "saw other images than these" in err
 
 
