@@ -28,14 +28,14 @@ def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, 
     others = [s for s in seen if any(s.hashes) and same.name(s.hashes) != same.name(now)]
     where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
     if others:
+        units = counted(sum(s.units for s in others), "done unit")
         raise DataError(
-            f"{where}: {counted(sum(s.units for s in others), 'done unit')} (such as {others[0].example}) saw other images than "
-            f"these ({others[0].hashes[0] or others[0].hashes[1]:.8}, not {loaded.data_hash:.8}): put those back, or "
+            f"{where}: {units} (such as {others[0].example}) saw other images than these "
+            f"({others[0].hashes[0] or others[0].hashes[1]:.8}, not {loaded.data_hash:.8}): put those back, or "
             "--accept-images to train the rest on these, or --redo to train the done units again"
         )
     decoded = sum(s.units for s in seen if s.hashes[0] and s.hashes[0] != loaded.data_hash)
     if not decoded:
         return ()
-    return (
-        f"{where}: the files that {counted(decoded, 'done unit')} saw, decoded to other pixels by another image library",
-    )
+    units = counted(decoded, "done unit")
+    return (f"{where}: the files that {units} saw, decoded to other pixels by another image library",)
