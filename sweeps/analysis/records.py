@@ -8,11 +8,6 @@ from sweeps.analysis.results import KEYS, Table, TableRow
 from sweeps.analysis.statistics import Sample
 
 
-def finite(value: float | None) -> float | None:
-    """None for what is no number: a spread of huge values may be infinite, and JSON has no word for it."""
-    return value if value is None or math.isfinite(value) else None
-
-
 def record(table: Table, row: TableRow, unit: str | None = None) -> dict[str, Any]:
     """A row for machines: the settings that tell rows apart, and all statistics at full precision."""
     shown: dict[str, Any] = {"key": row.key}
@@ -26,8 +21,13 @@ def record(table: Table, row: TableRow, unit: str | None = None) -> dict[str, An
     shown["error_unit"] = unit or row.unit
     for metric in table.metrics:
         values = _sample_record(row.sample(metric, unit))
-        shown |= {f"{metric}_{name}": finite(value) for name, value in values.items()}
-    return shown
+        shown |= {f"{metric}_{name}": value for name, value in values.items()}
+    return _numbers(shown)
+
+
+def _numbers(shown: dict[str, Any]) -> dict[str, Any]:
+    """None for what is no number: a spread of huge values may be infinite, and JSON has no word for it."""
+    return {n: None if isinstance(value, float) and not math.isfinite(value) else value for n, value in shown.items()}
 
 
 def _sample_record(sample: Sample | None) -> dict[str, float | None]:
@@ -54,14 +54,14 @@ def comparison_record(table: Table, c: Comparison) -> dict[str, Any]:
     found = c.difference
     shown |= {
         "folds": found.n if found else 0,
-        "baseline": finite(found.base) if found else None,
-        "difference": finite(found.mean) if found else None,
-        "low": finite(found.low) if found else None,
-        "high": finite(found.high) if found else None,
-        "p": finite(found.p) if found else None,
+        "baseline": found.base if found else None,
+        "difference": found.mean if found else None,
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "p": found.p if found else None,
         "p_holm": c.p_holm,
-        "relative": finite(found.relative) if found else None,
-        "effect": finite(found.effect) if found else None,
+        "relative": found.relative if found else None,
+        "effect": found.effect if found else None,
         "why_not": c.why_not or None,
     }
-    return shown
+    return _numbers(shown)

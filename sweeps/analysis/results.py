@@ -15,7 +15,7 @@ from sweeps.data.hashes import Same
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA, Row, not_finite
+from sweeps.ledger.schema import BUILT_IN, IMAGES, UNIT_SCHEMA, Row, not_finite
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import NAMING
 from sweeps.plan.patterns import Names, named
@@ -41,7 +41,6 @@ OF_METHOD = {column(path) for path, about in ABOUT.items() if about.of_method}
 
 _SCORES = [name for metric in BUILT_IN if metric.tabulated for name in metric.columns]
 OF_STAGES = ("stage", "parent_key")
-IMAGES = ("data_hash", "files_hash")
 BASE_COLUMNS = ("split_hash", *IMAGES, *_SCORES, "collapsed")
 
 

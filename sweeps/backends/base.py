@@ -62,6 +62,7 @@ def train_unit(
         loaded.notes,
         loaded.files_hash,
         loaded.folds,
+        loaded.data_hash,
     )
 
 

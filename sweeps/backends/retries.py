@@ -4,6 +4,7 @@ from collections import Counter
 
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.unit import Unit, UnitId
+from sweeps.text import counted
 
 ALLOWED = 3  # deaths without progress after which a unit is failed
 
@@ -39,8 +40,8 @@ class Deaths:
     def said(self, unit: Unit) -> str:
         """Lines of the unit's log; empty where none died."""
         errors = self.errors[unit.id]
-        counted = {"died": self.total[unit.id] - errors, "ended with an error": errors}
-        return "".join(f"its worker {what} {n} time{'s' * (n > 1)}\n" for what, n in counted.items() if n)
+        ends = {"died": self.total[unit.id] - errors, "ended with an error": errors}
+        return "".join(f"its worker {what} {counted(n, 'time')}\n" for what, n in ends.items() if n)
 
     def _checkpoint(self, unit: Unit) -> object:
         return self.ledger.storage.stamp(f"checkpoints/{unit.name}.pt")

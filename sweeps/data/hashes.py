@@ -78,6 +78,10 @@ class Same:
         for other in known[1:]:
             self._to[self._root(other)] = self._root(known[0])
 
+    def differ(self, seen: Hashes, now: Hashes) -> bool:
+        """Whether images that were seen, as far as that is known, are others than those of now."""
+        return any(seen) and self.name(seen) != self.name(now)
+
     def name(self, hashes: Hashes) -> str | None:
         """Return one name for all that are the same images: the beginning of a hash. None where nothing is known."""
         for i, text in enumerate(hashes):

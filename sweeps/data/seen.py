@@ -25,7 +25,7 @@ def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, 
     """
     now = (loaded.data_hash, loaded.files_hash)
     same = Same([now, *[s.hashes for s in seen]])
-    others = [s for s in seen if any(s.hashes) and same.name(s.hashes) != same.name(now)]
+    others = [s for s in seen if same.differ(s.hashes, now)]
     where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
     if others:
         units = counted(sum(s.units for s in others), "done unit")

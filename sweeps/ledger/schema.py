@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 
 Row = dict[str, Any]
 
+IMAGES = ("data_hash", "files_hash")
+"""The columns that say which images a unit saw: `sweeps.data.hashes.Hashes`."""
+
 REQUIRED = ("key", "fold", "family", "method", "folds.n_splits")
 """Columns without which a file is no unit."""
 

@@ -17,6 +17,7 @@ from sweeps.data.hashes import Hashes
 from sweeps.data.seen import Seen
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.schema import IMAGES
 from sweeps.plan.patterns import one, some
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import by_source, longest_first, parse, shard
@@ -25,8 +26,6 @@ from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
 from sweeps.text import counted
-
-IMAGES = ("data_hash", "files_hash")  # the columns that say which images a unit saw
 
 
 def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:

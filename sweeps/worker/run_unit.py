@@ -45,6 +45,7 @@ def run_unit(
     notes: Sequence[str] = (),
     files_hash: str | None = None,
     folds: Mapping[Drawn, Numbers] | None = None,
+    data_hash: str = "",
 ) -> Outcome:
     """Carry out the stage of one unit and record it, from its checkpoint if it has one.
 
@@ -56,6 +57,7 @@ def run_unit(
         notes: what there is to say of the images, for the log.
         files_hash: of the files that the images were read from.
         folds: which fold tabulates each image; None: it is drawn here.
+        data_hash: of the images; empty: it is taken here.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.ledger.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
@@ -89,7 +91,7 @@ def run_unit(
             checkpoint.remove()
         return "failed"
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
-    results |= {"data_hash": fingerprint(images), "files_hash": files_hash}
+    results |= {"data_hash": data_hash or fingerprint(images), "files_hash": files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance)
     checkpoint.remove()

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import temporary_name
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.text import number_text, said
+from sweeps.text import counted, number_text, said
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder, or imports torch
@@ -50,8 +50,7 @@ def alive() -> list[Node]:
 def described() -> str:
     """How many nodes, CPUs and GPUs there are now."""
     nodes, there = alive(), ray.cluster_resources()
-    count = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
-    return f"{count}, {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
+    return f"{counted(len(nodes), 'node')}, {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
 
 
 def asked(unit: Unit) -> Resources:

@@ -152,8 +152,7 @@ def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, 
 def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
     """Raise _Unusable where a fold saw other images than those that were read."""
     now, saw = (loaded.data_hash, loaded.files_hash), (row.folds[fold]["data_hash"], row.folds[fold]["files_hash"])
-    same = Same([now, saw])
-    if any(saw) and same.name(saw) != same.name(now):
+    if Same([now, saw]).differ(saw, now):
         raise _Unusable(f"the images there now are not those that fold {fold} saw")
 
 
