@@ -13,7 +13,7 @@ from sweeps.stages.base import Trainable
 from sweeps.text import said
 from sweeps.worker.devices import out_of_memory
 
-VERSION = 2  # of what the file holds
+VERSION = 3  # of what the file holds; 2 had an optimizer and a conditioned layer of our own
 SHARE = 0.05  # of the time may go into saving: the interval is stretched to keep to it
 
 
@@ -50,6 +50,15 @@ def _load(file: NativeFile, device: str) -> dict[str, Any]:
             raise watched.error
 
 
+def _unusable(saved: dict[str, Any], unit: str, kind: str) -> str | None:
+    """Why a unit on this kind of device cannot resume from what was saved; None if it can."""
+    if saved["version"] != VERSION:
+        return f"was saved by another version of mtvae-sweeps (format {saved['version']}; this one reads {VERSION})"
+    if (saved["unit"], saved["kind"]) != (unit, kind):
+        return f"is of {saved['unit']} on {saved['kind']}, not of {unit} on {kind}"
+    return None
+
+
 class Checkpoint:
     """Saves a unit's training every `seconds`, and brings it back.
 
@@ -78,9 +87,8 @@ class Checkpoint:
         try:
             with self.storage.reading(self.name) as file:
                 saved = _load(file, self.device)
-            made_by = (saved["version"], saved["unit"], saved["kind"])
-            if made_by != (VERSION, self.unit.name, kind_of(self.device)):
-                return f"starts again: {self.storage.path(self.name)} is of {made_by}, not {kind_of(self.device)}"
+            if why := _unusable(saved, self.unit.name, kind_of(self.device)):
+                return f"starts again: {self.storage.path(self.name)} {why}"
             fit.resume(saved["state"])
             self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
         except (FileNotFoundError, NotADirectoryError):

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nodes import cluster_of_nodes
 
-from mtvae.optimizer import AdamW
 from sweeps.backends.base import train_unit
 from sweeps.backends.ray_tune.gpu_sharing import larger, share
 from sweeps.ledger.ledger import open_ledger
@@ -107,7 +106,7 @@ def test_a_unit_of_another_share_is_the_same_unit(plan):
 def test_a_footprint_is_taken_of_a_training_under_way(plan, digits, monkeypatch):
     """Without a GPU: what is asked of it is made up, and the training is a real one."""
     steps = []
-    monkeypatch.setattr(AdamW, "step", lambda self: steps.append(self.lr))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: steps.append(self.defaults["lr"]))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60, 100))
     assert footprint(plan.units[0], digits, "cpu") == (40, 100)
     assert steps == [0.001] * 2  # all that 27 images in batches of 16 give

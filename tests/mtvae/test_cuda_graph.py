@@ -3,8 +3,10 @@
 Without a GPU: `tape` stands in for the CUDA graph. That CUDA records every operation is shown by tests/gpu.
 """
 
+import copy
 import gc
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from committed_losses import double_precision, fit, kinds, settings_of
 from tape import Tape, Waited, name_of, tape
 
 from mtvae.evaluation import evaluate
+from mtvae.loop import adamw
 from mtvae.runtime.cuda_graph import WARM_STEPS, Recorded, cuda_graph
 from mtvae.runtime.determinism import repeatable
 
@@ -70,6 +73,20 @@ def test_replayed_steps_give_the_digits_of_steps_that_are_run(name):
 def test_a_training_that_was_interrupted_records_anew_and_ends_with_the_same_digits(pause):
     given = KINDS["vqvae multi_decoder soft_adapt"]
     same(trained(given), trained(given, record=tape, pause=pause))
+
+
+def test_a_recorded_training_that_resumes_in_place_records_anew():
+    """What it resumes from is in other memory than what was recorded."""
+    f = fit(settings_of(KINDS["vqvae none"] | LONGER), record=tape)
+    with repeatable():
+        f.epoch()
+        first, state = f.recorded.replay, copy.deepcopy(f.state())
+        f.epoch()
+        f.resume(state)
+        while not f.finished:
+            f.epoch()
+    assert first is not None and f.recorded.replay not in (None, first)
+    same(trained(KINDS["vqvae none"]), f)
 
 
 def test_in_double_precision_too():
@@ -186,6 +203,26 @@ def test_a_training_that_nobody_holds_is_gone_at_once(record):
         assert gone() is None
     finally:
         gc.enable()
+
+
+class Recording:
+    """A GPU's stream under recording."""
+
+    def is_capturing(self):
+        return True
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_torch_records_the_step_of_a_gpus_optimizer(device, monkeypatch):
+    """It refuses that of an optimizer which was not made for it."""
+    s = settings_of(KINDS["vqvae none"])
+    module = torch.nn.Linear(2, 1)
+    optimizer = adamw(module, s.training, torch.device(device))
+    module(torch.ones(1, 2)).sum().backward()
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", Recording)
+    with nullcontext() if device == "cuda" else pytest.raises(RuntimeError, match="capturable is False"):
+        optimizer.step()
 
 
 def test_what_cuda_is_asked_for_is_there():

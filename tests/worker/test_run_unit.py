@@ -196,3 +196,26 @@ def test_a_gpu_that_is_not_there_is_an_error_before_training():
     if not torch.cuda.is_available():
         with pytest.raises(devices.PlacementError, match="torch sees no GPU"):
             devices.pick_device(0.5)
+
+
+TRAINS = """
+import sys
+import numpy as np
+from sweeps.config import grid
+from sweeps.data.splits import Drawn
+from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
+
+unit = Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units[0]
+images = np.zeros((60, 1, 16, 16), np.uint8)  # a data set is read by another process
+folds = {Drawn.by(unit.settings.folds, unit.settings.seed): np.arange(60) % 2}  # they come with the images
+assert run_unit.run_unit(unit, images, open_ledger(sys.argv[2], "tiny"), "cpu", {}, folds=folds) == "done"
+print("sklearn" in sys.modules)
+"""
+
+
+def test_a_worker_does_not_load_what_only_a_driver_needs(tiny_file, tmp_path):
+    """scikit-learn is 110 MB of the memory that a worker may take."""
+    command = [sys.executable, "-c", TRAINS, str(tiny_file), str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
