@@ -8,9 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import FAMILIES, METHODS, Architecture, Conditioning, Loss, Sizes, resolve_sizes, terms
+from mtvae.config import FAMILIES, METHODS, Architecture, Conditioning, Family, Loss, Sizes, resolve_sizes, terms
 from mtvae.cost import cost
-from mtvae.latent_spaces import Latent, kl_divergence
+from mtvae.latent_spaces import Latent, PlainLatentSpace, kl_divergence
 from mtvae.layers import MergeLinear, VectorQuantizer
 from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build, parameter_count
@@ -150,6 +150,21 @@ def test_initial_values_are_distributed_as_torch_draws_them():
         if ours.numel() > 1000:
             assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.1), name
             assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.05), name
+
+
+def test_layers_that_are_not_drawn_here_repeat_too(monkeypatch):
+    """As a plug-in may have: torch's own values, drawn with the same seed."""
+
+    class Embedded(PlainLatentSpace):
+        def __init__(self, architecture):
+            super().__init__(architecture)
+            self.embedding = torch.nn.Embedding(3, 2)
+
+    monkeypatch.setattr(Family, "load_latent_space", lambda self: Embedded)
+    a, b, c = (
+        build(architecture("autoencoder", "none"), seeded(seed)).latent_space.embedding.weight for seed in (0, 0, 1)
+    )
+    assert torch.equal(a, b) and not torch.equal(a, c)
 
 
 def test_kl_against_torch_distributions():
