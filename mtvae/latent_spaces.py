@@ -43,7 +43,7 @@ class LatentSpace(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        """A decoder of flat [z, condition] (N, z + condition), or of z where `condition` is 0, to images (N,C,H,H)."""
+        """A decoder of z to images (N,C,H,H); of (z, condition) where there are `condition` > 0 numbers in one."""
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:

@@ -5,12 +5,10 @@ Shapes: N images, C channels, side H; E embedding size, K embeddings, h the side
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 OUTPUTS: dict[str, type[nn.Module]] = {"linear": nn.Identity, "tanh": nn.Tanh}
 
@@ -52,7 +50,7 @@ def gaussian_decoder(
     output: str,
     condition: int,
 ) -> nn.Sequential:
-    """Flat [z, condition] (N, L + condition) -> images (N,C,H,H). The first linear takes both: there is no second."""
+    """z (N,L), or (z, condition) where condition > 0 -> images (N,C,H,H)."""
     strides = halving_strides(side, len(hidden))
     f, widths = latent_side(side, strides), [*reversed(hidden), hidden[0]]
     features = widths[0] * f * f
@@ -68,41 +66,31 @@ def gaussian_decoder(
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], channels, 3, padding=1), OUTPUTS[output]())
 
 
-class _PartlyDifferentiated(torch.autograd.Function):
-    """x W^T + b, with a gradient for the first `n` columns of x alone; the others' is zero."""
+class MergeLinear(nn.Module):
+    """The linear layer at a conditioned decoder's head: (z, condition), each (N, ...) -> (N, features).
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, n: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.n = n
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        of_x = torch.zeros_like(x)
-        of_x[:, : ctx.n] = g @ weight[:, : ctx.n]
-        return of_x, g.T @ x, g.sum(0), None
-
-
-class MergeLinear(nn.Linear):
-    """The linear at a conditioned decoder's head: flat [z, condition] (N, z + condition) -> (N, features).
-
-    As any linear, but the condition, which nothing learns from, is given no gradient: its product is a third of this
-    layer's work, and a tenth of a step of the Gaussian VAE with a single decoder (benchmarks/speed.md).
+    Two layers make one: nothing learns from a condition, so autograd skips the gradient of the layer that takes it.
+    That is a third of the work of one layer on [z, condition], whose initial and kept values it takes all the same.
     """
 
     def __init__(self, z: int, condition: int, features: int):
-        super().__init__(z + condition, features)
-        self.z = z
+        super().__init__()
+        self.z = nn.Linear(z, features)
+        self.condition = nn.Linear(condition, features, bias=False)
+        self.register_load_state_dict_pre_hook(_split_joint_weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        device = "cuda" if x.is_cuda else "cpu"  # the meta device, which only counts, knows no autocast
-        operands: list[Tensor] = [x, self.weight, self.bias]
-        if torch.is_autocast_enabled(device):  # it looks at torch's own functions only
-            operands = [operand.to(torch.get_autocast_dtype(device)) for operand in operands]
-        return _PartlyDifferentiated.apply(*operands, self.z)  # type: ignore[no-any-return]
+    def forward(self, z_and_condition: tuple[Tensor, Tensor]) -> Tensor:
+        z, condition = z_and_condition
+        return self.z(z.flatten(1)) + self.condition(condition.flatten(1))  # type: ignore[no-any-return]
+
+
+def _split_joint_weight(merge: MergeLinear, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Take apart the weight (features, z + condition) of one layer: initial values, and models kept by version 0.1."""
+    if f"{prefix}weight" in state:
+        widths = [merge.z.in_features, merge.condition.in_features]
+        of_z, of_condition = state.pop(f"{prefix}weight").split(widths, 1)
+        state |= {f"{prefix}z.weight": of_z, f"{prefix}condition.weight": of_condition}
+        state[f"{prefix}z.bias"] = state.pop(f"{prefix}bias")
 
 
 class ResidualLayer(nn.Module):
@@ -141,7 +129,7 @@ def vq_decoder(
     output: str,
     condition: int,
 ) -> nn.Sequential:
-    """z_q (N,E,h,h), or flat [z_q, condition] (N, E h h + condition) where condition > 0 -> images (N,C,H,H)."""
+    """z_q (N,E,h,h), or (z_q, condition) where condition > 0 -> images (N,C,H,H)."""
     widths = list(reversed(hidden))
     layers: list[nn.Module] = []
     if condition:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Architecture
 from mtvae.latent_spaces import Latent, LatentSpace
-from mtvae.layers import VectorQuantizer
+from mtvae.layers import MergeLinear, VectorQuantizer
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Model(nn.Module):
     def decode_conditioned(self, z: Tensor, condition: Tensor) -> Tensor:
         """z and a condition (N,C+1,H,H), zero or not -> images (N,C,H,H)."""
         assert self.conditioned is not None
-        return self.conditioned(torch.cat([z.flatten(1), condition.flatten(1)], 1))  # type: ignore[no-any-return]
+        return self.conditioned((z, condition))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, condition: Tensor | None, generator: torch.Generator | None) -> Outputs:
         """A training pass over x (N,C,H,H), pixels in [0,1]."""
@@ -69,22 +69,29 @@ class Model(nn.Module):
 
 
 @torch.no_grad()
-def initialise(model: Model, generator: torch.Generator) -> None:
-    """torch's default initial values, drawn in module order from `generator` (torch's own use the global one).
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw torch's default initial values in module order from `generator` (torch's own use the global one).
 
     Convolutions and linears: weights and biases uniform within 1/sqrt(fan in). Codebook: uniform within 0.05.
     """
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            # fan in as torch counts it: a transposed convolution's weight is (in, out, k, k), read as (out, in, k, k)
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            module.weight.uniform_(-bound, bound, generator=generator)
-            if module.bias is not None:
-                module.bias.uniform_(-bound, bound, generator=generator)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.reset_parameters()  # ones and zeros: draws nothing
-        elif isinstance(module, VectorQuantizer):
-            module.codebook.uniform_(-module.INITIAL_RANGE, module.INITIAL_RANGE, generator=generator)
+    if isinstance(module, MergeLinear):  # as one layer: with a fan-in of its own, z's weights would be far larger
+        features, inputs = module.z.out_features, module.z.in_features + module.condition.in_features
+        joint = nn.Linear(inputs, features)
+        initialise(joint, generator)
+        module.load_state_dict(joint.state_dict())
+    elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        # fan in as torch counts it: a transposed convolution's weight is (in, out, k, k), read as (out, in, k, k)
+        bound = 1 / math.sqrt(module.weight[0].numel())
+        module.weight.uniform_(-bound, bound, generator=generator)
+        if module.bias is not None:
+            module.bias.uniform_(-bound, bound, generator=generator)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.reset_parameters()  # ones and zeros: draws nothing
+    elif isinstance(module, VectorQuantizer):
+        module.codebook.uniform_(-module.INITIAL_RANGE, module.INITIAL_RANGE, generator=generator)
+    else:
+        for child in module.children():
+            initialise(child, generator)
 
 
 def build(architecture: Architecture, generator: torch.Generator, device: torch.device | str = "cpu") -> Model:

@@ -39,7 +39,7 @@ def test_bf16_multiplies_in_it_and_keeps_everything_else_in_fp32(given):
     kept += [value for values in bf16.optimizer.state.values() for value in values.values()]
     assert {value.dtype for value in kept} <= {torch.float32, torch.int64, torch.float64}
     for name, value in fp32.history[0].items():  # after four steps; in fp32 rounding alone moves some by 0.02
-        assert bf16.history[0][name] == pytest.approx(value, rel=0.2), name
+        assert bf16.history[0][name] == pytest.approx(value, rel=0.25), name
     assert bf16.history != fp32.history
 
 
