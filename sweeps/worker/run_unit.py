@@ -9,7 +9,6 @@ import torch
 
 from mtvae.config.registry import load
 from mtvae.loop import Diverged
-from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.determinism import repeatable
 from sweeps.config.stages import STAGES
 from sweeps.data.hashes import fingerprint
@@ -66,7 +65,6 @@ def run_unit(
     Raises:
         StorageError: the results, or the event files, cannot be written.
     """
-    keep_freed_memory()
     if should_stop():
         return "stopped"
     if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
