@@ -35,7 +35,7 @@ from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
 from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.cuda_graph import Record, cuda_graph
-from mtvae.runtime.precision import forward_pass, multiplying
+from mtvae.runtime.precision import forward_pass, tf32_allowed
 from mtvae.training import Fit, TrainingSet
 from sweeps.config.rules import resolve
 from sweeps.config.settings import Settings
@@ -219,7 +219,7 @@ def main(
         "plain": plain,
         "lightning": lightning,
     }
-    with multiplying(tf32=precision == "tf32"):
+    with tf32_allowed(tf32=precision == "tf32"):
         scoring = ways[way](s, images, device, after_epoch)
     trained = units * EPOCHS * (len(images) - len(images) // 10)
     found = {

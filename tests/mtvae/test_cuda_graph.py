@@ -13,7 +13,7 @@ from tape import Tape, Waited, name_of, tape
 
 from mtvae.evaluation import evaluate
 from mtvae.runtime.cuda_graph import WARM_STEPS, Recorded, cuda_graph
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 
 KINDS = dict(kinds())
 LONGER = {"training.epochs": 3, "training.batch_size": 5}  # 32 images: six batches of 5 and one of 2, three times
@@ -41,7 +41,7 @@ def trained(given, record=None, pause=None):
         if steps == pause:
             raise Pause
 
-    with repeatable():
+    with reproducible():
         while not f.finished:
             try:
                 f.epoch(after_step)
@@ -103,7 +103,7 @@ def made_wrong(given, wrong):
     f = fit(settings_of(given | LONGER), record=tape)
     right = f.train_on
     f.train_on = lambda batch: (right(batch), wrong(f))
-    with repeatable():
+    with reproducible():
         while not f.finished:
             f.epoch()
     return f
@@ -147,7 +147,7 @@ class Asked(Tape):
 
 def asked_of_an_epoch(given, batch_size):
     f = fit(settings_of(given | {"training.batch_size": batch_size}))
-    with repeatable(), Asked() as asked:
+    with reproducible(), Asked() as asked:
         f.epoch()
     return asked.counted(), len(asked.operations)
 
@@ -162,7 +162,7 @@ def test_an_epoch_asks_for_numbers_at_its_end_however_many_steps_it_has(name):
 
 def asked_of_scores(given, images):
     f = fit(settings_of(given))
-    with repeatable(), Asked() as asked:
+    with reproducible(), Asked() as asked:
         evaluate(f.model, f.data.images[:images], f.loss, f.sampler, 0, f.latent)
     return asked.counted()
 
