@@ -285,7 +285,7 @@ def of_each_model(
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/images.npy"
-        np.save(file, load(Source(Data(dataset="mnist", root=root, limit=images), False)))
+        np.save(file, load(Source(Data(dataset="mnist", root=root, limit=images), False)).images)
         for model in models.split(","):
             family, configuration, method = model.split()
             options = ["--family", family, "--configuration", configuration, "--method", method]

@@ -125,7 +125,7 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
     first, kind = tmp_path / "0.bmp", type(DATASETS["folder"])
     read = kind.load
 
-    def load(self, source):
+    def load_and_change(self, source):
         found = read(self, source)
         if how == "written again":
             os.utime(first, ns=(0, 0))
@@ -142,7 +142,7 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
 
     source = Source(Data(dataset="folder", root=str(tmp_path)), False)
     assert len(load(source).images) == 3
-    monkeypatch.setattr(kind, "load", load)
+    monkeypatch.setattr(kind, "load", load_and_change)
     with pytest.raises(DataError, match=r"folder: 1 files changed while they were read, such as '.*/0\.bmp'"):
         load(source)
 
