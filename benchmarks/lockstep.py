@@ -34,7 +34,7 @@ class Lockstep:
         for batches in zip(*(fit.batches_left() for fit in self.fits), strict=True):
             self.recorded(self.train_on, torch.stack(batches, 1))
             for fit in self.fits:
-                fit.stepped()
+                fit.finish_step()
         for fit in self.fits:
             fit.end_epoch()
 

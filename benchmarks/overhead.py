@@ -22,7 +22,7 @@ import torch
 import typer
 from ledger_scale import machine
 
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 from sweeps.config import grid, yaml_reader
 from sweeps.data.datasets import load
 from sweeps.ledger.ledger import open_ledger
@@ -55,13 +55,13 @@ def prepare(unit: Unit) -> None:
     """A process of the pool before its first training: one thread, and the images in memory."""
     global _images
     torch.set_num_threads(1)
-    _images = load(unit.settings.source)
+    _images = load(unit.settings.source).images
 
 
 def train(unit: Unit) -> tuple[float, float]:
     """The training of a unit and its scores, and nothing besides; when it began and ended."""
     began = time.time()
-    with repeatable(unit.settings.training.deterministic):
+    with reproducible(unit.settings.training.deterministic):
         inputs = Inputs(unit, _images, "cpu")
         fit = prepare_training(inputs)
         while not fit.finished:

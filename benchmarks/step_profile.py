@@ -16,7 +16,7 @@ import typer
 from torch.profiler import ProfilerActivity, profile
 from trainings import conditions, fit_of, settings
 
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 from mtvae.training import TrainingSet
 
 WARM, STEPS, BATCH = 3, 12, 128
@@ -51,7 +51,7 @@ def profiled(model: str, precision: str) -> tuple[float, Shares]:
     train, selection = torch.arange(len(images)).split([(WARM + STEPS) * BATCH, BATCH])
     fit = fit_of(s, TrainingSet(images, train, selection))
     profiler = profile(activities=[ProfilerActivity.CPU])
-    with repeatable():
+    with reproducible():
         try:
             fit.epoch(_between(profiler))
         except _Enough:

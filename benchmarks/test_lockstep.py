@@ -11,7 +11,7 @@ from committed_losses import fit, kinds, settings_of
 from lockstep import Lockstep
 from tape import tape
 
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 
 BENCHMARKS = Path(__file__).parent
 
@@ -23,7 +23,7 @@ def test_each_units_digits_are_its_own(name, record):
         return fit(settings_of(dict(kinds())[name] | {"seed": seed, "training.epochs": 3, "training.batch_size": 5}))
 
     alone, pack = [of(seed) for seed in range(3)], Lockstep([of(seed) for seed in range(3)], record)
-    with repeatable():
+    with reproducible():
         while not pack.finished:
             pack.epoch()
             for f in alone:

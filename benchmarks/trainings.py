@@ -34,7 +34,7 @@ from mtvae.evaluation import evaluate
 from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
 from mtvae.runtime.cuda_graph import Record, cuda_graph
-from mtvae.runtime.precision import forward_pass, multiplying
+from mtvae.runtime.precision import forward_pass, tf32_allowed
 from mtvae.training import Fit, TrainingSet
 from sweeps.backends.ray_tune.session import MALLOC
 from sweeps.config.rules import resolve
@@ -218,7 +218,7 @@ def main(
         "plain": plain,
         "lightning": lightning,
     }
-    with multiplying(tf32=precision == "tf32"):
+    with tf32_allowed(tf32=precision == "tf32"):
         scoring = ways[way](s, images, device, after_epoch)
     trained = units * EPOCHS * (len(images) - len(images) // 10)
     found = {
@@ -286,7 +286,7 @@ def of_each_model(
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/images.npy"
-        np.save(file, load(Source(Data(dataset="mnist", root=root, limit=images), False)))
+        np.save(file, load(Source(Data(dataset="mnist", root=root, limit=images), False)).images)
         for model in models.split(","):
             family, configuration, method = model.split()
             options = ["--family", family, "--configuration", configuration, "--method", method]

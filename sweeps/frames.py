@@ -55,7 +55,7 @@ def table(sweep: str, results: Results = "results") -> pd.DataFrame:
 def differences(sweep: str, results: Results = "results") -> pd.DataFrame:
     """A row per configuration that is no baseline, and metric: how it differs from its baseline, fold by fold.
 
-    `difference` (in the metric's unit), `low` and `high` (95 %), `relative` (to `baseline`, its mean: 0.1 is 10 %) and
+    `difference` (on the metric's scale), `low` and `high` (95 %), `relative` (to `baseline`, its mean: 0.1 is 10 %) and
     `effect` (in standard deviations of the differences) rest on `folds` folds; `p` is two-sided, of the corrected
     t-test, and `p_holm` corrected over all rows of the metric. Where there is none, `why_not` says why.
     """

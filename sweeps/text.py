@@ -10,7 +10,7 @@ UNSET = "is empty: is a variable not set?"
 """What there is to say of a path that a shell was to fill in."""
 
 
-def said(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """What an error says, on one line."""
     return " ".join(str(error).split())
 
@@ -24,7 +24,7 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def counted(n: int, thing: str) -> str:
+def count_text(n: int, thing: str) -> str:
     """A number of things in words: "1 unit", "2,000 units"."""
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
@@ -61,17 +61,17 @@ def value_text(value: object) -> str:
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, float):
         return number_text(value)
-    return one_line(value) if isinstance(value, str) else written(value)
+    return one_line(value) if isinstance(value, str) else yaml_text(value)
 
 
-def written(value: object) -> str:
+def yaml_text(value: object) -> str:
     """Any value as a grid file would have it, with text in quotes, which tell '3' from 3."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(written, value))}]"
+        return f"[{', '.join(map(yaml_text, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {written(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {yaml_text(item)}' for key, item in value.items())}}}"
     return repr(value)

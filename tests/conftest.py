@@ -55,7 +55,7 @@ def plan(tiny: grid.Grid, ledger: Ledger) -> Plan:
 def digits() -> np.ndarray:
     from sweeps.data.datasets import Data, Source, load
 
-    return load(Source(Data(limit=60), False))
+    return load(Source(Data(limit=60), False)).images
 
 
 @pytest.fixture(scope="session")

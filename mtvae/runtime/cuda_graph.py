@@ -1,7 +1,7 @@
 """A training step that is recorded once and replayed: a GPU is handed one graph, not hundreds of kernels.
 
 What is recorded is operations and where they read and write, nothing of Python. So a step must do the same operations
-on the same memory each time, and must not wait for a number; what a host decides (`Loop.stepped`) stays outside.
+on the same memory each time, and must not wait for a number; what a host decides (`Loop.finish_step`) stays outside.
 """
 
 from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ from mtvae.config import Precision
 
 
 @contextmanager
-def multiplying(tf32: bool) -> Iterator[None]:
+def tf32_allowed(tf32: bool) -> Iterator[None]:
     """Products and convolutions of fp32 numbers on a GPU: in TF32 (10 bits of mantissa) inside, or not. torch's own
     default differs between the two. What was set before comes back after."""
     knobs: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]

@@ -19,32 +19,32 @@ class Comparison:
     why_not: str = ""
 
 
-def baseline_sample(baseline: TableRow, metric: str, unit: str | None = None) -> Sample | None:
+def baseline_sample(baseline: TableRow, metric: str, scale: str | None = None) -> Sample | None:
     """What a row's metric is held against. A baseline has no condition: its one output stands for both."""
-    return baseline.sample(UNCONDITIONED.name if metric == CONDITIONED.name else metric, unit)
+    return baseline.sample(UNCONDITIONED.name if metric == CONDITIONED.name else metric, scale)
 
 
-def differences(table: Table, unit: str | None = None) -> list[Comparison]:
+def differences(table: Table, scale: str | None = None) -> list[Comparison]:
     """Every row that is no baseline, metric by metric; p is corrected over all rows of a metric (Holm).
 
     Args:
-        unit: of reconstruction errors, as `TableRow.sample`.
+        scale: of reconstruction errors, as `TableRow.sample`.
     """
     found = []
     for metric in table.metrics:
-        compared = [_compare(row, table.baseline(row), metric, unit) for row in table.rows if not row.is_baseline]
+        compared = [_compare(row, table.baseline(row), metric, scale) for row in table.rows if not row.is_baseline]
         found += _corrected([c for c in compared if c is not None])
     return found
 
 
-def _compare(row: TableRow, baseline: TableRow | None, metric: str, unit: str | None) -> Comparison | None:
+def _compare(row: TableRow, baseline: TableRow | None, metric: str, scale: str | None) -> Comparison | None:
     """None where the row has no such metric."""
-    ours = row.sample(metric, unit)
+    ours = row.sample(metric, scale)
     if ours is None:
         return Comparison(row, baseline, metric, None, why_not="no fold done") if not row.folds else None
     if baseline is None:
         return Comparison(row, None, metric, None, why_not="no row of method none agrees in all other settings")
-    theirs = baseline_sample(baseline, metric, unit)
+    theirs = baseline_sample(baseline, metric, scale)
     if theirs is None:
         return Comparison(row, baseline, metric, None, why_not="no fold of the baseline done")
     found = difference(theirs, ours)
@@ -62,17 +62,17 @@ def _corrected(compared: list[Comparison]) -> list[Comparison]:
     ]
 
 
-def best(table: Table, metric: str, unit: str | None = None) -> set[str]:
+def best(table: Table, metric: str, scale: str | None = None) -> set[str]:
     """The keys of the rows that are the best of their model beyond doubt: complete, of the lowest mean, and lower than
     every other row of the model after Holm's correction. A model with a row that cannot be compared yet has none."""
-    found = (_best_of(group, metric, unit) for group in table.groups)
+    found = (_best_of(group, metric, scale) for group in table.groups)
     return {key for key in found if key is not None}
 
 
-def _best_of(group: list[TableRow], metric: str, unit: str | None) -> str | None:
+def _best_of(group: list[TableRow], metric: str, scale: str | None) -> str | None:
     if len(group) < 2 or not all(row.folds for row in group):
         return None
-    samples = [(row, sample) for row in group if (sample := row.sample(metric, unit)) is not None]
+    samples = [(row, sample) for row in group if (sample := row.sample(metric, scale)) is not None]
     if len(samples) < 2:
         return None
     (row, lowest), *others = sorted(samples, key=lambda pair: pair[1].mean)

@@ -8,7 +8,7 @@ from sweeps.analysis.results import KEYS, Table, TableRow
 from sweeps.analysis.statistics import Sample
 
 
-def record(table: Table, row: TableRow, unit: str | None = None) -> dict[str, Any]:
+def record(table: Table, row: TableRow, scale: str | None = None) -> dict[str, Any]:
     """A row for machines: the settings that tell rows apart, and all statistics at full precision."""
     shown: dict[str, Any] = {"key": row.key}
     shown |= {name: row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
@@ -18,9 +18,9 @@ def record(table: Table, row: TableRow, unit: str | None = None) -> dict[str, An
         "failed": len(row.failed),
         "collapsed": row.collapsed,
     }
-    shown["error_unit"] = unit or row.unit
+    shown["error_unit"] = scale or row.scale
     for metric in table.metrics:
-        values = _sample_record(row.sample(metric, unit))
+        values = _sample_record(row.sample(metric, scale))
         shown |= {f"{metric}_{name}": value for name, value in values.items()}
     return _numbers(shown)
 

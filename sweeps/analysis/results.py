@@ -78,7 +78,7 @@ class TableRow:
         return len(self.folds) == self.wanted and len(self.image_sets) == 1
 
     @property
-    def unit(self) -> Scale:
+    def scale(self) -> Scale:
         """The scale of reconstruction errors that the thesis prints for this family."""
         return self.family.scale
 
@@ -119,14 +119,14 @@ class TableRow:
         """Folds whose reconstruction is hardly better than the mean image."""
         return sum(bool(result["collapsed"]) for result in self.folds.values())
 
-    def sample(self, metric: str, unit: str | None = None) -> Sample | None:
+    def sample(self, metric: str, scale: str | None = None) -> Sample | None:
         """A metric, or any numeric column of the ledger, by fold; None where it does not exist for this row.
 
         Args:
-            unit: scale of reconstruction errors, one of `SCALES`; None: the thesis's for the family.
+            scale: of reconstruction errors, one of `SCALES`; None: the thesis's for the family.
         """
         known = self.metric(metric)
-        name = f"{metric}_{unit or self.unit}" if known is not None and known.scaled else metric
+        name = f"{metric}_{scale or self.scale}" if known is not None and known.scaled else metric
         values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
         splits = {fold: (row.get("split_hash"), self.images.get(fold)) for fold, row in self.folds.items()}
         return Sample.of_folds(values, splits, self.wanted) if values else None
@@ -156,7 +156,7 @@ class Table:
 
     def label(self, row: TableRow) -> str:
         """What a row is called among the others."""
-        return self._labels.of(row.settings)
+        return self._labels.label(row.settings)
 
     def shows(self, row: TableRow) -> bool:
         return self.chosen is None or row.key in self.chosen

@@ -9,7 +9,7 @@ from sweeps.ledger import rows as grid_rows
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import UnitId
-from sweeps.text import counted
+from sweeps.text import count_text
 
 T = TypeVar("T")
 
@@ -57,5 +57,5 @@ def left_out(tables: Sequence[pa.Table], rows: Collection[str]) -> list[str]:
     units = sum(map(len, trained))
     if not trained:
         return []
-    rows_and_units = f"{counted(len(trained), 'row')} ({counted(units, 'unit')})"
+    rows_and_units = f"{count_text(len(trained), 'row')} ({count_text(units, 'unit')})"
     return [f"not shown: {rows_and_units} of other grids; the report's --all shows them"]

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
-from sweeps.data.datasets import DataError, Loaded, Source, load_noted, test_half_count
+from sweeps.data.datasets import DataError, Loaded, Source, load, test_half_count
 from sweeps.data.seen import Seen, compare
 from sweeps.data.splits import Drawn, fold_numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Record, WorkSource
-from sweeps.text import said
+from sweeps.text import error_line
 
 WAIT_SECONDS = 0.5  # until a back end without a running unit asks again a source that said to wait
 
@@ -77,7 +77,7 @@ def read(load: Callable[[Source], Loaded], source: Source, drawn: Iterable[Drawn
     try:
         return loaded._replace(folds={kind: fold_numbers(n, kind) for kind in drawn})
     except ValueError as error:  # scikit-learn's, of images that prove fewer than a folder's files
-        raise DataError(f"data: {source.data.dataset}: {n:,} images that can be read: {said(error)}") from error
+        raise DataError(f"data: {source.data.dataset}: {n:,} images that can be read: {error_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class RunContext:
     provenance: Row
     tensorboard: str | None = None
     run_unit: RunUnit = train_unit
-    load: Callable[[Source], Loaded] = load_noted
+    load: Callable[[Source], Loaded] = load
     seen: Mapping[Source, Sequence[Seen]] = field(default_factory=dict)
 
     def check(self, source: Source, loaded: Loaded) -> Sequence[str]:
@@ -106,7 +106,7 @@ class RunContext:
 
     def record(self, unit: Unit, outcome: Outcome, columns: Sequence[str]) -> Record | None:
         """Return these columns of a unit that is done; None where it is not, or where no columns are asked for."""
-        if not columns or outcome not in ("done", "done before"):
+        if not columns or not outcome.is_done:
             return None
         table, _ = self.ledger.try_read(f"units/{unit.name}.parquet", columns)
         return None if table is None else dict(table.to_pylist()[0])

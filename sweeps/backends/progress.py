@@ -14,8 +14,8 @@ from rich.text import Text
 
 from sweeps.config.stages import TRAINING
 from sweeps.plan.plan import Plan
-from sweeps.plan.unit import Unit
-from sweeps.text import one_line, said
+from sweeps.plan.unit import Outcome, Unit
+from sweeps.text import error_line, one_line
 
 MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
 
@@ -86,14 +86,14 @@ class Progress:
         self.images += 0 if before is None else images - before
         self.running[unit.id] = images
 
-    def finished(self, unit: Unit, outcome: str) -> None:
-        """`outcome`: how the unit ended, an `Outcome`."""
+    def finished(self, unit: Unit, outcome: Outcome) -> None:
+        """Count a unit that ended, and print its line where there is no terminal."""
         self.running.pop(unit.id, None)
-        if outcome == "stopped":
+        if outcome is Outcome.STOPPED:
             return
         self.finished_units += 1
         self.images_left -= unit.images_to_train
-        (self.failed if outcome == "failed" else self.done).add(unit.id)
+        (self.failed if outcome is Outcome.FAILED else self.done).add(unit.id)
         if not self.terminal:
             left = f", about {self.time_left()} left" if self.images and self.finished_units < self.total else ""
             print(f"[{self.finished_units}/{self.total}] {outcome}: {unit}{left}", flush=True)
@@ -110,7 +110,7 @@ class Progress:
         try:
             return self.table()
         except Exception as error:
-            return Text(f"{self.plan.grid.name}: no table: {type(error).__name__}: {one_line(said(error))}")
+            return Text(f"{self.plan.grid.name}: no table: {type(error).__name__}: {one_line(error_line(error))}")
 
     def table(self) -> Group:
         """The live table: a line per configuration, a mark per fold."""

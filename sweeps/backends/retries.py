@@ -4,7 +4,7 @@ from collections import Counter
 
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.unit import Unit, UnitId
-from sweeps.text import counted
+from sweeps.text import count_text
 
 ALLOWED = 3  # deaths without progress after which a unit is failed
 
@@ -37,11 +37,11 @@ class Deaths:
         self.in_vain[unit.id] += 1
         return max(0, ALLOWED - self.in_vain[unit.id])
 
-    def said(self, unit: Unit) -> str:
+    def summary(self, unit: Unit) -> str:
         """Lines of the unit's log; empty where none died."""
         errors = self.errors[unit.id]
         ends = {"died": self.total[unit.id] - errors, "ended with an error": errors}
-        return "".join(f"its worker {what} {counted(n, 'time')}\n" for what, n in ends.items() if n)
+        return "".join(f"its worker {what} {count_text(n, 'time')}\n" for what, n in ends.items() if n)
 
     def _checkpoint(self, unit: Unit) -> object:
         return self.ledger.storage.stamp(f"checkpoints/{unit.name}.pt")

@@ -51,7 +51,7 @@ def ignore_signals() -> None:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
+def children_ignore_signals() -> Iterator[None]:
     """Start processes that never hear SIGHUP, which a closed terminal sends to all of them: this process alone hears
     it, at the end of the block at the latest, and stops them once they have saved their work."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # children, and theirs, inherit the mask

@@ -80,7 +80,7 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.012345
 
 
 @dataclass(frozen=True)
-class Given:
+class SourcedValue:
     """A value that somebody wrote, and where."""
 
     value: Value
@@ -123,9 +123,9 @@ class Reader:
     def problem(self, where: str, message: str) -> None:
         self.problems.append(f"{cut(where, MAX_TEXT)}: {cut(message, MAX_TEXT)}")
 
-    def settings(self, mapping: dict[str, Any], path: yaml_reader.Path, several: bool) -> dict[str, list[Given]]:
+    def settings(self, mapping: dict[str, Any], path: yaml_reader.Path, several: bool) -> dict[str, list[SourcedValue]]:
         """The values given for each setting in a mapping: one each, or (`several`) any number to choose from."""
-        given: dict[str, list[Given]] = {}
+        given: dict[str, list[SourcedValue]] = {}
         for key, value in mapping.items():
             where = self.where((*path, key))
             if key in SHORTHAND and not isinstance(value, dict):
@@ -148,7 +148,7 @@ class Reader:
             given |= entries
         return given
 
-    def choices(self, path: str, value: Any, where: str, several: bool) -> list[Given]:
+    def choices(self, path: str, value: Any, where: str, several: bool) -> list[SourcedValue]:
         """The valid values among those written for one setting."""
         choices = [value]
         if several and isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value)):
@@ -158,7 +158,7 @@ class Reader:
         valid = []
         for choice in choices:
             try:
-                valid.append(Given(adapter(path).validate_python(settled(choice)), where))
+                valid.append(SourcedValue(adapter(path).validate_python(settled(choice)), where))
             except ValidationError as error:
                 self.problem(where, explain(path, choice, error))
         return valid
@@ -224,9 +224,9 @@ def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] =
     return Grid(name.value, tuple(unique), merged=len(rows) - len(unique))
 
 
-def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, Given], Name | None]:
+def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, SourcedValue], Name | None]:
     """The values of `--set`, by path, and the sweep's name if it is among them."""
-    replaced: dict[str, Given] = {}
+    replaced: dict[str, SourcedValue] = {}
     name = None
     for override in overrides:
         where = f"--set {override}"
@@ -259,7 +259,7 @@ def _overrides(overrides: Sequence[str], reader: Reader) -> tuple[dict[str, Give
 
 
 def _rows(
-    reader: Reader, top: dict[str, Any], shared: dict[str, list[Given]], replaced: dict[str, Given]
+    reader: Reader, top: dict[str, Any], shared: dict[str, list[SourcedValue]], replaced: dict[str, SourcedValue]
 ) -> list[Settings]:
     """The product of every block's lists, block after block; later keys of a block vary fastest."""
     blocks = top.get("grid")

@@ -104,7 +104,7 @@ class Labels:
         self.names = distinguishing_settings(rows, names)
         self._behind = [name for name in self.names if name not in HEAD]
 
-    def of(self, row: Row) -> str:
+    def label(self, row: Row) -> str:
         """A row's label."""
         return ", ".join([" ".join(_text(row.get(name)) for name in HEAD), *words(row, self._behind)])
 

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from mtvae.config import Choice
 from sweeps.config.scalars import Odd, readings
 from sweeps.config.settings import LEAVES, SECTIONS, adapter, options
-from sweeps.text import nearest, written
+from sweeps.text import nearest, yaml_text
 
 MAX_SHOWN = 20
 """Problems that are shown."""
@@ -47,7 +47,7 @@ def is_group(section: str) -> str:
 
 def is_unknown(key: str) -> str:
     """Says that there is no such setting, and which may be meant."""
-    return f"{cut(key, 60) or written(key)} is not a setting{nearest(key, _words(key))}"
+    return f"{cut(key, 60) or yaml_text(key)} is not a setting{nearest(key, _words(key))}"
 
 
 def _words(key: str) -> list[str]:
@@ -91,14 +91,14 @@ def cut(text: str, length: int) -> str:
 
 def shown(value: Any) -> str:
     """A value as a grid file would have it, cut off where it is long."""
-    return cut(written(value), 60)
+    return cut(yaml_text(value), 60)
 
 
 def _plain_forms(path: str, value: Any) -> str | None:
     """One line about a value that readers of YAML disagree on: what they read, and what may be written instead. None
     where they agree, and where the setting takes nothing of the kind."""
     read = readings(value)
-    forms = [written(reading) for reading in read or () if _takes(path, reading)]
+    forms = [yaml_text(reading) for reading in read or () if _takes(path, reading)]
     if read is None or not forms:
         return None
     old, new = ("text" if isinstance(reading, str) else shown(reading) for reading in read[:2])

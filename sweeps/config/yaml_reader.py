@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sweeps.config.scalars import Odd, plain
-from sweeps.text import said
+from sweeps.text import error_line
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -99,7 +99,7 @@ def parse(text: str | bytes) -> Document:
         raise Unreadable(f"not valid YAML: {reason}", line) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or said(error)
+        reason = getattr(error, "problem", None) or error_line(error)
         raise Unreadable(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
     except UnicodeDecodeError:
         raise Unreadable("not valid YAML: not UTF-8 text") from None

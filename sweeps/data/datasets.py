@@ -17,12 +17,11 @@ from sweeps.data.dataset import (
 from sweeps.data.folder import ImageFolder
 from sweeps.data.hashes import fingerprint, of_files, stamps
 from sweeps.data.published import KINDS, Published
-from sweeps.data.readers import Images
-from sweeps.text import said
+from sweeps.text import error_line
 
 __all__ = [
     "DATASETS", "Data", "DataError", "Dataset", "Description", "ImageFolder", "Loaded", "Published", "Source",
-    "check_files", "declared", "image_count", "load", "load_noted", "root_of", "shape", "test_half_count",
+    "check_files", "declared", "image_count", "load", "root_of", "shape", "test_half_count",
 ]  # fmt: skip
 
 for _kind in (*KINDS, ImageFolder("folder")):
@@ -57,12 +56,7 @@ def check_files(data: Data) -> None:
     DATASETS[data.dataset].check_files(data)
 
 
-def load(source: Source) -> Images:
-    """`load_noted`, the images alone."""
-    return load_noted(source).images
-
-
-def load_noted(source: Source) -> Loaded:
+def load(source: Source) -> Loaded:
     """Read the images of a source: the first `limit` ones, then, where it is asked for, the test half.
 
     Raises:
@@ -81,9 +75,11 @@ def load_noted(source: Source) -> Loaded:
         files_hash = of_files(files, len(loaded.images))
         changed = [path for path, stamp in stamps(files).items() if stamp != before.get(path)]
     except MemoryError as error:
-        raise DataError(f"{source.data.dataset}: not enough memory for its images here: {said(error)[:200]}") from error
+        raise DataError(
+            f"{source.data.dataset}: not enough memory for its images here: {error_line(error)[:200]}"
+        ) from error
     except OSError as error:
-        raise DataError(f"{source.data.dataset}: cannot be read: {said(error)[:300]}") from error
+        raise DataError(f"{source.data.dataset}: cannot be read: {error_line(error)[:300]}") from error
     if changed:  # the hashes would be of other files than the images
         name = (
             f"{source.data.dataset}: {len(changed):,} files changed while they were read, such as {str(changed[0])!r}"

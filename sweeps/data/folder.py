@@ -18,7 +18,7 @@ from sweeps.data.dataset import (
     root_of,
 )
 from sweeps.data.image_folder import folder_files, known_before, manifest, none_of, read_folder
-from sweeps.text import number_text, said
+from sweeps.text import error_line, number_text
 
 
 @dataclass(frozen=True)
@@ -70,4 +70,4 @@ def _said_of_a_folder() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"folder: cannot be read: {said(error)}") from error
+        raise DataError(f"folder: cannot be read: {error_line(error)}") from error

@@ -21,7 +21,7 @@ from sweeps.data.dataset import (
 )
 from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images, Part
-from sweeps.text import said
+from sweeps.text import error_line
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Published(Dataset):
         try:
             return Loaded(self._images(source))
         except (OSError, RuntimeError, EOFError) as error:
-            raise DataError(f"{self.name}: cannot be read: {said(error)[:300]}") from error
+            raise DataError(f"{self.name}: cannot be read: {error_line(error)[:300]}") from error
 
     def _images(self, source: Source) -> Images:
         n, extra = images_used(self.description, source.data), half_used(self.description, source)

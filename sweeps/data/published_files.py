@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.text import said
+from sweeps.text import error_line
 
 _IDX_HEADS = {"images-idx3-ubyte": (2051, 3), "labels-idx1-ubyte": (2049, 1)}  # of a file: its number, its dimensions
 _ADVICE = "You can use download=True to download it"
@@ -28,7 +28,7 @@ def file_named(name: str, root: Path) -> Iterator[None]:
             raise
         for problem in {"mnist": _mnist, "cifar10": _cifar10, "celeba": _celeba}[name](root):
             raise OSError(f"{problem}; put the published file there") from error
-        words = said(error).replace(_ADVICE, "").strip()
+        words = error_line(error).replace(_ADVICE, "").strip()
         raise OSError(words if isinstance(error, RuntimeError) else f"{type(error).__name__}: {words}") from error
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sweeps.data.datasets import DataError, Loaded, Source
 from sweeps.data.hashes import Hashes, Same
-from sweeps.text import counted
+from sweeps.text import count_text
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, 
     others = [s for s in seen if same.differ(s.hashes, now)]
     where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
     if others:
-        units = counted(sum(s.units for s in others), "done unit")
+        units = count_text(sum(s.units for s in others), "done unit")
         raise DataError(
             f"{where}: {units} (such as {others[0].example}) saw other images than these "
             f"({others[0].hashes[0] or others[0].hashes[1]:.8}, not {loaded.data_hash:.8}): put those back, or "
@@ -37,5 +37,5 @@ def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, 
     decoded = sum(s.units for s in seen if s.hashes[0] and s.hashes[0] != loaded.data_hash)
     if not decoded:
         return ()
-    units = counted(decoded, "done unit")
+    units = count_text(decoded, "done unit")
     return (f"{where}: the files that {units} saw, decoded to other pixels by another image library",)

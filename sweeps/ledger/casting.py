@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from sweeps.text import said
+from sweeps.text import error_line
 
 _TEXT = (
     types.is_string,
@@ -37,7 +37,7 @@ def cast_column(name: str, column: pa.ChunkedArray, to: pa.DataType) -> pa.Chunk
     try:
         return pa.chunked_array([_cast(chunk, to) for chunk in column.chunks], to)
     except pa.ArrowException as error:
-        raise ValueError(f"{wrong}: {said(error)}") from error
+        raise ValueError(f"{wrong}: {error_line(error)}") from error
     except TypeError as error:
         raise ValueError(wrong) from error
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import NativeFile, fs
 
 from sweeps.ledger.s3 import connect
-from sweeps.text import UNSET, is_utf8, one_line, said
+from sweeps.text import UNSET, error_line, is_utf8, one_line
 
 TEMPORARY = ".tmp"
 
@@ -40,7 +40,7 @@ def whole_path(path: str | Path) -> str:
     try:
         return str(Path(path).expanduser().absolute())
     except (FileNotFoundError, RuntimeError) as error:
-        why = said(error).rstrip(".") if isinstance(error, RuntimeError) else "the current folder is gone"
+        why = error_line(error).rstrip(".") if isinstance(error, RuntimeError) else "the current folder is gone"
         raise StorageError(f"{path}: {why}; give the path from / on") from error
 
 
@@ -76,7 +76,7 @@ class Storage:
                     if not path:  # as of s3://: all buckets
                         raise ValueError(f"{root} {UNSET}")
                 except (OSError, ValueError) as error:  # the URI itself may hold a password
-                    raise StorageError(f"not a results folder: {said(error)}") from error
+                    raise StorageError(f"not a results folder: {error_line(error)}") from error
             else:
                 filesystem, path = fs.LocalFileSystem(), whole_path(root)
                 if not is_utf8(path):
@@ -263,7 +263,7 @@ class Storage:
 
 def _reason(error: OSError) -> str:
     """The system's words where there are any. pyarrow wraps them into its own, with the path once more."""
-    return os.strerror(error.errno) if error.errno else said(error)
+    return os.strerror(error.errno) if error.errno else error_line(error)
 
 
 def is_stale(name: str) -> bool:

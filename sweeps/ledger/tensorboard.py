@@ -66,7 +66,7 @@ def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
     labels, there = Labels(_rows(ledger, units.select(["key", *settings])), settings), _folders(root)
     for i in range(len(units)):
         (row,) = units.slice(i, 1).to_pylist()
-        run = _folder(root, there, labels.of(row), f"{row['key']}-fold{row['fold']}")
+        run = _folder(root, there, labels.label(row), f"{row['key']}-fold{row['fold']}")
         with _named(run):
             run.mkdir(parents=True, exist_ok=True)
             _replace(run, row)

@@ -14,7 +14,7 @@ from sweeps.ledger import casting
 from sweeps.ledger.schema import BUILT_IN, OF_A_FAMILY, REQUIRED, Row, described_schema
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
-from sweeps.text import said
+from sweeps.text import error_line
 
 _NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
 _NEUTRAL["stage"] = TRAINING
@@ -44,7 +44,7 @@ def opened(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
     except (StorageError, NotADirectoryError):
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise Damaged(said(error)[:200]) from error
+        raise Damaged(error_line(error)[:200]) from error
 
 
 def encode(rows: Sequence[Row], schema: pa.Schema) -> bytes:

@@ -88,7 +88,7 @@ def matching(units: Sequence[Unit], pattern: str) -> list[Unit]:
     return [units[i] for i in named(_names(units), pattern)]
 
 
-def some(units: Sequence[Unit], pattern: str, option: str) -> list[Unit]:
+def select(units: Sequence[Unit], pattern: str, option: str) -> list[Unit]:
     """The units that a pattern names. Raises ChoiceError where there is none."""
     found = matching(units, pattern)
     if not found:
@@ -97,9 +97,9 @@ def some(units: Sequence[Unit], pattern: str, option: str) -> list[Unit]:
     return found
 
 
-def one(units: Sequence[Unit], pattern: str, option: str) -> Unit:
+def select_one(units: Sequence[Unit], pattern: str, option: str) -> Unit:
     """The unit that a pattern names. Raises ChoiceError where there is none, or more than one."""
-    found = some(units, pattern, option)
+    found = select(units, pattern, option)
     if len(found) > 1:
         shown = "; ".join(map(str, found[:SHOWN])) + ("; ..." if len(found) > SHOWN else "")
         raise ChoiceError(f"{option} {pattern}: {len(found)} units match, name one: {shown}")

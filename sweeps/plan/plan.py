@@ -26,11 +26,11 @@ class Plan:
         """The units of all configurations, and the settings that tell these apart."""
         flats = [flatten(settings) for settings in self.grid.rows]
         labels = Labels(flats, NAMING)
-        rows = [units_of(s, flat, labels.of(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
+        rows = [units_of(s, flat, labels.label(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
         return rows, labels.names
 
     @property
-    def told(self) -> list[str]:
+    def label_settings(self) -> list[str]:
         """The settings that the labels of the grid's rows say."""
         return self._labelled[1]
 
@@ -61,21 +61,21 @@ class Plan:
         skip = self.done if retry else self.done | self.failed
         return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
 
-    def but(self, **changes: Any) -> "Plan":
+    def replaced(self, **changes: Any) -> "Plan":
         """The same grid's plan with other `done`, `failed` or `chosen` units; its units are not made again."""
         other = replace(self, **changes)
         if "_labelled" in self.__dict__:
             other.__dict__["_labelled"] = self._labelled
         return other
 
-    def of(self, units: Sequence[Unit]) -> "Plan":
+    def only(self, units: Sequence[Unit]) -> "Plan":
         """The same of these units alone."""
-        return self.but(chosen=frozenset(unit.id for unit in units))
+        return self.replaced(chosen=frozenset(unit.id for unit in units))
 
-    def again(self, units: Sequence[Unit]) -> "Plan":
+    def retraining(self, units: Sequence[Unit]) -> "Plan":
         """The same with these units to be trained, whatever the ledger holds of them."""
         ids = {unit.id for unit in units}
-        return self.but(done=self.done - ids, failed=self.failed - ids)
+        return self.replaced(done=self.done - ids, failed=self.failed - ids)
 
     def count(self, ids: frozenset[UnitId]) -> int:
         """How many of this plan's units are among `ids`."""

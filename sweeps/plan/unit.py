@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
-from typing import Literal, Self
+from typing import Self
 
 from sweeps.config.settings import Settings
 from sweeps.config.stages import STAGES, TRAINING
@@ -13,8 +14,23 @@ from sweeps.data.splits import fold_sizes
 UnitId = tuple[str, int]
 """(key, fold): what the ledger knows a unit by."""
 
-Outcome = Literal["done", "failed", "done before", "stopped", "crowded"]
-"""How one attempt at a unit ended. "crowded": its GPU's memory, which it shares, ran out."""
+
+class Outcome(StrEnum):
+    """How one attempt at a unit ended."""
+
+    DONE = "done"
+    DONE_BEFORE = "done before"
+    """Another driver had done it since the plan was made."""
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """The sweep was stopped, or the worker died; the unit resumes from its checkpoint."""
+    CROWDED = "crowded"
+    """The memory of the GPU that the unit shares ran out."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the ledger holds the unit's record."""
+        return self in (Outcome.DONE, Outcome.DONE_BEFORE)
 
 
 _NAME = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})")

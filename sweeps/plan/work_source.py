@@ -100,14 +100,14 @@ class GridSource:
 
     def finished(self, unit: Unit, outcome: Outcome, record: Record | None) -> None:
         self._running.discard(unit.id)
-        if outcome in ("done", "done before"):
+        if outcome.is_done:
             for place in self._children.pop(unit.id, ()):
                 if place in self._open:
                     self._open[place].discard(unit.id)
                     if not self._open[place]:
                         del self._open[place]
                         heapq.heappush(self._ready, place)
-        elif outcome == "failed":
+        elif outcome is Outcome.FAILED:
             self._block(unit.id)
 
     def _block(self, parent: UnitId) -> None:

@@ -11,8 +11,8 @@ from sweeps.analysis.results import ReportError, find
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.report.actions import Actions
-from sweeps.report.contents import KINDS, Asked, report
-from sweeps.report.tables.cells import Look, Spread
+from sweeps.report.contents import KINDS, ReportRequest, report
+from sweeps.report.tables.cells import NumberFormat, Spread
 from sweeps.report.tables.formats import Format
 from sweeps.text import UNSET, one_line
 
@@ -28,8 +28,11 @@ def main(
     ] = False,
     format: Annotated[Format, typer.Option(help="of what is printed")] = "text",
     spread: Annotated[Spread, typer.Option(help="what stands behind ±")] = "variance",
-    unit: Annotated[
-        Scale | None, typer.Option(help="of reconstruction errors [default: the thesis's of each family]")
+    scale: Annotated[
+        Scale | None,
+        typer.Option(
+            "--scale", "--unit", help="of reconstruction errors [default: the thesis's of each family]; formerly --unit"
+        ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(metavar="NAME,...", help="of the table: settings, results, folds, error, collapsed")
@@ -61,7 +64,9 @@ def main(
         leave_gone_folder(*paths.values())
         kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
         chosen = tuple(columns.split(",")) if columns else None
-        asked = Asked(tuple(dict.fromkeys(kinds)), format, Look(spread, unit), chosen, all_rows, tuple(only or ()))
+        request = ReportRequest(
+            tuple(dict.fromkeys(kinds)), format, NumberFormat(spread, scale), chosen, all_rows, tuple(only or ())
+        )
         actions = Actions(compact, write, export, curves, tensorboard)
         names = find(results, sweep)
         if len(names) > 1 and (export or curves):
@@ -69,8 +74,8 @@ def main(
         if len(names) > 1 and only:
             raise ReportError(f"a label is one sweep's; say which: {', '.join(names)}")
         for i, name in enumerate(names):
-            done = actions.run(open_ledger(results, name), name, asked)
-            print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, asked)))
+            done = actions.run(open_ledger(results, name), name, request)
+            print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, request)))
     except (ReportError, StorageError) as error:
         print(one_line(str(error)), file=sys.stderr)
         raise typer.Exit(2) from None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sweeps.ledger.ledger import COMPACTED, Ledger
-from sweeps.report.contents import Asked, named
+from sweeps.report.contents import ReportRequest, named
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Actions:
     curves: str | None = None
     tensorboard: str | None = None
 
-    def run(self, ledger: Ledger, name: str, asked: Asked) -> list[str]:
-        """Does it, and says what was done. Nothing heavy is imported for what was not asked."""
+    def run(self, ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
+        """Does it, and says what was done. Nothing heavy is imported for what was not request."""
         said = []
         if self.compact:
             from sweeps.ledger.compaction import compact
@@ -28,7 +28,7 @@ class Actions:
         if self.write:
             from sweeps.report.writing import write
 
-            said += write(ledger, name, asked)
+            said += write(ledger, name, request)
         wanted: list[tuple[str | None, Literal["units", "curves"]]] = [(self.export, "units"), (self.curves, "curves")]
         for file, what in wanted:
             if file is not None:

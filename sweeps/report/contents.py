@@ -11,7 +11,7 @@ from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.rows import ROWS
 from sweeps.ledger.schema import Row
 from sweeps.report.tables import views
-from sweeps.report.tables.cells import THESIS, Look
+from sweeps.report.tables.cells import THESIS, NumberFormat
 from sweeps.report.tables.formats import Format, render
 from sweeps.report.tables.sheet import Sheet
 from sweeps.text import nearest, one_line
@@ -21,12 +21,12 @@ KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReportRequest:
     """What a report shall show, and how."""
 
     kinds: tuple[str, ...] = ("table",)
     format: Format = "text"
-    look: Look = THESIS
+    number_format: NumberFormat = THESIS
     columns: tuple[str, ...] | None = None
     all_rows: bool = False
     only: tuple[str, ...] = ()  # labels of the rows to show, all where empty
@@ -41,24 +41,24 @@ class Asked:
             raise ReportError("csv holds one table; ask for one with --show")
 
 
-def read(ledger: Ledger, asked: Asked, more: Sequence[str], in_hand: Sequence[Row] | None = None) -> Table:
+def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: Sequence[Row] | None = None) -> Table:
     """Read the table that is asked for. Raises ReportError for a label that names no row."""
-    table = read_table(ledger, asked.all_rows, more, in_hand)
-    return replace(table, notes=(*table.notes, *image_notes(table))).only(asked.only)
+    table = read_table(ledger, request.all_rows, more, in_hand)
+    return replace(table, notes=(*table.notes, *image_notes(table))).only(request.only)
 
 
-def sheets(name: str, table: Table, asked: Asked) -> list[Sheet]:
+def sheets(name: str, table: Table, request: ReportRequest) -> list[Sheet]:
     """The sheets asked for, in their order."""
-    return [_sheet(kind, one_line(name), table, asked) for kind in asked.kinds]
+    return [_sheet(kind, one_line(name), table, request) for kind in request.kinds]
 
 
-def _sheet(kind: str, name: str, table: Table, asked: Asked) -> Sheet:
+def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
     if kind == "table":
-        return views.main_sheet(name, table, asked.look, asked.columns)
+        return views.main_sheet(name, table, request.number_format, request.columns)
     if kind == "statistics":
-        return views.statistics_sheet(name, table, asked.look)
+        return views.statistics_sheet(name, table, request.number_format)
     if kind == "differences":
-        return views.differences_sheet(name, table, asked.look)
+        return views.differences_sheet(name, table, request.number_format)
     if kind == "published":
         from sweeps.report.thesis.published import published_sheet
 
@@ -68,18 +68,18 @@ def _sheet(kind: str, name: str, table: Table, asked: Asked) -> Sheet:
     return claims_sheet(name, table)
 
 
-def report(results: str, sweep: str, asked: Asked, in_hand: Sequence[Row] | None = None) -> str:
+def report(results: str, sweep: str, request: ReportRequest, in_hand: Sequence[Row] | None = None) -> str:
     """The report of one sweep. In text, files that could not be read are named below it.
 
     Args:
         in_hand: the rows of a run's own grid; None for the latest grid's.
     """
-    table = read(open_ledger(results, sweep), asked, views.more_columns(asked.columns), in_hand)
+    table = read(open_ledger(results, sweep), request, views.more_columns(request.columns), in_hand)
     damaged = [one_line(line) for line in (*named(table.damaged), *table.notes)]
     if not table.rows:
         return "\n".join([f"{one_line(sweep)}: {nothing(table)}", *damaged])
-    shown = render(sheets(sweep, table, asked), asked.format)
-    if asked.format != "text":
+    shown = render(sheets(sweep, table, request), request.format)
+    if request.format != "text":
         for line in damaged:
             print(line, file=sys.stderr)
         return shown

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sweeps.analysis.results import Table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.report.contents import KINDS, Asked, named, nothing, read, sheets
+from sweeps.report.contents import KINDS, ReportRequest, named, nothing, read, sheets
 from sweeps.report.page import page
 from sweeps.report.tables.cells import setting_text
 from sweeps.report.tables.formats import ENDINGS, render
@@ -21,18 +21,24 @@ MOST_CURVES = 2_000
 ORIGINS = ("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at")
 
 
-def write(ledger: Ledger, name: str, asked: Asked) -> list[str]:
+def write(ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
     """Writes all of it and says what was written, and what could not be made and why.
 
     Raises:
         StorageError: the folder is not writable.
     """
     with_curves = len(ledger.units()) <= MOST_CURVES
-    table = read(ledger, asked, [*ORIGINS, *(["history"] if with_curves else [])])
+    table = read(ledger, request, [*ORIGINS, *(["history"] if with_curves else [])])
     if not table.rows:
         lines = [f"{one_line(name)}: {nothing(table)}; nothing written", *named(table.damaged), *table.notes]
         return [one_line(line) for line in lines]
-    shown = [sheet for sheet in sheets(name, table, Asked(KINDS, look=asked.look, columns=asked.columns)) if sheet.rows]
+    shown = [
+        sheet
+        for sheet in sheets(
+            name, table, ReportRequest(KINDS, number_format=request.number_format, columns=request.columns)
+        )
+        if sheet.rows
+    ]
     missing = [*named(table.damaged), *table.notes]
     missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]
     images, reasons = _figures(ledger, table)

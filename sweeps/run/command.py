@@ -16,7 +16,7 @@ from sweeps.plan.work_source import GridSource
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
 from sweeps.run.status import status
-from sweeps.run.train import OWN, Parts, look, to_mark, train
+from sweeps.run.train import OWN, Parts, current_plan, train, units_to_redo
 from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -37,8 +37,8 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
         leave_gone_folder(options.results, options.tensorboard, *(row.data.root for row in sweep.rows))
         ledger = open_ledger(options.results, sweep.name)
         if options.dry_run:
-            plan = look(ledger, sweep, options)
-            plan = plan.again(to_mark(ledger, plan, options.redo))
+            plan = current_plan(ledger, sweep, options)
+            plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
             print(dry_run(plan, ledger, options.at_a_time, options.retry))
             _say_damage(ledger)
             return DONE
@@ -49,14 +49,14 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
             except KeyboardInterrupt:  # a second one: what was not saved by then is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True
-        plan = look(ledger, sweep, options)
+        plan = current_plan(ledger, sweep, options)
         if options.status:
             print(status(plan))
             _say_damage(ledger)
         elif plan.count(plan.done):
-            from sweeps.report.contents import Asked, report
+            from sweeps.report.contents import ReportRequest, report
 
-            print(report(options.results, sweep.name, Asked(), rows.resolved(sweep)))
+            print(report(options.results, sweep.name, ReportRequest(), rows.resolved(sweep)))
     except grid.GridError as error:
         return complain(*error.problems)
     except (ChoiceError, DataError, PlacementError, StorageError) as error:

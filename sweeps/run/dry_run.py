@@ -44,7 +44,7 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
-    lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *plan.told}).items()]
+    lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *plan.label_settings}).items()]
     repeats = plan.grid.merged if plan.chosen is None else 0
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, units in list(zip(rows, plan.rows, strict=True))[:MAX_ROWS]:

@@ -18,27 +18,27 @@ from sweeps.data.seen import Seen
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import IMAGES
-from sweeps.plan.patterns import one, some
+from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import by_source, longest_first, parse, shard
 from sweeps.plan.twins import twins
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
-from sweeps.text import counted
+from sweeps.text import count_text
 
 
-def look(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
+def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
     """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
     same = twins(plan, redo.marked(ledger.storage))
-    plan = plan.but(done=plan.done | {unit.id for unit in same.values()})
+    plan = plan.replaced(done=plan.done | {unit.id for unit in same.values()})
     if options.shard is not None:
-        return plan.of(shard(plan.units, *parse(options.shard)))
-    return plan if options.only is None else plan.of([one(plan.units, options.only, "--only")])
+        return plan.only(shard(plan.units, *parse(options.shard)))
+    return plan if options.only is None else plan.only([select_one(plan.units, options.only, "--only")])
 
 
-def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
+def units_to_redo(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
     """The done units that `--redo` asks for, with those that are built on them; none where the same command was stopped
     and goes on with their rest.
 
@@ -47,7 +47,7 @@ def to_mark(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
     """
     if pattern is None:
         return []
-    units = plan.with_children(some(plan.units, pattern, "--redo"))
+    units = plan.with_children(select(plan.units, pattern, "--redo"))
     return [] if redo.goes_on(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
 
 
@@ -83,19 +83,21 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     from sweeps.ledger.provenance import provenance
     from sweeps.ledger.tensorboard import prepared
 
-    plan = look(ledger, sweep, options)
-    again = to_mark(ledger, plan, options.redo)
-    _check_data(plan.again(again), options.retry)  # bad input is told before anything is touched
+    plan = current_plan(ledger, sweep, options)
+    again = units_to_redo(ledger, plan, options.redo)
+    _check_data(plan.retraining(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
-    if adopted := ledger.adopt(twins(plan.but(done=ledger.units()), redo.marked(ledger.storage))):
-        print(f"counted here too: {counted(adopted, 'unit')} done under another data.limit that says the same images")
+    if adopted := ledger.adopt(twins(plan.replaced(done=ledger.units()), redo.marked(ledger.storage))):
+        print(
+            f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that says the same images"
+        )
     done, damaged = ledger.sound(IMAGES)
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     _sweep_temporary(ledger)
     if again:
         redo.mark(ledger.storage, again, options.redo or "")
-    plan = look(ledger, sweep, options)
+    plan = current_plan(ledger, sweep, options)
     missing = _check_data(plan, options.retry)
     blocked = {unit.id for unit in GridSource(missing, plan.done).blocked}
     to_do = [unit for unit in missing if unit.id not in blocked]
@@ -115,7 +117,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
 
 def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
     """The images of each source that the grid's done units saw, those too that the plan leaves to other commands."""
-    units = {unit.id: unit for unit in plan.but(chosen=None).units if unit.id in plan.done}
+    units = {unit.id: unit for unit in plan.replaced(chosen=None).units if unit.id in plan.done}
     counts: Counter[tuple[Source, Hashes]] = Counter()
     examples: dict[tuple[Source, Hashes], Unit] = {}
     for record in done.select(["key", "fold", *IMAGES]).to_pylist():

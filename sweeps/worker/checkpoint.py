@@ -10,7 +10,7 @@ from pyarrow import NativeFile
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Trainable
-from sweeps.text import said
+from sweeps.text import error_line
 from sweeps.worker.devices import out_of_memory
 
 VERSION = 3  # of what the file holds; 2 had an optimizer and a conditioned layer of our own
@@ -98,7 +98,7 @@ class Checkpoint:
         except Exception as error:  # what a damaged file makes torch raise has no common kind
             if out_of_memory(error):
                 raise
-            return f"starts again: {self.storage.path(self.name)} is damaged ({said(error)[:200]})"
+            return f"starts again: {self.storage.path(self.name)} is damaged ({error_line(error)[:200]})"
         return f"goes on in epoch {len(fit.history) + 1}, after {fit.images_trained:,} images"
 
     def elapsed(self) -> float:

@@ -7,7 +7,7 @@ import torch
 
 from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.runtime.cuda_graph import WARM_STEPS
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 from sweeps.data.readers import Images
 from sweeps.data.splits import Drawn, Numbers
 from sweeps.plan.unit import Unit
@@ -30,7 +30,7 @@ def footprint(
     Raises:
         Exception: whatever the unit itself would fail with.
     """
-    with repeatable(unit.settings.training.deterministic):
+    with reproducible(unit.settings.training.deterministic):
         fit = prepare(Inputs(unit, images, device, folds=folds))
         steps = iter(range(STEPS))
 

@@ -9,7 +9,7 @@ import torch
 
 from mtvae.config.registry import load
 from mtvae.loop import Diverged
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
 from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images
@@ -20,7 +20,7 @@ from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.stages.base import Inputs, NotFinite, Run, T, Trainable, finite
-from sweeps.text import said
+from sweeps.text import error_line
 from sweeps.worker.checkpoint import Checkpoint
 from sweeps.worker.devices import out_of_memory
 
@@ -66,34 +66,34 @@ def run_unit(
         StorageError: the results, or the event files, cannot be written.
     """
     if should_stop():
-        return "stopped"
+        return Outcome.STOPPED
     if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
-        return "done before"
+        return Outcome.DONE_BEFORE
     checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}", *notes]
     inputs = Inputs(unit, images, device, ledger.storage, log, folds)
     try:
         run: Run = load(STAGES[unit.stage].run)
-        with repeatable(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
+        with reproducible(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
             results = finite(run(inputs, _Loop(checkpoint, log, on_progress, should_stop, live)))
     except _Stopped:
-        return "stopped"
+        return Outcome.STOPPED
     except StorageError:  # the folder's failure, not this unit's
         raise
     except Exception as error:
         ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
         if isinstance(error, torch.OutOfMemoryError) and 0 < unit.settings.resources.gpus < 1:
-            return "crowded"
+            return Outcome.CROWDED
         ledger.write_failed(unit, _reason(error))
         if not out_of_memory(error):  # what was trained until then is good, and `--retry` resumes it
             checkpoint.remove()
-        return "failed"
+        return Outcome.FAILED
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
     results |= {"data_hash": data_hash or fingerprint(images), "files_hash": files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance)
     checkpoint.remove()
-    return "done"
+    return Outcome.DONE
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _live(folder: str | None, unit: Unit) -> AbstractContextManager[Live | None]
 def _reason(error: Exception) -> str:
     """One line for people."""
     if out_of_memory(error):
-        return f"out of memory: {said(error)[:200]}"
+        return f"out of memory: {error_line(error)[:200]}"
     if isinstance(error, Diverged | NotFinite):
         return str(error)
-    return f"{type(error).__name__}: {said(error)[:300]}"
+    return f"{type(error).__name__}: {error_line(error)[:300]}"

@@ -8,7 +8,7 @@ import pytest
 from sweeps.analysis.differences import differences
 from sweeps.analysis.results import ReportError, find, read_table
 from sweeps.plan.plan import Plan
-from sweeps.report.contents import KINDS, Asked, report
+from sweeps.report.contents import KINDS, ReportRequest, report
 from sweeps.report.tables.formats import FORMATS
 
 GRID = """
@@ -52,9 +52,9 @@ def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
     folder, _, name = ledger.storage.root.rpartition("/")
     for format in FORMATS:
         for kind in KINDS:
-            shown = report(folder, name, Asked((kind,), format))
+            shown = report(folder, name, ReportRequest((kind,), format))
             assert reason in shown or kind != "table" or format in ("json", "csv", "latex")
-    (table,) = json.loads(report(folder, name, Asked(("table",), "json")))
+    (table,) = json.loads(report(folder, name, ReportRequest(("table",), "json")))
     assert [(r["folds"], r["failed"], r["unconditioned_mean"]) for r in table["rows"]] == [(2, 0, 2.0), (1, 1, 2.0)]
 
 
@@ -67,8 +67,8 @@ def test_huge_scores_are_told_short_and_never_break_a_report(read_grid, ledger):
         )
     ledger.write_grid(grid)
     folder, _, name = ledger.storage.root.rpartition("/")
-    text = report(folder, name, Asked(("table", "statistics", "differences")))
+    text = report(folder, name, ReportRequest(("table", "statistics", "differences")))
     assert max(map(len, text.splitlines())) < 200
-    tables = json.loads(report(folder, name, Asked(("table", "statistics", "differences"), "json")))
+    tables = json.loads(report(folder, name, ReportRequest(("table", "statistics", "differences"), "json")))
     assert tables[0]["rows"][0]["unconditioned_variance"] is None
     assert tables[0]["rows"][0]["unconditioned_min"] == -1.7e308

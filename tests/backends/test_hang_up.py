@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sweeps.backends.stop import Stop, deaf_children, ignore_signals
+from sweeps.backends.stop import Stop, children_ignore_signals, ignore_signals
 
 GRID = """
 name: long
@@ -86,7 +86,7 @@ def test_a_hangup_is_heard_once_the_children_are_there(handlers):
     stop = Stop()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     stop.listen()
-    with deaf_children():
+    with children_ignore_signals():
         child = os.spawnv(os.P_NOWAIT, "/bin/sleep", ["sleep", "0.5"])
         os.kill(child, signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)

@@ -64,7 +64,7 @@ def in_a_thread():  # as Tune runs a trial
     import threading
     import torch
     from mtvae.conditioning import ConditionSampler
-    from mtvae.runtime.determinism import repeatable
+    from mtvae.runtime.determinism import reproducible
     from mtvae.model import build
     from mtvae.training import Fit, TrainingSet
     from sweeps.config.rules import resolve
@@ -80,7 +80,7 @@ def in_a_thread():  # as Tune runs a trial
         model = build(s.architecture, torch.Generator().manual_seed(0))
         sampler = ConditionSampler(s.condition_sampler, 28)
         fit = Fit(model, data, s.loss, s.training, sampler, seeds.of_fold(0, 0))
-        with repeatable():
+        with reproducible():
             fit.epoch(lambda: pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
 
     thread = threading.Thread(target=trial)

@@ -35,7 +35,7 @@ sweeps_drawn = st.lists(rows_drawn, min_size=1, max_size=6, unique_by=repr)
 
 def names_of(rows):
     labels = Labels(rows, LEAVES)
-    return [Names(f"{i:012x}", None, labels.of(row), row) for i, row in enumerate(rows)]
+    return [Names(f"{i:012x}", None, labels.label(row), row) for i, row in enumerate(rows)]
 
 
 @given(sweeps_drawn)
@@ -99,7 +99,7 @@ ROWS = [
 
 def test_labels_have_the_words_of_the_tables():
     labels = Labels(ROWS, LEAVES)
-    assert [labels.of(row) for row in ROWS[:4]] == [
+    assert [labels.label(row) for row in ROWS[:4]] == [
         "vqvae 1 none, data.limit null",
         "vqvae 1 multi_decoder, exact, data.limit null",
         "vqvae 1 multi_decoder, exact, SoftAdapt, data.limit null",

@@ -18,7 +18,7 @@ def _forget_folders():
 
 
 def read(test_half=False, **settings):
-    return load(Source(Data(**settings), test_half))
+    return load(Source(Data(**settings), test_half)).images
 
 
 def test_digits_are_the_declared_bytes_doubled():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps.data.datasets import DATASETS, Data, DataError, Loaded, Source, declared, load_noted
+from sweeps.data.datasets import DATASETS, Data, DataError, Loaded, Source, declared, load
 from sweeps.data.hashes import Same, of_files
 from sweeps.data.seen import Seen, compare
 
@@ -84,11 +84,11 @@ def test_hashes_of_files(tmp_path):
 
 def test_every_image_is_hashed_with_its_source(shared_data):
     source = Source(Data(dataset="mnist", root=str(shared_data), limit=100), True)
-    whole = load_noted(source)
+    whole = load(source)
     assert len(whole.images) == 100 + 100
     raw = shared_data / "MNIST" / "raw"
     assert whole.files_hash == of_files([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"], 200)
-    assert load_noted(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"], 100)
+    assert load(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"], 100)
 
 
 def idx(images):
@@ -110,11 +110,11 @@ def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
         (raw / name).unlink()
         (raw / name).write_bytes(data)
     data = Data(dataset="mnist", root=str(tmp_path), limit=100)
-    assert len(load_noted(Source(data, False)).images) == 100
+    assert len(load(Source(data, False)).images) == 100
     with pytest.raises(
         DataError, match=rf"the {n:,} images of the official test part in .* are not the published ones"
     ):
-        load_noted(Source(data, True))
+        load(Source(data, True))
 
 
 @pytest.mark.parametrize("how", ["written again", "replaced", "closed", "gone"])
@@ -125,7 +125,7 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
     first, kind = tmp_path / "0.bmp", type(DATASETS["folder"])
     read = kind.load
 
-    def load(self, source):
+    def load_and_change(self, source):
         found = read(self, source)
         if how == "written again":
             os.utime(first, ns=(0, 0))
@@ -141,10 +141,10 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
         return found
 
     source = Source(Data(dataset="folder", root=str(tmp_path)), False)
-    assert len(load_noted(source).images) == 3
-    monkeypatch.setattr(kind, "load", load)
+    assert len(load(source).images) == 3
+    monkeypatch.setattr(kind, "load", load_and_change)
     with pytest.raises(DataError, match=r"folder: 1 files changed while they were read, such as '.*/0\.bmp'"):
-        load_noted(source)
+        load(source)
 
 
 @pytest.mark.parametrize(("refusals", "same"), [(1, True), (9, False)])

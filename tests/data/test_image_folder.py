@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
+from sweeps.data.datasets import Data, DataError, Source, declared
+from sweeps.data.datasets import load as load_source
 from sweeps.data.image_file import read_image
 from sweeps.data.image_folder import folder_files, listing
 from sweeps.data.readers import read_files
@@ -127,7 +128,7 @@ def fill(root, n, side=12):
 
 def load(root, **options):
     forget()
-    return load_noted(Source(Data(dataset="folder", root=str(root), side=8, **options), False))
+    return load_source(Source(Data(dataset="folder", root=str(root), side=8, **options), False))
 
 
 def spoil(root):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from sweeps.config.grid import load as load_grid
-from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
+from sweeps.data.datasets import Data, DataError, Source, declared
+from sweeps.data.datasets import load as load_source
 from sweeps.data.image_folder import SUFFIXES, listing
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
@@ -34,7 +35,7 @@ def fill(folder, n, ending="png"):
 
 
 def load(root, **options):
-    return load_noted(Source(Data(dataset="folder", root=str(root), side=8, **options), False))
+    return load_source(Source(Data(dataset="folder", root=str(root), side=8, **options), False))
 
 
 def annex(root, n):

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from sweeps.backends import inline
 from sweeps.data import readers
-from sweeps.data.datasets import Data, DataError, Source, declared, load_noted
+from sweeps.data.datasets import Data, DataError, Source, declared, load
 from sweeps.data.image_file import read_image
 from sweeps.data.image_folder import listing
 from sweeps.data.readers import read_files
@@ -81,7 +81,7 @@ class TestErrorsOfReading:
             lambda p, *a, **o: (_ for _ in ()).throw(broken(code)) if p.name == "001.png" else real(p, *a, **o),
         )
         with pytest.raises(DataError, match=f"001.png': {os.strerror(code)}.*none was left out"):
-            load_noted(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
+            load(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
 
     @pytest.mark.parametrize("ending", ENDINGS)
     @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
@@ -134,7 +134,7 @@ class TestTooLittleMemory:
         fill(tmp_path, 3, ending)
         monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: (_ for _ in ()).throw(error))
         with pytest.raises(DataError, match=f"000.{ending}': not enough memory"):
-            load_noted(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
+            load(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
 
     def test_in_the_exif_block_too(self, tmp_path, monkeypatch):
         """There any other error harms no pixel."""
@@ -170,7 +170,7 @@ class TestTooLittleMemory:
                 readers.np, "empty", lambda *_: (_ for _ in ()).throw(MemoryError("Unable to allocate 9 GiB"))
             )
             with pytest.raises(DataError, match="folder: not enough memory for its images here: Unable to allocate 9"):
-                load_noted(Source(Data(dataset="folder", root=str(tmp_path)), False))
+                load(Source(Data(dataset="folder", root=str(tmp_path)), False))
 
 
 class Heard:

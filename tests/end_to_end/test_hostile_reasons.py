@@ -4,7 +4,7 @@ import pytest
 
 from sweeps.backends.base import train_unit
 from sweeps.ledger.ledger import open_ledger
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.run.train import Parts
@@ -39,5 +39,5 @@ def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsy
     assert "\x1b" not in captured.out + captured.err
     assert "failed: gaussian_vae" in captured.out
     for format, marks in NEVER.items():
-        page = report(results, "tiny", Asked(("table",), format)).replace(r"\<", "")  # Markdown's escape
+        page = report(results, "tiny", ReportRequest(("table",), format)).replace(r"\<", "")  # Markdown's escape
         assert [mark for mark in marks if mark in page] == []

@@ -12,7 +12,7 @@ from sweeps.config.stages import STAGES
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import shard
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.run.train import Parts
@@ -45,7 +45,7 @@ def sweep(tmp_path):
 
 
 def table(tmp_path):
-    rows = json.loads(report(str(tmp_path / "results"), "probed", Asked(format="json")))[0]["rows"]
+    rows = json.loads(report(str(tmp_path / "results"), "probed", ReportRequest(format="json")))[0]["rows"]
     return {row["configuration"]: row for row in rows}
 
 

@@ -11,7 +11,7 @@ from sweeps.analysis.differences import best, differences
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.actions import Actions
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 
@@ -73,7 +73,7 @@ def test_accepted_images_are_told_in_every_report(sweep, capsys):
     assert sweep(only="autoencoder 1 none, fold 0") == 0
     paint(sweep.root, 2)
     assert sweep(accept_images=True) == 0
-    text = report(sweep.results, "other", Asked(("table", "differences")))
+    text = report(sweep.results, "other", ReportRequest(("table", "differences")))
     assert "2/2 (2 sets of images)" in text
     assert "different images in one row: autoencoder 1 none: fold 0 saw" in text
     assert "different images of folder: " in text
@@ -83,7 +83,7 @@ def test_accepted_images_are_told_in_every_report(sweep, capsys):
     found = {c.metric: c for c in differences(table)}["unconditioned"]
     assert (found.difference.n, found.why_not) == (1, "one fold in common")  # fold 1, where both saw the new ones
     assert best(table, "unconditioned") == set()
-    said = Actions(write=True).run(sweep.ledger, "other", Asked())
+    said = Actions(write=True).run(sweep.ledger, "other", ReportRequest())
     assert [line for line in said if "the images there now are not those that fold 0 saw" in line]
     assert any("different images in one row" in line for line in said)
 
@@ -99,7 +99,7 @@ def test_rows_over_different_images_are_not_compared(sweep):
     found = {c.metric: c for c in differences(table)}["unconditioned"]
     assert (found.difference, found.why_not) == (None, "no fold on the same images")
     assert best(table, "unconditioned") == set()
-    assert "folds over different ones are not compared" in report(sweep.results, "other", Asked())
+    assert "folds over different ones are not compared" in report(sweep.results, "other", ReportRequest())
 
 
 @pytest.mark.parametrize("part", [{"only": "autoencoder 1 none, fold 1"}, {"shard": "1/2"}, {"shard": "2/2"}])
@@ -130,7 +130,7 @@ def test_redo_takes_the_images_that_are_there(sweep):
     paint(sweep.root, 2)
     assert sweep(redo="*none*, fold 0") == 2  # the others saw those of before
     assert sweep(redo="*") == 0
-    assert "different images" not in report(sweep.results, "other", Asked())
+    assert "different images" not in report(sweep.results, "other", ReportRequest())
 
 
 def test_the_same_pixels_in_other_files_are_the_same_images(sweep):
@@ -145,11 +145,11 @@ def test_the_same_pixels_in_other_files_are_the_same_images(sweep):
     hashes = {(row["data_hash"], row["files_hash"]) for row in sweep.ledger.read()[0]}
     assert {pixels for pixels, _ in hashes} == {before["data_hash"]}
     assert len({files for _, files in hashes}) == 2
-    assert "different images" not in report(sweep.results, "other", Asked())
+    assert "different images" not in report(sweep.results, "other", ReportRequest())
 
 
 def test_a_finished_sweep_needs_no_images(sweep, capsys):
     assert sweep() == 0
     shutil.rmtree(sweep.root)
     capsys.readouterr()
-    assert "2/2" in report(sweep.results, "other", Asked())
+    assert "2/2" in report(sweep.results, "other", ReportRequest())

@@ -16,8 +16,9 @@ from sweeps.ledger import redo
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError
-from sweeps.plan.patterns import ChoiceError, matching, one, some
+from sweeps.plan.patterns import ChoiceError, matching, select, select_one
 from sweeps.plan.plan import Plan
+from sweeps.plan.unit import Outcome
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
 from sweeps.run.train import Parts
@@ -57,7 +58,7 @@ def stop_after(units):
         if len(begun) <= units:
             return train_unit(unit, *rest)
         signal.raise_signal(signal.SIGINT)
-        return "stopped"
+        return Outcome.STOPPED
 
     return train
 
@@ -78,18 +79,18 @@ class TestNames:
     def test_a_name_in_full_is_not_the_start_of_a_longer_one(self, read_grid):
         g = read_grid("name: a\ndata.limit: 60\nfolds.n_splits: 12\ngrid: [{}]")
         units = Plan(g, frozenset(), frozenset()).units
-        assert one(units, units[1].name, "--only") == units[1]
+        assert select_one(units, units[1].name, "--only") == units[1]
 
     def test_none_and_several_are_refused_in_a_line_that_names_some(self, tiny):
         units = Plan(tiny, frozenset(), frozenset()).units
         with pytest.raises(ChoiceError, match=r"--only vqvae 1 non, fold 9: no such unit; did you mean vqvae 1 none"):
-            one(units, "vqvae 1 non, fold 9", "--only")
+            select_one(units, "vqvae 1 non, fold 9", "--only")
         with pytest.raises(ChoiceError, match=r"--redo zzz: no such unit; --status shows the rows"):
-            some(units, "zzz", "--redo")
+            select(units, "zzz", "--redo")
         with pytest.raises(
             ChoiceError, match=r"--only vqvae: 4 units match, name one: vqvae 1 none, fold 0 \("
         ) as told:
-            one(units, "vqvae", "--only")
+            select_one(units, "vqvae", "--only")
         assert "\n" not in str(told.value)
 
 

@@ -8,7 +8,7 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.twins import twins
 from sweeps.report.actions import Actions
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 
@@ -48,7 +48,7 @@ def test_what_is_done_counts_for_both(sweep, capsys, first, second, compacted):
     assert sweep(first) == 0
     if compacted:
         compact(sweep.ledger)
-    before = report(sweep.results, "twins", Asked(columns=("folds", "unconditioned", "latent_loss")))
+    before = report(sweep.results, "twins", ReportRequest(columns=("folds", "unconditioned", "latent_loss")))
     capsys.readouterr()
     assert sweep(second, status=True) == 0
     assert "2 of 2 units done" in capsys.readouterr().out
@@ -58,10 +58,10 @@ def test_what_is_done_counts_for_both(sweep, capsys, first, second, compacted):
     out = capsys.readouterr().out
     assert "counted here too: 2 units done under another data.limit that says the same images" in out
     assert "] done" not in out
-    after = report(sweep.results, "twins", Asked(columns=("folds", "unconditioned", "latent_loss")))
+    after = report(sweep.results, "twins", ReportRequest(columns=("folds", "unconditioned", "latent_loss")))
     assert [line for line in after.splitlines() if "±" in line] == [line for line in before.splitlines() if "±" in line]
     assert {key for key, _ in sweep.ledger.units()} == keys(first) | keys(second)
-    said = Actions(write=True).run(sweep.ledger, "twins", Asked())
+    said = Actions(write=True).run(sweep.ledger, "twins", ReportRequest())
     assert not [line for line in said if "no picture" in line]
     assert sweep(second) == 0
     assert "another data.limit" not in capsys.readouterr().out

@@ -14,8 +14,8 @@ from mtvae.config import FAMILIES, METHODS, terms
 from mtvae.evaluation import to_pixels
 from mtvae.losses import loss_terms
 from mtvae.runtime.cuda_graph import WARM_STEPS
-from mtvae.runtime.determinism import repeatable
-from mtvae.runtime.precision import forward_pass, multiplying
+from mtvae.runtime.determinism import reproducible
+from mtvae.runtime.precision import forward_pass, tf32_allowed
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
@@ -67,7 +67,7 @@ def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **trainin
 
 def trained(unit, images):
     """The unit's training after its last epoch."""
-    with repeatable(unit.settings.training.deterministic):
+    with reproducible(unit.settings.training.deterministic):
         fit = prepare(Inputs(unit, images, "cuda"))
         while not fit.finished:
             fit.epoch()
@@ -141,7 +141,7 @@ def first_losses(unit, images, precision):
     outputs = exact(x.double(), None if condition is None else condition.double(), None)
     expected = {name: value.item() for name, value in loss_terms(outputs, x.double(), s.architecture, s.loss).items()}
     x, condition = x.cuda(), None if condition is None else condition.cuda()
-    with repeatable(), multiplying(tf32=precision == "tf32"):
+    with reproducible(), tf32_allowed(tf32=precision == "tf32"):
         with forward_pass(precision, x.device):
             outputs = fit.model.train()(x, condition, None)
         found = {name: value.item() for name, value in loss_terms(outputs, x, s.architecture, s.loss).items()}

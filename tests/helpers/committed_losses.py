@@ -24,7 +24,7 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import FAMILIES, METHODS, terms
 from mtvae.model import build
 from mtvae.runtime.cuda_graph import Record
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 from mtvae.training import Fit, TrainingSet
 from sweeps.config.rules import resolve
 from sweeps.config.settings import Settings
@@ -89,7 +89,7 @@ def losses(given: dict[str, Any], before: Callable[[Fit], object] = lambda f: No
 
 
 if __name__ == "__main__":
-    with repeatable():
+    with reproducible():
         found = {name: losses(given) for name, given in kinds()}
     FILE.write_text(json.dumps(found, indent=1) + "\n")
     print(f"{FILE}: {len(found)} trainings")

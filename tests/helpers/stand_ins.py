@@ -7,8 +7,9 @@ import threading
 import time
 
 from sweeps.backends.base import train_unit
-from sweeps.data.datasets import load_noted
+from sweeps.data.datasets import load
 from sweeps.ledger.storage import Storage
+from sweeps.plan.unit import Outcome
 
 
 def die(unit, loaded, context, on_progress, should_stop):
@@ -49,7 +50,7 @@ def report_name(config):
     """A trial that trains nothing, and reports more than the driver wants."""
     from ray import tune
 
-    tune.report({"images": 0, "outcome": "done", "unit": config["unit"].name})
+    tune.report({"images": 0, "outcome": Outcome.DONE, "unit": config["unit"].name})
 
 
 def note_only(folder, failing, unit, loaded, context, on_progress, should_stop):
@@ -58,7 +59,7 @@ def note_only(folder, failing, unit, loaded, context, on_progress, should_stop):
     attempts = len(list(folder.glob(f"{unit.name}.*")))
     (folder / f"{unit.name}.{attempts}").write_text(f"{time.time()} {len(loaded.images)}")
     on_progress(unit.images_to_train)
-    return "failed" if unit.name in failing else "done"
+    return Outcome.FAILED if unit.name in failing else Outcome.DONE
 
 
 def run_until_stopped(folder, unit, loaded, context, on_progress, should_stop):
@@ -66,7 +67,7 @@ def run_until_stopped(folder, unit, loaded, context, on_progress, should_stop):
     note_only(folder, (), unit, loaded, context, on_progress, should_stop)
     while not should_stop():
         time.sleep(0.02)
-    return "stopped"
+    return Outcome.STOPPED
 
 
 def raise_this(error, *_):
@@ -77,7 +78,7 @@ def raise_this(error, *_):
 def load_noting(folder, source):
     """Load images, and leave a file for each time."""
     (folder / f"loaded.{time.time_ns()}").touch()
-    return load_noted(source)
+    return load(source)
 
 
 def die_while_loading(source):
@@ -88,7 +89,7 @@ def die_while_loading(source):
 def load_slowly(source):
     """Take a second to read the images."""
     time.sleep(1)
-    return load_noted(source)
+    return load(source)
 
 
 class SeenByItsMakerAlone(Storage):
@@ -106,4 +107,4 @@ def note_folds(folder, unit, loaded, context, on_progress, should_stop):
     """Train nothing, and leave a file that says which folds came with the images."""
     told = {f"{kind.n_splits} {kind.seed}": numbers.tolist() for kind, numbers in loaded.folds.items()}
     (folder / unit.name).write_text(json.dumps(told))
-    return "done"
+    return Outcome.DONE

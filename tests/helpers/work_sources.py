@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 from sweeps.ledger.storage import StorageError
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Done, GridSource, Wait
 
 
@@ -27,7 +27,7 @@ def drain(source, failing=frozenset()):
             assert isinstance(unit, Done), "it waits for nothing"
             return handed
         ended = out.pop(0)
-        source.finished(ended, "failed" if ended.id in failing else "done", None)
+        source.finished(ended, Outcome.FAILED if ended.id in failing else Outcome.DONE, None)
 
 
 class Watched(GridSource):

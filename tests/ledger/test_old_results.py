@@ -15,7 +15,7 @@ from sweeps.ledger import redo
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 
@@ -35,7 +35,7 @@ def ledger(results):
 
 
 def test_the_report_is_the_same_to_the_character(results):
-    assert report(results, "old", Asked()) + "\n" == (OLD / "report.txt").read_text()
+    assert report(results, "old", ReportRequest()) + "\n" == (OLD / "report.txt").read_text()
 
 
 def test_every_file_is_read(ledger):
@@ -92,7 +92,11 @@ def test_line_ends_and_spaces_change_nothing(results, ledger, edit, rows):
     ledger.storage.write("grid.yaml", edit(text).encode())
     if rows is not None:
         ledger.storage.write("rows.parquet", rows)
-    shown = [line for line in report(results, "old", Asked()).splitlines() if not line.startswith("not read: rows.par")]
+    shown = [
+        line
+        for line in report(results, "old", ReportRequest()).splitlines()
+        if not line.startswith("not read: rows.par")
+    ]
     assert "\n".join(shown) + "\n" == (OLD / "report.txt").read_text()
 
 
@@ -104,7 +108,7 @@ def test_a_grid_without_known_keys_hides_no_row(results, ledger, text):
     ledger.storage.write("grid.yaml", text.encode())
     table = read_table(ledger)
     assert {row.key for row in table.rows} == set(open_ledger(OLD, "old").keys())
-    lines = report(results, "old", Asked()).splitlines()
+    lines = report(results, "old", ReportRequest()).splitlines()
     assert lines[-1] == "all rows are shown: grid.yaml names none of them, and there is no rows.parquet"
     assert sum("without any unit" in line for line in lines) == ("00000" in text)
     assert not any("no finished unit yet" in line for line in lines)
@@ -113,7 +117,7 @@ def test_a_grid_without_known_keys_hides_no_row(results, ledger, text):
 def test_a_grid_that_is_cut_off_counts_the_others(results, ledger):
     text = ledger.storage.read("grid.yaml").decode()
     ledger.storage.write("grid.yaml", text[: text.index("# 8ee25d6da945")].encode())
-    shown = report(results, "old", Asked())
+    shown = report(results, "old", ReportRequest())
     assert [row.key for row in read_table(ledger).rows] == ["7b3fed415bec"]
     assert shown.endswith("\nnot shown: 4 rows (7 units) of other grids; the report's --all shows them")
 
@@ -122,11 +126,11 @@ def test_a_grid_that_is_cut_off_counts_the_others(results, ledger):
 def test_removed_grids_hide_no_row(results, ledger, grids, capsys):
     """A run writes them again, and trains nothing."""
     command(GRID, [], Options(results, inline=True))
-    expected = report(results, "old", Asked())
+    expected = report(results, "old", ReportRequest())
     capsys.readouterr()
     for name in grids:
         ledger.storage.remove(name)
-    assert sorted(report(results, "old", Asked()).splitlines()) == sorted(expected.splitlines())
+    assert sorted(report(results, "old", ReportRequest()).splitlines()) == sorted(expected.splitlines())
     assert command(GRID, [], Options(results, inline=True)) == 1
     assert "] done" not in capsys.readouterr().out
     assert {"grid.yaml", "rows.parquet"} <= set(ledger.storage.names(""))
@@ -137,7 +141,7 @@ def test_rows_of_another_sweep_hide_nothing_unsaid(results, ledger, read_grid):
     other = open_ledger(results, "other")
     other.write_grid(read_grid("name: other\ngrid: [{}]"))
     ledger.storage.write("rows.parquet", other.storage.read("rows.parquet"))
-    lines = report(results, "old", Asked()).splitlines()
+    lines = report(results, "old", ReportRequest()).splitlines()
     assert lines[-1] == "not shown: 5 rows (8 units) of other grids; the report's --all shows them"
 
 
@@ -147,7 +151,7 @@ def test_units_that_cannot_be_read_are_no_news(results, ledger):
         ledger.storage.write(name, b"<html>")
     for name in ledger.storage.names("failed"):
         ledger.storage.remove(f"failed/{name}")
-    lines = report(results, "old", Asked()).splitlines()
+    lines = report(results, "old", ReportRequest()).splitlines()
     assert lines[0] == "old: no unit could be read"
     assert sum(line.startswith("not read: ") for line in lines) == 5
 
@@ -171,7 +175,7 @@ def test_a_run_resumes_it(results, ledger, capsys):
     assert redo.marked(ledger.storage) == frozenset()
     assert "rows.parquet" in ledger.storage.names("")
     assert "grid-1.yaml" not in ledger.storage.names("")
-    again = report(results, "old", Asked())
+    again = report(results, "old", ReportRequest())
     assert "uniform, training.lr 0.002          1/2 (1 failed)" in again
     assert compact(ledger) == (9, [])
 

@@ -17,7 +17,7 @@ from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA
 from sweeps.plan.plan import Plan
-from sweeps.report.contents import KINDS, Asked, report
+from sweeps.report.contents import KINDS, ReportRequest, report
 from sweeps.run.command import FAILED, command
 from sweeps.run.options import Options
 
@@ -60,7 +60,7 @@ def some_files(request, trained, tmp_path):
 def shown(ledger):
     """Everything that reports show of a ledger, in text and for machines."""
     results = ledger.storage.root.rpartition("/")[0]
-    return [report(results, "mixed", Asked(kinds=KINDS, format=format)) for format in ("text", "json")]
+    return [report(results, "mixed", ReportRequest(kinds=KINDS, format=format)) for format in ("text", "json")]
 
 
 def recorded(ledger):

@@ -12,7 +12,7 @@ import torch
 from committed_losses import FILE, kinds, losses
 
 from mtvae.config import terms
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 
 TOLERANCE = 1e-6
 KINDS = dict(kinds())
@@ -20,7 +20,7 @@ COMMITTED = json.loads(FILE.read_text())
 
 
 def differs(name, given, **options):
-    with repeatable():
+    with reproducible():
         found = losses(given, **options)
     assert found.keys() == COMMITTED[name].keys()
     return found != pytest.approx(COMMITTED[name], rel=TOLERANCE)

@@ -16,7 +16,7 @@ from tape import Tape, Waited, name_of, tape
 from mtvae.evaluation import evaluate
 from mtvae.loop import adamw
 from mtvae.runtime.cuda_graph import WARM_STEPS, Recorded, cuda_graph
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 
 KINDS = dict(kinds())
 LONGER = {"training.epochs": 3, "training.batch_size": 5}  # 32 images: six batches of 5 and one of 2, three times
@@ -44,7 +44,7 @@ def trained(given, record=None, pause=None):
         if steps == pause:
             raise Pause
 
-    with repeatable():
+    with reproducible():
         while not f.finished:
             try:
                 f.epoch(after_step)
@@ -78,7 +78,7 @@ def test_a_training_that_was_interrupted_records_anew_and_ends_with_the_same_dig
 def test_a_recorded_training_that_resumes_in_place_records_anew():
     """What it resumes from is in other memory than what was recorded."""
     f = fit(settings_of(KINDS["vqvae none"] | LONGER), record=tape)
-    with repeatable():
+    with reproducible():
         f.epoch()
         first, state = f.recorded.replay, copy.deepcopy(f.state())
         f.epoch()
@@ -120,7 +120,7 @@ def made_wrong(given, wrong):
     f = fit(settings_of(given | LONGER), record=tape)
     right = f.train_on
     f.train_on = lambda batch: (right(batch), wrong(f))
-    with repeatable():
+    with reproducible():
         while not f.finished:
             f.epoch()
     return f
@@ -164,7 +164,7 @@ class Asked(Tape):
 
 def asked_of_an_epoch(given, batch_size):
     f = fit(settings_of(given | {"training.batch_size": batch_size}))
-    with repeatable(), Asked() as asked:
+    with reproducible(), Asked() as asked:
         f.epoch()
     return asked.counted(), len(asked.operations)
 
@@ -179,7 +179,7 @@ def test_an_epoch_asks_for_numbers_at_its_end_however_many_steps_it_has(name):
 
 def asked_of_scores(given, images):
     f = fit(settings_of(given))
-    with repeatable(), Asked() as asked:
+    with reproducible(), Asked() as asked:
         evaluate(f.model, f.data.images[:images], f.loss, f.sampler, 0, f.latent)
     return asked.counted()
 

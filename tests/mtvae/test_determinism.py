@@ -8,7 +8,7 @@ import pytest
 import torch
 from committed_losses import fit, settings_of
 
-from mtvae.runtime.determinism import repeatable
+from mtvae.runtime.determinism import reproducible
 from sweeps.stages import training
 from sweeps.worker import run_unit
 
@@ -22,7 +22,7 @@ def test_it_is_set_inside_and_what_was_before_comes_back(deterministic):
     before, generator = state(), torch.get_rng_state()
     torch.set_num_threads(2)
     try:
-        with pytest.raises(ZeroDivisionError), repeatable(deterministic):
+        with pytest.raises(ZeroDivisionError), reproducible(deterministic):
             assert state() == (1, deterministic, False)
             raise ZeroDivisionError
         assert state() == (2, *before[1:])
@@ -34,7 +34,7 @@ def test_it_is_set_inside_and_what_was_before_comes_back(deterministic):
 def test_the_callers_own_choice_comes_back_too():
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        with repeatable(False):
+        with reproducible(False):
             assert not torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
@@ -44,8 +44,8 @@ def test_the_callers_own_choice_comes_back_too():
 @pytest.mark.parametrize("value", [None, ":16:8"])
 def test_cublas_is_asked_before_it_starts_and_a_users_own_value_wins(value):
     code = (
-        "import os\nfrom mtvae.runtime.determinism import repeatable\n"
-        "with repeatable(): print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+        "import os\nfrom mtvae.runtime.determinism import reproducible\n"
+        "with reproducible(): print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
     )
     env = {} if value is None else {"CUBLAS_WORKSPACE_CONFIG": value}
     inherited = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"}
@@ -61,7 +61,7 @@ def test_two_runs_are_equal_whatever_was_set_outside(method):
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            with repeatable(deterministic):
+            with reproducible(deterministic):
                 f = fit(s)
                 f.epoch()
         finally:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from committed_losses import fit, kinds, settings_of
 
-from mtvae.runtime.determinism import repeatable
-from mtvae.runtime.precision import multiplying
+from mtvae.runtime.determinism import reproducible
+from mtvae.runtime.precision import tf32_allowed
 
 
 def knobs():
@@ -24,7 +24,7 @@ def trained(given, precision):
     for module in f.model.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear):
             module.register_forward_hook(note)
-    with repeatable():
+    with reproducible():
         f.epoch()
     return f, used
 
@@ -49,7 +49,7 @@ def test_scores_are_computed_in_fp32(precision):
     seen = []
     f = fit(settings_of(given))
     f.model.conditioned.register_forward_hook(lambda module, _, y: seen.append((module.training, y.dtype, knobs()[0])))
-    with repeatable():
+    with reproducible():
         f.epoch()
     training = torch.bfloat16 if precision == "bf16" else torch.float32
     assert set(seen) == {(True, training, precision == "tf32"), (False, torch.float32, False)}
@@ -57,9 +57,9 @@ def test_scores_are_computed_in_fp32(precision):
 
 def test_tf32_is_what_was_asked_for_inside_and_what_was_before_comes_back():
     before = knobs()
-    with repeatable():
+    with reproducible():
         assert knobs() == (False, False)
-        with pytest.raises(ZeroDivisionError), multiplying(tf32=True):
+        with pytest.raises(ZeroDivisionError), tf32_allowed(tf32=True):
             assert knobs() == (True, True)
             raise ZeroDivisionError
         assert knobs() == (False, False)

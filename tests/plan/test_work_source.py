@@ -8,7 +8,7 @@ from work_sources import chain, drain
 
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Done, Envelope, GridSource, Wait
 
 
@@ -84,9 +84,9 @@ def test_a_unit_waits_for_what_it_requires(units):
     handed = [source.next() for _ in range(5)]
     assert handed == [first, *others]
     assert isinstance(source.next(), Wait)
-    source.finished(others[0], "done", None)
+    source.finished(others[0], Outcome.DONE, None)
     assert isinstance(source.next(), Wait)
-    source.finished(first, "done before", None)
+    source.finished(first, Outcome.DONE_BEFORE, None)
     assert source.next() is child
     assert isinstance(source.next(), Done)
     assert source.blocked == []
@@ -97,7 +97,7 @@ def test_a_released_unit_takes_its_place_in_the_plan(units):
     source = GridSource([first, child, *others])
     assert source.next() is first
     assert source.next() is others[0]
-    source.finished(first, "done", None)
+    source.finished(first, Outcome.DONE, None)
     assert source.next() is child
 
 
@@ -126,7 +126,7 @@ def test_a_stopped_parent_blocks_nothing(units):
     a, b = chain(units[:2])
     source = GridSource([a, b])
     assert source.next() is a
-    source.finished(a, "stopped", None)
+    source.finished(a, Outcome.STOPPED, None)
     assert isinstance(source.next(), Done)
     assert source.blocked == []
 

@@ -13,8 +13,8 @@ from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
 from sweeps.report import contents
 from sweeps.report.__main__ import main
-from sweeps.report.contents import Asked
-from sweeps.report.tables.cells import Look
+from sweeps.report.contents import ReportRequest
+from sweeps.report.tables.cells import NumberFormat
 
 
 def results(value, collapsed=False):
@@ -40,7 +40,7 @@ def swept(tiny, ledger, plan):
 
 def lines(ledger, **asked):
     folder = ledger.storage.root.rpartition("/")
-    return contents.report(folder[0], folder[2], Asked(**asked)).splitlines()
+    return contents.report(folder[0], folder[2], ReportRequest(**asked)).splitlines()
 
 
 def squeezed(ledger, **asked):
@@ -180,10 +180,10 @@ def test_an_incomplete_row_is_never_the_best(compared):
 
 
 def test_spreads_and_units(swept):
-    assert any(" 0.020000 ± 0.014142 " in line for line in squeezed(swept, look=Look("sd")))
+    assert any(" 0.020000 ± 0.014142 " in line for line in squeezed(swept, number_format=NumberFormat("sd")))
     # t(1) = 12.706; sd x sqrt(1/2 + 1/1)
-    assert any(" 0.020000 ± 0.220078 " in line for line in squeezed(swept, look=Look("ci95")))
-    assert any(" 5.1200 ± 6.6e+00 " in line for line in squeezed(swept, look=Look(unit="per_image")))
+    assert any(" 0.020000 ± 0.220078 " in line for line in squeezed(swept, number_format=NumberFormat("ci95")))
+    assert any(" 5.1200 ± 6.6e+00 " in line for line in squeezed(swept, number_format=NumberFormat(scale="per_image")))
 
 
 def test_columns_are_what_was_asked_for(swept):
@@ -269,7 +269,7 @@ ROOT = Path(__file__).parents[2]
 )
 def test_pages_show_what_the_committed_ledgers_say(sweep, pages):
     """No table is typed by hand, the README's own included."""
-    shown = contents.report(str(ROOT / "results"), sweep, Asked(format="markdown"))
+    shown = contents.report(str(ROOT / "results"), sweep, ReportRequest(format="markdown"))
     table = shown[shown.index("| family") :]
     assert table.count("5/5") == 18
     for page in pages:

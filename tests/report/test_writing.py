@@ -11,7 +11,7 @@ import pytest
 
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
-from sweeps.report.contents import KINDS, Asked
+from sweeps.report.contents import KINDS, ReportRequest
 from sweeps.report.page import page
 from sweeps.report.writing import origins, write
 
@@ -25,7 +25,7 @@ def written(tmp_path_factory):
     (results / "digits").mkdir()
     for name in ("units.parquet", "grid.yaml"):
         shutil.copy(ROOT / "results" / "digits" / name, results / "digits" / name)
-    said = write(open_ledger(results, "digits"), "digits", Asked())
+    said = write(open_ledger(results, "digits"), "digits", ReportRequest())
     return results / "digits" / "report", said
 
 

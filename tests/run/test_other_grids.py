@@ -8,7 +8,7 @@ from sweeps.backends.base import train_unit
 from sweeps.config import grid
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.run.train import Parts
@@ -62,10 +62,10 @@ def test_a_run_reports_the_grid_in_hand(run, results):
         "latest grid's, --all all",
         "not shown: 1 row (2 units) of other grids; the report's --all shows them",
     ]
-    assert "single_decoder" in report(results, "two", Asked()) and "multi_decoder" not in report(
-        results, "two", Asked()
+    assert "single_decoder" in report(results, "two", ReportRequest()) and "multi_decoder" not in report(
+        results, "two", ReportRequest()
     )
-    rows = json.loads(report(results, "two", Asked(format="json", all_rows=True)))[0]["rows"]
+    rows = json.loads(report(results, "two", ReportRequest(format="json", all_rows=True)))[0]["rows"]
     assert [row["method"] for row in rows] == ["none", "multi_decoder", "single_decoder"]
 
 
@@ -74,7 +74,7 @@ def test_one_grid_after_the_other_says_nothing_of_writing(run, results):
     run(FIRST)
     code, printed = run(SECOND)
     assert code == 0
-    assert table_of(printed) == report(results, "two", Asked())
+    assert table_of(printed) == report(results, "two", ReportRequest())
     assert "wrote its rows" not in printed
     assert printed.splitlines()[-1] == "not shown: 1 row (2 units) of other grids; the report's --all shows them"
 
@@ -84,7 +84,7 @@ def test_a_part_of_a_grid_reports_all_of_it(run, results, options):
     """As the report does, to the character; in a folder that holds rows of another grid too."""
     run(SECOND)
     _, printed = run(FIRST, **options)
-    assert table_of(printed) == report(results, "two", Asked())
+    assert table_of(printed) == report(results, "two", ReportRequest())
     assert "multi_decoder" in printed
 
 
@@ -99,7 +99,7 @@ def test_rows_in_hand_need_no_file(run, results):
     code, printed = run(FIRST, parts=Parts(run_unit=damage))
     assert (code, run(FIRST)[0]) == (0, 0)
     shown = table_of(printed).splitlines()
-    assert shown[:-1] == report(results, "two", Asked()).splitlines()
+    assert shown[:-1] == report(results, "two", ReportRequest()).splitlines()
     assert shown[-1].startswith("not read: rows.parquet (")
 
 
@@ -116,11 +116,11 @@ def test_a_row_that_left_is_counted(run, results, tmp_path, capsys):
         ledger.write_failed(unit, "no luck")
     run(HEAD + "grid: [{family: autoencoder}]")
     note = "not shown: 2 rows (4 units) of other grids; the report's --all shows them"
-    assert report(results, "two", Asked()).splitlines()[-1] == note
+    assert report(results, "two", ReportRequest()).splitlines()[-1] == note
     assert capsys.readouterr().err == ""
-    assert len(json.loads(report(results, "two", Asked(format="json")))[0]["rows"]) == 1
+    assert len(json.loads(report(results, "two", ReportRequest(format="json")))[0]["rows"]) == 1
     assert capsys.readouterr().err == note + "\n"
-    shown = report(results, "two", Asked(all_rows=True))
+    shown = report(results, "two", ReportRequest(all_rows=True))
     assert "not shown" not in shown and shown.count("autoencoder") > 2
     ledger.storage.remove("rows.parquet")  # as of a version that had none
-    assert report(results, "two", Asked()).splitlines()[-1] == note
+    assert report(results, "two", ReportRequest()).splitlines()[-1] == note

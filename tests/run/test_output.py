@@ -10,6 +10,7 @@ import pytest
 from sweeps import output
 from sweeps.backends.progress import Progress
 from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.unit import Outcome
 from sweeps.run.command import command
 from sweeps.run.options import Options
 
@@ -140,7 +141,7 @@ def test_a_table_that_cannot_be_drawn_decides_nothing(plan, monkeypatch, capsys)
     with Progress(plan, plan.units, terminal=True) as progress:
         progress.started(plan.units[0])
         progress.say(["a line"])
-        progress.finished(plan.units[0], "done")
+        progress.finished(plan.units[0], Outcome.DONE)
     out = capsys.readouterr().out
     assert "tiny: no table: RuntimeError: no mark" in out
     assert "a line" in out

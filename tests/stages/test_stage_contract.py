@@ -86,7 +86,7 @@ class TestContract:
             assert {parent in {other.id for other in units} for parent in unit.requires} <= {True}
 
     def test_a_stop_ends_it_and_it_resumes(self, units, name, digits, ledger):
-        """Asked to stop before it starts, it does nothing; run again, it is done."""
+        """ReportRequest to stop before it starts, it does nothing; run again, it is done."""
         for unit in units:
             assert run_unit(unit, digits, ledger, "cpu", {}, should_stop=lambda: True) == "stopped"
             assert not ledger.has(unit)

@@ -14,7 +14,7 @@ import sweeps
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.plan import Plan
-from sweeps.report.contents import Asked, report
+from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.stages import training
@@ -131,7 +131,9 @@ def test_rates_that_diverge_leave_a_table_of_numbers(tmp_path, capsys):
     assert command(str(file), [], Options(str(tmp_path / "results"), inline=True)) == 1
     done, _ = open_ledger(tmp_path / "results", "inf3").read()
     assert all(math.isfinite(row[name]) for row in done for name in ("unconditioned_per_image", "latent_loss"))
-    shown = json.loads(report(str(tmp_path / "results"), "inf3", Asked(("table", "statistics", "differences"), "json")))
+    shown = json.loads(
+        report(str(tmp_path / "results"), "inf3", ReportRequest(("table", "statistics", "differences"), "json"))
+    )
     assert shown[0]["rows"][0]["folds"] == 5
     assert sum(row["failed"] for row in shown[0]["rows"]) > 0
 

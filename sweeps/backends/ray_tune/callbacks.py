@@ -10,15 +10,15 @@ from ray.exceptions import RayTaskError
 
 from sweeps.backends.progress import Progress
 from sweeps.backends.ray_tune.gpu_sharing import larger
-from sweeps.backends.ray_tune.internals import forget, hear_error
+from sweeps.backends.ray_tune.internals import forget, record_error
 from sweeps.backends.ray_tune.suggestions import OfTheDriver, Suggestions
 from sweeps.backends.retries import ALLOWED, Deaths
 from sweeps.backends.stop import Stop
-from sweeps.plan.unit import Unit, UnitId
-from sweeps.text import number_text, said
+from sweeps.plan.unit import Outcome, Unit, UnitId
+from sweeps.text import error_line, number_text
 
 GRACE_SECONDS = 6.0  # that workers have to save themselves when a stop is asked for
-HEARD = frozenset({"images", "outcome", "over", "done", "training_iteration"})
+HEARD = frozenset({"images", "outcome", "fatal_error", "done", "training_iteration"})
 """What is kept of a result: a worker's own words, and what Tune goes by."""
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
@@ -33,7 +33,7 @@ def heard(hook: Hook) -> Hook:
         try:
             hook(self, *args, **named)
         except Exception as error:
-            self.suggestions.over = self.suggestions.over or error
+            self.suggestions.fatal_error = self.suggestions.fatal_error or error
 
     return cast(Hook, call)
 
@@ -54,7 +54,7 @@ class Callback(OfTheDriver, tune.Callback):
 
     @heard
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        hear_error(trial, partial(setattr, self, "error"))
+        record_error(trial, partial(setattr, self, "error"))
         self.deaths.started(self.unit(trial))
         self.progress.started(self.unit(trial))
 
@@ -62,7 +62,7 @@ class Callback(OfTheDriver, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.suggestions.over = self.suggestions.over or result.get("over")
+        self.suggestions.fatal_error = self.suggestions.fatal_error or result.get("fatal_error")
         if "images" in result:
             self.progress.trained(self.unit(trial), result["images"])
         for name in result.keys() - HEARD:  # Tune keeps it, with statistics of each number, for every trial there was
@@ -71,10 +71,10 @@ class Callback(OfTheDriver, tune.Callback):
     @heard
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         unit, outcome = self.unit(trial), trial.last_result.get("outcome")
-        if outcome == "crowded":
+        if outcome is Outcome.CROWDED:
             self._again_with_more(unit)
         elif outcome:  # none: stopped on the way
-            self.ledger.add_to_log(unit, self.deaths.said(unit))
+            self.ledger.add_to_log(unit, self.deaths.summary(unit))
             self.progress.finished(unit, outcome)
             self.suggestions.finished(unit, outcome)
         forget(trial)
@@ -91,16 +91,16 @@ class Callback(OfTheDriver, tune.Callback):
         it would count deaths whatever was done between them."""
         unit = self.unit(trial)
         if self._died(trial):
-            self.progress.finished(unit, "stopped")
+            self.progress.finished(unit, Outcome.STOPPED)
             self.suggestions.try_again(unit, later=False)
         else:
             error = self._error()
-            what = "its worker died" if error is None else f"{type(error).__name__}: {said(error)[:300]},"
+            what = "its worker died" if error is None else f"{type(error).__name__}: {error_line(error)[:300]},"
             reason = f"{what} {ALLOWED} times without progress"
-            self.ledger.write_log(unit, f"{unit}\n{reason}\n{self.deaths.said(unit)}{self.error or ''}\n")
+            self.ledger.write_log(unit, f"{unit}\n{reason}\n{self.deaths.summary(unit)}{self.error or ''}\n")
             self.ledger.write_failed(unit, reason)
-            self.progress.finished(unit, "failed")
-            self.suggestions.finished(unit, "failed")
+            self.progress.finished(unit, Outcome.FAILED)
+            self.suggestions.finished(unit, Outcome.FAILED)
         self.error = None
         forget(trial)
 
@@ -108,7 +108,7 @@ class Callback(OfTheDriver, tune.Callback):
         """Count and log a death. Return how many more the unit may have."""
         unit = self.unit(trial)
         left = self.deaths.died(unit, of_error=self._error() is not None)
-        self.ledger.write_log(unit, f"{unit}\n{self.deaths.said(unit)}{self.error or ''}\n")
+        self.ledger.write_log(unit, f"{unit}\n{self.deaths.summary(unit)}{self.error or ''}\n")
         return left
 
     def _error(self) -> Exception | None:
@@ -119,7 +119,7 @@ class Callback(OfTheDriver, tune.Callback):
         more = larger(unit)
         had, has = number_text(unit.settings.resources.gpus), number_text(more.settings.resources.gpus)
         self.progress.say([f"out of memory on {had} of a GPU, goes on later with {has}: {unit}"])
-        self.progress.finished(unit, "stopped")
+        self.progress.finished(unit, Outcome.STOPPED)
         self.suggestions.try_again(more, later=True)
 
 
@@ -135,7 +135,7 @@ class Stopper(OfTheDriver, tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        if self.suggestions.over is not None:
+        if self.suggestions.fatal_error is not None:
             return True
         if self.stop.requested_at is None:
             return False

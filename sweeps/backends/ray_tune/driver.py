@@ -32,7 +32,7 @@ from sweeps.data.readers import SAY_SECONDS
 from sweeps.data.splits import Drawn
 from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import Envelope, WorkSource
-from sweeps.text import said
+from sweeps.text import error_line
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class RayTune:
             trainable = tune.with_parameters(trial, context=context, images=images, flag=flag)
             callback, stopper = Callback(suggestions, progress), Stopper(stop, progress, suggestions)
             fit(trainable, suggestions, callback, stopper, self.workers, scratch)
-            if suggestions.over is not None:
-                raise suggestions.over
+            if suggestions.fatal_error is not None:
+                raise suggestions.fatal_error
         finally:
             stop.listeners.remove(flag.raise_)
             flag.clear()
@@ -139,7 +139,7 @@ def _images(envelope: Envelope, context: RunContext, progress: Progress) -> dict
         except _NO_ROOM as error:
             raise DataError(
                 f"{source.data.dataset}: the images cannot be read: the process that read them died, or there is no "
-                f"memory for them: {said(error)[:200]}"
+                f"memory for them: {error_line(error)[:200]}"
             ) from None
         progress.say(context.check(source, loaded))
     return references

@@ -8,7 +8,7 @@ import ray
 
 from sweeps.data.datasets import Loaded, Source
 from sweeps.plan.unit import Unit
-from sweeps.text import said
+from sweeps.text import error_line
 
 HEADROOM = 0.9  # of a GPU's memory is given away
 Wanted = int | Literal["auto"]
@@ -53,7 +53,7 @@ def measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None]
     try:
         taken, total = ray.get(answer)
     except ray.exceptions.RayError as error:  # it raised, or its worker died: its own trial will say what is wrong
-        why = said(getattr(error, "cause", error))
+        why = error_line(getattr(error, "cause", error))
         say([f"{unit.label}: gets a whole GPU, its memory could not be measured: {why}"])
         return 1.0
     n = max(1, int(HEADROOM * total / taken))

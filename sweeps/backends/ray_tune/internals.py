@@ -21,7 +21,7 @@ def forget(trial: Any) -> None:
     trial.get_json_state = lambda: ("{}", "{}")
 
 
-def hear_error(trial: Any, tell: Callable[[Exception | None], None]) -> None:
+def record_error(trial: Any, tell: Callable[[Exception | None], None]) -> None:
     """Tell what error a trial ends with. Tune writes it into a file in a folder, and reads it from another."""
     handle = trial.handle_error
 

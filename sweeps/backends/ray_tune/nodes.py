@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import temporary_name
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.text import counted, number_text, said
+from sweeps.text import count_text, error_line, number_text
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder, or imports torch
@@ -40,7 +40,7 @@ def connect(address: str, **options: Any) -> None:
     try:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
-        raise PlacementError(f"cannot use a Ray cluster at {address}: {said(error)[:300]}") from error
+        raise PlacementError(f"cannot use a Ray cluster at {address}: {error_line(error)[:300]}") from error
 
 
 def alive() -> list[Node]:
@@ -50,7 +50,7 @@ def alive() -> list[Node]:
 def described() -> str:
     """How many nodes, CPUs and GPUs there are now."""
     nodes, there = alive(), ray.cluster_resources()
-    return f"{counted(len(nodes), 'node')}, {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
+    return f"{count_text(len(nodes), 'node')}, {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
 
 
 def asked(unit: Unit) -> Resources:

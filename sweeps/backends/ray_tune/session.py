@@ -13,11 +13,11 @@ from typing import Any
 import ray
 
 from sweeps.backends.ray_tune import nodes, surroundings
-from sweeps.backends.stop import deaf_children
+from sweeps.backends.stop import children_ignore_signals
 from sweeps.data.datasets import Source, image_count, shape, test_half_count
 from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
-from sweeps.text import said
+from sweeps.text import error_line
 
 MALLOC = {
     "MALLOC_ARENA_MAX": "1",  # a trial is a thread, which glibc would give memory of its own, kept by other rules
@@ -35,7 +35,7 @@ def opened(units: Sequence[Unit], workers: int, address: str | None) -> Iterator
     """`start`, and at the end of the block leave the cluster, or end the Ray of this machine."""
     with contextlib.nullcontext() if address is not None else surroundings.served() as folder:
         try:
-            with deaf_children():
+            with children_ignore_signals():
                 start(units, workers, address, folder)
             yield
         finally:
@@ -69,7 +69,7 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
         except (Exception, SystemExit) as error:
             if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # by Ray's handler: a stop, and no fault
                 raise KeyboardInterrupt from None
-            why = said(error)[:300] or type(error).__name__
+            why = error_line(error)[:300] or type(error).__name__
             raise PlacementError(f"Ray cannot start on this machine; --inline needs no Ray: {why}") from error
     protect_token()
 
@@ -96,7 +96,7 @@ def scratch_folder() -> Path:
         scratch = here / temporary_name("sweeps-tune")
         scratch.mkdir(mode=0o700)
     except OSError as error:
-        raise PlacementError(f"no folder for temporary files; set TMPDIR to one: {said(error)}") from error
+        raise PlacementError(f"no folder for temporary files; set TMPDIR to one: {error_line(error)}") from error
     return scratch
 
 

@@ -23,8 +23,8 @@ class Suggestions(OfTheDriver, Searcher):
     """Gives Tune the source's units, one a trial, and once more those that are to be tried again. Tune asks about ten
     times a second while there is room for a trial.
 
-    `over`: what ends the sweep: a worker, or this process, that cannot write results; a worker without the GPU that it
-    was given; an error of the source.
+    `fatal_error` ends the sweep: a worker or this process cannot write results, a worker has not the GPU that it was
+    given, or the source raised.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class Suggestions(OfTheDriver, Searcher):
         self.at_once: deque[Unit] = deque()  # units whose workers died: most of their work is saved
         self.later: deque[Unit] = deque()  # units that found too little memory beside others
         self.out: set[UnitId] = set()
-        self.over: Exception | None = None
+        self.fatal_error: Exception | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a word
         """Return a unit as a trial's settings, None to be asked again, or FINISHED."""
-        if self.over is not None or self.stop.requested:
+        if self.fatal_error is not None or self.stop.requested:
             return self.FINISHED
         try:
             unit = self._next()
         except Exception as error:  # Tune would wrap it
-            self.over = error
+            self.fatal_error = error
             return self.FINISHED
         if isinstance(unit, Wait):
             return None
@@ -76,7 +76,7 @@ class Suggestions(OfTheDriver, Searcher):
         try:
             self.source.finished(unit, outcome, self.context.record(unit, outcome, self.columns))
         except Exception as error:  # Tune would make a failure of the trial of it
-            self.over = self.over or error
+            self.fatal_error = self.fatal_error or error
 
     def try_again(self, unit: Unit, later: bool) -> None:
         """Give the unit to another trial; `later`: when the source has no other unit."""

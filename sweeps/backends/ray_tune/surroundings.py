@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError
-from sweeps.text import is_utf8, one_line, said
+from sweeps.text import error_line, is_utf8, one_line
 
 LONGEST = 107
 """Bytes that the path of a socket may have."""
@@ -70,7 +70,7 @@ def _trouble(attempt: Callable[[], object]) -> str | None:
     try:
         attempt()
     except (OSError, RuntimeError) as error:  # a RuntimeError: there is no home folder
-        return said(error)
+        return error_line(error)
     return None
 
 

@@ -35,6 +35,6 @@ def trial(config: dict[str, Any], context: RunContext, images: dict[Source, Any]
     try:
         outcome = context.run_unit(unit, loaded, context, on_progress, flag.is_raised)
     except (StorageError, PlacementError) as error:  # no reason to try again: the driver ends the sweep, and says it
-        tune.report({"over": error})
+        tune.report({"fatal_error": error})
         return
     tune.report({"images": trained, "outcome": outcome})

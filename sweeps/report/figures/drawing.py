@@ -40,7 +40,7 @@ LOOK |= {"legend.frameon": False, "legend.handlelength": 3.5}
 
 
 @contextmanager
-def house_look() -> Iterator[None]:
+def apply_style() -> Iterator[None]:
     """Our look, whatever the user's matplotlibrc says, and no mathematics in texts."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -51,7 +51,7 @@ def house_look() -> Iterator[None]:
 def save(figure: Figure) -> dict[str, bytes]:
     """A figure as {"png": bytes, "pdf": bytes}: the same bytes for the same data and matplotlib."""
     saved = {}
-    with house_look():
+    with apply_style():
         for kind, volatile in (("png", ["Software"]), ("pdf", ["CreationDate", "Creator", "Producer"])):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=DPI, metadata=dict.fromkeys(volatile))

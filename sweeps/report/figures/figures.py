@@ -16,8 +16,8 @@ from sweeps.report.figures.drawing import (
     MARKERS,
     Canvas,
     Style,
+    apply_style,
     file_name,
-    house_look,
     labels,
     listed,
     model_text,
@@ -41,7 +41,7 @@ def figures(table: Table) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     several = len({row.settings["dataset"] for row in table.rows}) > 1
     short = labels(table, "method")
-    with house_look():
+    with apply_style():
         for rows in table.groups:
             model = [rows[0].settings[name] for name in ("dataset", "family", "configuration")]
             group = _Group(table, _side_by_side(rows), file_name(*model[not several :]), short)
@@ -131,7 +131,7 @@ def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
 def _curves(group: _Group, rows: Sequence[TableRow], title: str) -> Figure | None:
     latent = _latent(rows[0])
     panels = {} if latent is None else {f"selection_{latent.term}": (_words(latent), "epoch", latent.axis)}
-    panels["selection_unconditioned"] = ("unconditioned reconstruction", "epoch", ERROR_AXIS[rows[0].unit])
+    panels["selection_unconditioned"] = ("unconditioned reconstruction", "epoch", ERROR_AXIS[rows[0].scale])
     canvas = Canvas(title, *panels.values())
     for row in [*group.baselines(rows), *rows]:
         curves = [curve(row, term) for term in panels]
@@ -167,7 +167,7 @@ def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     exponents = sorted({float(row.settings["exponent"]) for row in rows})
     if len(exponents) < 2:
         return
-    latent, error = _latent(rows[0]), ERROR_AXIS[rows[0].unit]
+    latent, error = _latent(rows[0]), ERROR_AXIS[rows[0].scale]
     outputs = (UNCONDITIONED.name, CONDITIONED.name)
     panels = {name: (f"{name} reconstruction", "exponent a", error) for name in outputs}
     panels |= {} if latent is None else {latent.name: (_words(latent), "exponent a", latent.axis)}
@@ -223,7 +223,7 @@ def _horizontals(canvas: Canvas, metrics: Sequence[str], row: TableRow, group: _
 
 def _loss_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """The tabulated reconstruction against the latent loss: a small marker for each fold, a big one for the mean."""
-    latent, error = _latent(group.rows[0]), ERROR_AXIS[group.rows[0].unit]
+    latent, error = _latent(group.rows[0]), ERROR_AXIS[group.rows[0].scale]
     names = labels(group.table)
     if latent is None:
         return

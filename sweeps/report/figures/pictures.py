@@ -19,14 +19,14 @@ from mtvae.model import Model
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
-from sweeps.data.datasets import Data, DataError, Loaded, Source, load_noted, test_half_count
+from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count
 from sweeps.data.hashes import Same
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.identity import key_of, twin
-from sweeps.report.figures.drawing import file_name, house_look, labels, model_text, plain, unused
+from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, plain, unused
 from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
 
@@ -57,11 +57,11 @@ def pictures(
     """
     found: dict[str, Figure] = {}
     reasons: list[str] = []
-    held = lru_cache(maxsize=1)(load_noted)  # one data set in memory at a time
+    held = lru_cache(maxsize=1)(load)  # one data set in memory at a time
 
     def add(what: str, name: str, make: Callable[[], Figure]) -> None:
         try:
-            with house_look():
+            with apply_style():
                 found[unused(name, found)] = make()
         except Exception as error:  # a foreign or damaged file may raise anything; the other pictures go on
             reasons.append(f"no picture of {what}: {_words(error)}")

@@ -21,14 +21,14 @@ SPREAD_NOTES = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """How numbers are shown. `unit`: of reconstruction errors, None for the thesis's of each family."""
+class NumberFormat:
+    """How numbers are shown. `scale`: of reconstruction errors, None for the thesis's of each family."""
 
     spread: Spread = "variance"
-    unit: Scale | None = None
+    scale: Scale | None = None
 
 
-THESIS = Look()
+THESIS = NumberFormat()
 """Mean ± variance, per image or per pixel by family, as the thesis prints its table."""
 
 
@@ -42,12 +42,12 @@ def settings_text(row: TableRow, names: Sequence[str]) -> str:
     return ", ".join(words(row.settings, names)) or "-"
 
 
-def decimals(row: TableRow, metric: str, unit: Scale | None) -> int:
+def decimals(row: TableRow, metric: str, scale: Scale | None) -> int:
     """Digits behind the point, as the metric declares them; 4 for other numbers of the ledger."""
     known = row.metric(metric)
     if known is None:
         return OTHER_DIGITS
-    return SCALE_DIGITS[unit or row.unit] if known.scaled else known.digits
+    return SCALE_DIGITS[scale or row.scale] if known.scaled else known.digits
 
 
 def number(value: float | None, digits: int) -> str:
@@ -57,16 +57,16 @@ def number(value: float | None, digits: int) -> str:
     return f"{value:.{digits}e}" if abs(value) >= HUGE else f"{value:.{digits}f}"
 
 
-def metric_text(row: TableRow, metric: str, look: Look) -> str:
+def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
     """Mean ± spread; one fold has no spread."""
-    sample = row.sample(metric, look.unit)
+    sample = row.sample(metric, number_format.scale)
     if sample is None or sample.summary is None:
         return "-"
-    digits = decimals(row, metric, look.unit)
+    digits = decimals(row, metric, number_format.scale)
     if sample.n < 2:
         return f"{number(sample.mean, digits)} ± ?"
     spreads = {"variance": f"{sample.summary.variance:.1e}", "sd": number(sample.sd, digits)}
-    return f"{number(sample.mean, digits)} ± {spreads.get(look.spread) or number(sample.half_width(), digits)}"
+    return f"{number(sample.mean, digits)} ± {spreads.get(number_format.spread) or number(sample.half_width(), digits)}"
 
 
 def folds_text(row: TableRow) -> str:

@@ -11,7 +11,7 @@ from sweeps.ledger.schema import BUILT_IN
 from sweeps.report.tables.cells import (
     SPREAD_NOTES,
     THESIS,
-    Look,
+    NumberFormat,
     breaks,
     decimals,
     folds_text,
@@ -38,7 +38,7 @@ def default_columns(table: Table) -> list[str]:
     head, _ = identity_cells(table)
     absent = {CONDITIONED.name} if all(row.is_baseline for row in table.rows) else set()
     metrics = [metric for metric in table.metrics if metric not in absent]
-    mixed = len({row.unit for row in table.rows}) > 1
+    mixed = len({row.scale for row in table.rows}) > 1
     collapsed = any(row.collapsed for row in table.rows)
     return [*head, "folds", *metrics, *(["error"] if mixed else []), *(["collapsed"] if collapsed else [])]
 
@@ -71,7 +71,9 @@ def more_columns(columns: Sequence[str] | None) -> list[str]:
     return [name for name in columns or () if name in RESULTS and name not in METRICS]
 
 
-def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[str] | None = None) -> Sheet:
+def main_sheet(
+    name: str, table: Table, number_format: NumberFormat = THESIS, columns: Sequence[str] | None = None
+) -> Sheet:
     """The table of the thesis: a line per configuration, mean ± spread over its folds.
 
     Raises:
@@ -79,8 +81,8 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
     """
     check_columns(columns or ())
     shown = list(columns or default_columns(table))
-    marked = {metric: best(table, metric, look.unit) for metric in table.metrics if metric in shown}
-    rows = [[_cell(table, row, column, look, marked) for column in shown] for row in table.shown]
+    marked = {metric: best(table, metric, number_format.scale) for metric in table.metrics if metric in shown}
+    rows = [[_cell(table, row, column, number_format, marked) for column in shown] for row in table.shown]
     return Sheet(
         "table",
         name,
@@ -90,33 +92,33 @@ def main_sheet(name: str, table: Table, look: Look = THESIS, columns: Sequence[s
         shared_lines(table),
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
-        _notes(table, look, shown, any(marked.values())),
-        lambda: [record(table, row, look.unit) for row in table.shown],
+        _notes(table, number_format, shown, any(marked.values())),
+        lambda: [record(table, row, number_format.scale) for row in table.shown],
     )
 
 
-def _cell(table: Table, row: TableRow, column: str, look: Look, marked: dict[str, set[str]]) -> Cell:
+def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat, marked: dict[str, set[str]]) -> Cell:
     if column == "settings":
         return Cell(settings_text(row, identity(table)[1]))
     if column == "folds":
         return Cell(folds_text(row))
     if column == "error":
-        return Cell((look.unit or row.unit).replace("_", " "))
+        return Cell((number_format.scale or row.scale).replace("_", " "))
     if column == "collapsed":
         return Cell(str(row.collapsed))
     if column not in RESULTS and column not in table.metrics:
         return Cell(setting_text(row.settings.get(column)))
-    text = metric_text(row, column, look)
+    text = metric_text(row, column, number_format)
     if column == UNCONDITIONED.name and row.method.footnote and row.folds:
         text += " †"
     return Cell(text, row.key in marked.get(column, ()))
 
 
-def _notes(table: Table, look: Look, shown: Sequence[str], any_best: bool) -> list[str]:
-    units = {(look.unit or row.unit).replace("_", " ") for row in table.rows}
+def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_best: bool) -> list[str]:
+    units = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
     each = f", {units.pop()}" if len(units) == 1 else ""
     notes = [
-        f"mean ± {SPREAD_NOTES[look.spread]}",
+        f"mean ± {SPREAD_NOTES[number_format.spread]}",
         f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{each}",
         *_captions(table),
     ]
@@ -149,7 +151,7 @@ def failures(table: Table) -> list[str]:
     return lines[:MOST_FAILURES] + more
 
 
-def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
+def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
     """A line per configuration and metric: folds, mean, its 95 % interval, deviation, median, least and greatest."""
     head, cells = identity_cells(table)
     rows: list[list[Cell]] = []
@@ -157,11 +159,11 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     for row in table.shown:
         starts.add(len(rows))
         for metric in table.metrics:
-            sample = row.sample(metric, look.unit)
+            sample = row.sample(metric, number_format.scale)
             if sample is None or sample.summary is None:
                 continue
             summary, half = sample.summary, sample.half_width()
-            digits = decimals(row, metric, look.unit)
+            digits = decimals(row, metric, number_format.scale)
             interval = (None, None) if half is None else (summary.mean - half, summary.mean + half)
             values = [summary.mean, *interval, summary.sd, summary.median, summary.minimum, summary.maximum]
             texts = [*cells(row), metric.replace("_", " "), folds_text(row), *[number(v, digits) for v in values]]
@@ -172,15 +174,18 @@ def statistics_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, make_records=lambda: [record(table, row, look.unit) for row in table.shown],
+        notes=notes, make_records=lambda: [record(table, row, number_format.scale) for row in table.shown],
     )  # fmt: skip
 
 
-def differences_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
+def differences_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
     """A line per metric and configuration that is no baseline: what it changes, and whether that stands."""
     head, cells = identity_cells(table)
-    compared = [c for c in differences(table, look.unit) if table.shows(c.row)]
-    rows = [[Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_compared(c, look)]] for c in compared]
+    compared = [c for c in differences(table, number_format.scale) if table.shows(c.row)]
+    rows = [
+        [Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_compared(c, number_format)]]
+        for c in compared
+    ]
     names = ["baseline", "row", "difference", "low", "high", "p (Holm)", "%", "d", "folds"]
     starts = {i for i in range(1, len(compared)) if compared[i].metric != compared[i - 1].metric}
     return Sheet(
@@ -202,11 +207,11 @@ def differences_sheet(name: str, table: Table, look: Look = THESIS) -> Sheet:
     )
 
 
-def _compared(c: Comparison, look: Look) -> list[str]:
+def _compared(c: Comparison, number_format: NumberFormat) -> list[str]:
     found = c.difference
     if c.baseline is None or found is None:
         return ["-", "-", c.why_not or "-", "-", "-", "-", "-", "-", "0"]
-    digits = decimals(c.row, c.metric, look.unit)
+    digits = decimals(c.row, c.metric, number_format.scale)
     return [
         number(found.base, digits),
         number(found.base + found.mean, digits),

@@ -14,7 +14,7 @@ Direction = Literal["lower", "higher", "little", "steadier"]
 class HasSamples(HasSettings, Protocol):
     """A row of ours, or of the published table."""
 
-    def sample(self, metric: str, unit: str | None = None) -> Sample | None: ...
+    def sample(self, metric: str, scale: str | None = None) -> Sample | None: ...
 
 
 Pair = tuple[Sample, Sample]

@@ -38,7 +38,7 @@ class PublishedRow:
     settings: Row
     cells: dict[str, Sample]
 
-    def sample(self, metric: str, unit: str | None = None) -> Sample | None:
+    def sample(self, metric: str, scale: str | None = None) -> Sample | None:
         """None where it was not published. The unit is the thesis's: per image and nats, or per pixel and element."""
         return self.cells.get(metric)
 
