@@ -175,8 +175,8 @@ def main(
     old: Path,
     root: Annotated[str, typer.Option(help="the folder that holds MNIST/raw")],
     models: Annotated[str, typer.Option(help="family configuration method, with commas")] = MODELS,
-    pairs: int = 20,
-    sweeps: Annotated[int, typer.Option(help="of each kind, for the memory")] = 3,
+    pairs: Annotated[int, typer.Option(min=1, help="turns of the step")] = 20,
+    sweeps: Annotated[int, typer.Option(min=1, help="of each kind, for the memory")] = 3,
     raw: Annotated[Path | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
     """Prints a page of Markdown."""

@@ -66,7 +66,9 @@ class MergeLinear(nn.Module):
 
     def forward(self, z_and_condition: tuple[Tensor, Tensor]) -> Tensor:
         z, condition = z_and_condition
-        return self.z(z.flatten(1)) + self.condition(condition.flatten(1))  # type: ignore[no-any-return]
+        merged: Tensor = self.z(z.flatten(1))
+        merged += self.condition(condition.flatten(1))  # in place: the two have 6 MB each in the Gaussian VAE
+        return merged
 
 
 def _split_joint_weight(merge: MergeLinear, state: dict[str, Tensor], prefix: str, *_: object) -> None:
