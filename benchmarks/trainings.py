@@ -124,7 +124,7 @@ class PlainStep:
         return self.weighting(loss_terms(outputs, x, self.s.architecture, self.s.loss))
 
     def score(self, data: TrainingSet) -> None:
-        evaluate(self.model, data.images[data.selection], self.s.loss, self.sampler, 0)
+        evaluate(self.model, data.images[data.selection], self.s.loss, self.sampler, {"evaluation": 0})
 
 
 def loader(data: TrainingSet, s: Settings) -> DataLoader[Tensor]:

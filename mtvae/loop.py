@@ -92,6 +92,9 @@ class Loop(ABC):
     def validation_terms(self) -> dict[str, float]:
         """The same terms on the images that pick the epoch, and others that are kept in the history."""
 
+    def before_first_step(self, batch: Tensor) -> None:  # noqa: B027 - most have nothing to do
+        """Prepare the module from the first images that will train it, at these indices (N,)."""
+
     @property
     def drawn_from(self) -> list[torch.Generator]:
         """The generators that a step draws from."""
@@ -117,6 +120,8 @@ class Loop(ABC):
         """
         with multiplying(tf32=self.training.precision == "tf32"):
             for batch in self.batches_left():
+                if not self.history and not self.position:
+                    self.before_first_step(batch)
                 self.recorded(self.train_on, batch)
                 self.stepped()
                 after_step()

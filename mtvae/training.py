@@ -29,7 +29,8 @@ class Fit(Loop):
     """The training of a model (3.4.3). The validation images are scored with the same seeded draws at every epoch.
 
     Args:
-        seeds: of `batches`, `sampler`, `latent` (training draws) and `evaluation` (the validation images' draws).
+        seeds: of `init`, `batches`, `sampler`, `latent` (training draws), and those of the validation set's draws
+            (`mtvae.evaluation.generators`).
         latent: as `mtvae.evaluation.evaluate`.
         record: as `Loop`.
 
@@ -54,7 +55,7 @@ class Fit(Loop):
                 f"{len(data.train)} images to train and {len(data.selection)} to pick the epoch are too few"
             )
         self.model, self.data, self.loss, self.sampler = model, data, loss, sampler
-        self.latent, self.evaluation_seed = latent, seeds["evaluation"]
+        self.latent, self.seeds, self.init_seed = latent, seeds, seeds["init"]
         device = data.images.device
         generators = {  # permutations are drawn on the CPU
             "batches": torch.Generator().manual_seed(seeds["batches"]),
@@ -63,6 +64,10 @@ class Fit(Loop):
         }
         weights = fixed_weights(model.architecture, loss)
         super().__init__(model, data.train, training, weights, generators, soft_adapt, record)
+
+    def before_first_step(self, batch: Tensor) -> None:
+        """Let the latent space start from the first batch (`model.codebook_init`)."""
+        self.model.latent_space.start(to_pixels(self.data.images[batch]), self.init_seed)
 
     def train_terms(self, batch: Tensor) -> dict[str, Tensor]:
         x = to_pixels(self.data.images[batch])
@@ -74,7 +79,7 @@ class Fit(Loop):
     def validation_terms(self) -> dict[str, float]:
         """The scores of the images that pick the epoch, in the training terms' scale."""
         selection = self.data.images[self.data.selection]
-        scores = evaluate(self.model, selection, self.loss, self.sampler, self.evaluation_seed, self.latent)
+        scores = evaluate(self.model, selection, self.loss, self.sampler, self.seeds, self.latent)
         family = FAMILIES[self.model.architecture.family]
         columns = {m.term: f"{m.name}_{family.scale}" for m in (UNCONDITIONED, CONDITIONED)}
         columns |= {metric.term: metric.name for metric in family.metrics}

@@ -93,6 +93,12 @@ FAMILIES.register(
                 tabulated=True,
                 axis="KL divergence (nats per image)",
             ),
+            Metric(
+                "active_units",
+                "latent units whose posterior mean has a variance above 0.01 over the images",
+                digits=1,
+                direction="higher",
+            ),
         ),
         draws_z=True,
     )
@@ -122,6 +128,11 @@ FAMILIES.register(
             Metric("codebook_loss", "squared error per element of the grid", digits=6, direction="lower"),
             Metric("commitment_loss", "squared error per element of the grid, unweighted", digits=6, direction="lower"),
             Metric("perplexity", "codebook vectors in effective use, 1 to K", direction="higher"),
+            Metric(
+                "relative_codebook_error",
+                "codebook loss divided by the variance of the encoder's output",
+                direction="lower",
+            ),
         ),
         halves=True,
         soft_adapt_beta=5e-3,

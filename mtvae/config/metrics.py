@@ -56,4 +56,7 @@ class Metric:
 
 UNCONDITIONED = Metric("unconditioned", direction="lower", scaled=True, term="unconditioned", tabulated=True)
 CONDITIONED = Metric("conditioned", direction="lower", scaled=True, term="conditioned", tabulated=True)
+TRAINING_UNCONDITIONED = Metric("training_unconditioned", direction="lower", scaled=True)
+"""The best checkpoint's error on as many images of the training set as the test fold has."""
+
 CONDITION_PIXELS = Metric("condition_pixels", "pixels revealed per image, counted in the masks of the tabulated fold")

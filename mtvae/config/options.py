@@ -34,7 +34,8 @@ class Conditioning(Section):
     exponent: Annotated[float, Field(gt=0)] | None = None
     count: Count | None = None
     positions: tuple[int, ...] | None = None
-    replacement: bool = False
+    replacement: bool | None = None  # None: as the sampler of the text, with replacement for gaussian alone
+    spread: float | None = None
 
 
 class ConditioningOptions(Section):
@@ -55,12 +56,24 @@ class ConditioningOptions(Section):
     replacement: Annotated[
         bool | None,
         Setting(
-            applies=where("sampler", "uniform"),
-            default=always(False),
-            why_not="only sampler uniform has the choice",
+            applies=where("sampler", "uniform", "gaussian"),
+            default=lambda v: v["sampler"] == "gaussian",
+            why_not="only samplers uniform and gaussian have the choice",
             of_method=True,
+            neutral=True,  # gaussian had no choice before
+            neutral_where=where("sampler", "gaussian"),
         ),
-    ] = Field(None, description="uniform: draw positions with replacement, so that some repeat (default false)")
+    ] = Field(
+        None,
+        description="uniform, gaussian: draw positions with replacement, so that some repeat (default: gaussian alone)",
+    )
+    spread: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        Setting(applies=where("sampler", "gaussian"), why_not="only sampler gaussian has one", of_method=True),
+    ] = Field(
+        None,
+        description="gaussian: standard deviation of rows and columns as a share of the side; null: a sixth (5.2.1)",
+    )
 
 
 class Loss(Section):
@@ -162,4 +175,23 @@ class Evaluation(Section):
     ] = Field(
         None,
         description="gaussian_vae: one seeded z per image (default), or the mean, which scores far lower",
+    )
+    draws: Annotated[Literal["joint", "separate"], Setting(neutral="joint")] = Field(
+        "joint",
+        description="joint: one generator draws z and the pixels in turn, so that after the first 512 images z differs "
+        "between methods; separate: the pixels have a generator of their own",
+    )
+    batch_norm: Annotated[
+        Literal["running", "empty"] | None,
+        Setting(
+            applies=lambda v: METHODS[v["method"]].conditioned and not METHODS[v["method"]].plain,
+            default=always("running"),
+            why_not="only where a conditioned decoder makes the unconditioned output",
+            neutral="running",
+            of_method=True,
+        ),
+    ] = Field(
+        None,
+        description="single_decoder, conditioned: batch statistics of the decoder for its unconditioned scores; "
+        "running: those of training, over mixed conditions (default); empty: measured anew with the zero condition",
     )

@@ -26,6 +26,7 @@ class Setting:
         counts: whether it can change a unit's numbers, and so is part of its key.
         neutral: the value at which it stays out of the key. A setting that is added later has one, at which the numbers
             are what they were before, so that a newer version never orphans done work.
+        neutral_where: the configurations in which that value is neutral; None: all.
         applies: which configurations it applies to; None: all.
         default: its value where it applies and is not given.
         why_not: why it does not apply elsewhere, in one clause. `{family}` and other settings are filled in.
@@ -34,14 +35,17 @@ class Setting:
 
     counts: bool = True
     neutral: Any = NO_VALUE
+    neutral_where: Callable[[Values], bool] | None = None
     applies: Callable[[Values], bool] | None = None
     default: Callable[[Values], Any] = lambda values: None
     why_not: str = ""
     of_method: bool = False
 
-    def is_neutral(self, value: Any) -> bool:
-        """Whether the value leaves the key as it is."""
-        return self.neutral is not NO_VALUE and bool(self.neutral == value)
+    def is_neutral(self, value: Any, values: Values) -> bool:
+        """Whether the value leaves the key as it is, in a configuration with these values."""
+        if self.neutral is NO_VALUE or self.neutral != value:
+            return False
+        return self.neutral_where is None or self.neutral_where(values)
 
 
 def where(path: str, *values: Any) -> Callable[[Values], bool]:

@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mtvae.config.section import Count, Section
+from mtvae.config.setting import Setting
 
 Output = Literal["linear", "tanh"]
+CodebookInit = Literal["uniform", "data"]
 
 
 class Sizes(Section):
@@ -23,6 +25,11 @@ class Sizes(Section):
     )
     batch_norm: bool | None = Field(None, description="batch normalisation in the convolution stacks (default true)")
     output: Output | None = Field(None, description="last layer of a decoder (vqvae: tanh; the others: linear)")
+    codebook_init: Annotated[CodebookInit | None, Setting(neutral="uniform")] = Field(
+        None,
+        description="vqvae: first codebook; uniform: within 0.05 (default, the published run); data: outputs of the "
+        "encoder for the first batch",
+    )
 
 
 class GaussianSizes(Section):
@@ -43,3 +50,4 @@ class VQSizes(Section):
     hidden: tuple[int, ...]
     batch_norm: bool = True
     output: Output = "tanh"
+    codebook_init: CodebookInit = "uniform"

@@ -18,7 +18,15 @@ def derive(seed: int, name: str, fold: int | None = None) -> int:
     return int(SeedSequence(seed, spawn_key=spawn_key).generate_state(1, "uint64")[0] >> 1)
 
 
-def of_fold(seed: int, fold: int, same_init: bool = False) -> dict[str, int]:
-    """All seeds of one fold, by name. `same_init`: the initial values are those of every other fold."""
+def of_fold(seed: int, fold: int, same_init: bool = False, separate_draws: bool = False) -> dict[str, int]:
+    """Return all seeds of one fold, by name.
+
+    Args:
+        same_init: the initial values are those of every other fold.
+        separate_draws: at evaluation the pixels are drawn from a generator of their own; otherwise `evaluation` serves
+            z and the pixels in turn.
+    """
     named = {"fold": derive(seed, "fold")} | {name: derive(seed, name, fold) for name in PER_FOLD}
+    if separate_draws:
+        named["evaluation_sampler"] = derive(seed, "evaluation_sampler", fold)
     return named | ({"init": derive(seed, "init")} if same_init else {})

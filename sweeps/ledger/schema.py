@@ -15,6 +15,7 @@ from mtvae.config import (
     FAMILIES,
     METHODS,
     SCALES,
+    TRAINING_UNCONDITIONED,
     UNCONDITIONED,
     Family,
     Metric,
@@ -36,7 +37,7 @@ REQUIRED = ("key", "fold", "family", "method", "folds.n_splits")
 """Columns without which a file is no unit."""
 
 _OF_FAMILIES = {m.name: m for family in FAMILIES.built_in() for m in family.metrics}
-BUILT_IN = [UNCONDITIONED, CONDITIONED, *_OF_FAMILIES.values(), CONDITION_PIXELS]
+BUILT_IN = [UNCONDITIONED, CONDITIONED, *_OF_FAMILIES.values(), TRAINING_UNCONDITIONED, CONDITION_PIXELS]
 """The metrics of built-in families and methods, each once, in the order of their columns."""
 
 TERMS = list(dict.fromkeys(metric.term for metric in BUILT_IN if metric.term))
@@ -51,7 +52,10 @@ def history_type(terms: Sequence[str]) -> pa.DataType:
 
 
 _SEEDS = pa.struct(
-    [(name, pa.int64()) for name in ("fold", "selection", "init", "batches", "sampler", "latent", "evaluation")]
+    [
+        (name, pa.int64())
+        for name in ("fold", "selection", "init", "batches", "sampler", "latent", "evaluation", "evaluation_sampler")
+    ]
 )
 
 

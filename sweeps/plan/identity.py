@@ -28,7 +28,7 @@ def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
     return {
         path: value
         for path, value in flat.items()
-        if value is not None and path in _COUNTS and not (path in _NEUTRAL and ABOUT[path].is_neutral(value))
+        if value is not None and path in _COUNTS and not (path in _NEUTRAL and ABOUT[path].is_neutral(value, flat))
     }
 
 

@@ -9,7 +9,7 @@ import torch
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import METHODS
-from mtvae.evaluation import Scores, evaluate, mean_image_error
+from mtvae.evaluation import Scores, evaluate, mean_image_error, training_error, with_empty_statistics
 from mtvae.model import build
 from mtvae.runtime.cuda_graph import cuda_graph
 from mtvae.training import Fit, TrainingSet
@@ -48,7 +48,8 @@ def prepare(inputs: Inputs) -> Fit:
 
 def seeds_of(unit: Unit) -> dict[str, int]:
     """The seeds of a unit's draws, by name."""
-    return seeds.of_fold(unit.settings.seed, unit.fold, unit.settings.folds.same_init)
+    s = unit.settings
+    return seeds.of_fold(s.seed, unit.fold, s.folds.same_init, s.evaluation.draws == "separate")
 
 
 def score(inputs: Inputs, fit: Fit) -> Row:
@@ -57,7 +58,15 @@ def score(inputs: Inputs, fit: Fit) -> Row:
     parts, pixels = inputs.split, fit.data.images
     fit.load_best()
     test = torch.tensor(parts.test, device=device)
-    scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, named["evaluation"], s.evaluation.latent)
+    train, latent = fit.data.train, s.evaluation.latent
+    decoder = None
+    if s.evaluation.batch_norm == "empty":
+        decoder = with_empty_statistics(fit.model, pixels, train, named, latent)
+    scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, named, latent, decoder)
+    trained_on = train[
+        torch.randperm(len(train), generator=torch.Generator().manual_seed(named["evaluation"])).to(device)
+    ]
+    scores |= training_error(fit.model, pixels[trained_on[: len(test)]], named, latent, decoder)
     return (
         score_columns(scores, mean_image_error(pixels, fit.data.train, test), s.method)
         | _split_columns(parts)

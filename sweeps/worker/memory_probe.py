@@ -41,6 +41,6 @@ def footprint(
         with suppress(_Enough):
             fit.epoch(after_step)
         s, few = unit.settings, fit.data.images[:BATCH_SIZE]
-        evaluate(fit.model, few, s.loss, fit.sampler, 0, s.evaluation.latent)
+        evaluate(fit.model, few, s.loss, fit.sampler, {"evaluation": 0}, s.evaluation.latent)
         free, total = torch.cuda.mem_get_info()
     return total - free, total

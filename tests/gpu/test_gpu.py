@@ -207,5 +207,7 @@ def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
     parts = Inputs(unit, images, "cpu").split
     from mtvae.evaluation import evaluate
 
-    scores = evaluate(model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, 0)
+    scores = evaluate(
+        model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, {"evaluation": 0}
+    )
     assert scores["unconditioned_per_pixel"] == pytest.approx(record["unconditioned_per_pixel"], rel=1e-4)

@@ -180,7 +180,7 @@ def test_an_epoch_asks_for_numbers_at_its_end_however_many_steps_it_has(name):
 def asked_of_scores(given, images):
     f = fit(settings_of(given))
     with repeatable(), Asked() as asked:
-        evaluate(f.model, f.data.images[:images], f.loss, f.sampler, 0, f.latent)
+        evaluate(f.model, f.data.images[:images], f.loss, f.sampler, {"evaluation": 0}, f.latent)
     return asked.counted()
 
 

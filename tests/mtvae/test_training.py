@@ -59,7 +59,7 @@ def test_the_epoch_with_the_least_selection_total_is_picked_and_its_weights_come
     totals = [epoch["selection_total"] for epoch in f.history]
     assert f.best_epoch == 1 + totals.index(min(totals))
     f.load_best()
-    scores = evaluate(f.model, f.data.images[f.data.selection], LOSS, None, f.evaluation_seed)
+    scores = evaluate(f.model, f.data.images[f.data.selection], LOSS, None, f.seeds)
     assert scores["unconditioned_per_pixel"] + scores["latent_loss"] == pytest.approx(f.best_total, rel=1e-6)
 
 
@@ -85,7 +85,7 @@ def test_evaluation_weighs_a_short_last_batch_by_its_images(monkeypatch):
     """The published run averaged over batches: its cells are 0.2 % low."""
     f = fit()
     monkeypatch.setattr("mtvae.evaluation.BATCH_SIZE", 7)
-    scores = evaluate(f.model, images(40), LOSS, None, 0)
+    scores = evaluate(f.model, images(40), LOSS, None, {"evaluation": 0})
     x = to_pixels(images(40))
     with torch.no_grad():
         error = (f.model.eval().decode(f.model.encode(x, None).z) - x).square().mean().item()
@@ -100,7 +100,7 @@ def test_perplexity_counts_effective_codes():
     f = fit()
     f.model.latent_space.quantizer.codebook.data.fill_(1e3)
     f.model.latent_space.quantizer.codebook.data[3] = 0
-    assert evaluate(f.model, images(40), LOSS, None, 0)["perplexity"] == pytest.approx(1.0)
+    assert evaluate(f.model, images(40), LOSS, None, {"evaluation": 0})["perplexity"] == pytest.approx(1.0)
 
 
 def test_mean_image_error_is_the_variance_around_the_training_mean():

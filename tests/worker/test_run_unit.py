@@ -65,7 +65,7 @@ def test_a_kept_model_gives_the_tabulated_numbers_again(plan, ledger, digits):
         test = torch.tensor(digits[split(len(digits), s.folds, s.seed, 0).test])
         sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, 16)
         named = seeds.of_fold(s.seed, 0)
-        scores = evaluate(model, test, s.loss, sampler, named["evaluation"], s.evaluation.latent)
+        scores = evaluate(model, test, s.loss, sampler, named, s.evaluation.latent)
         for name in ("unconditioned_per_pixel", "conditioned_per_pixel", "latent_loss"):
             assert scores.get(name) == tabulated[unit.id][name]
 

@@ -14,7 +14,7 @@ from torchvision.utils import make_grid
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
-from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
+from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
@@ -164,11 +164,12 @@ def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict
     Of the first BATCH_SIZE images of the tabulated fold, with the very draws of their evaluation on a CPU.
     """
     x = to_pixels(images)
-    generator = torch.Generator().manual_seed(seeds.of_fold(settings.seed, fold)["evaluation"])
-    z = model.encode(x, generator if settings.evaluation.latent != "mean" else None).z
+    separate = settings.evaluation.draws == "separate"
+    draws_z, draws_pixels = generators(seeds.of_fold(settings.seed, fold, separate_draws=separate))
+    z = model.encode(x, draws_z if settings.evaluation.latent != "mean" else None).z
     if settings.condition_sampler is None:
         return {"original": x, UNCONDITIONED.name: unconditioned(model, z, x)}
-    condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, generator)
+    condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, draws_pixels)
     return {
         "original": x,
         "condition": show_condition(condition),
