@@ -54,7 +54,7 @@ class ConditionSampler:
         self.count = None if config.exponent is not None else fixed
 
     def describe(self) -> str:
-        """What this object will draw, from its own state (so that a setting lost on the way here is seen)."""
+        """Describe what this object draws, from its own state, so that a setting lost on the way here is seen."""
         how_many = f"{self.count} draws"
         if self.exponent is not None:
             short = f"{self.exponent:g}"
@@ -119,6 +119,6 @@ class ConditionSampler:
 
 
 def zero_condition(images: Tensor) -> Tensor:
-    """The condition that reveals nothing: image and mask channels all zero, (N,C+1,H,H)."""
+    """Return the condition that reveals nothing: image and mask channels all zero, (N,C+1,H,H)."""
     n, channels, height, width = images.shape
     return images.new_zeros(n, channels + 1, height, width)

@@ -147,14 +147,16 @@ def with_empty_statistics(
 
 
 def scaled(metric: Metric, per_pixel: float, pixels: int) -> Scores:
-    """The columns of a reconstruction error: per pixel, and per image that is C H W times as much."""
+    """Return the columns of a reconstruction error: per pixel, and C H W times as much per image."""
     sizes: dict[Scale, int] = {"per_pixel": 1, "per_image": pixels}
     return {f"{metric.name}_{scale}": per_pixel * sizes[scale] for scale in SCALES}
 
 
 def mean_image_error(images: Tensor, train: Tensor, test: Tensor) -> float:
-    """Squared error per pixel of predicting every test image by the training images' mean image. uint8 images
-    (n,C,H,H), and the indices of both parts."""
+    """Return the squared error per pixel of predicting every test image by the training set's mean image.
+
+    Takes uint8 images (n,C,H,H) and the indices of both parts.
+    """
     # Running sums, as integers: exact, and neither a copy of the training images nor a result kept for every batch,
     # behind which the allocator cannot reuse what the batch took.
     total = torch.zeros_like(images[0], dtype=torch.int64)

@@ -23,8 +23,10 @@ from mtvae.layers import (
 
 @dataclass(frozen=True)
 class Latent:
-    """z, and what its loss is made of: mean and log-variance (N,L), or the quantizer's losses, indices (N,h,h) and the
-    encoder's output (N,E,h,h)."""
+    """z and what its loss is made of.
+
+    That is mean and log-variance (N,L), or the quantizer's losses, indices (N,h,h) and the encoder's output (N,E,h,h).
+    """
 
     z: Tensor
     mean: Tensor | None = None
@@ -40,23 +42,23 @@ class LatentSpace(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        """Images (N,C,H,H) -> latent. With a generator z is drawn once per image, without one it is the mean."""
+        """Encode images (N,C,H,H). With a generator z is drawn once per image, without one it is the mean."""
 
     @staticmethod
     @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        """A decoder of z to images (N,C,H,H); of (z, condition) where there are `condition` > 0 numbers in one."""
+        """Build a decoder of z to images (N,C,H,H); of (z, condition) where a condition has `condition` > 0 numbers."""
 
     def start(self, x: Tensor, seed: int) -> None:
         """Set initial values from the first batch of the training, images (N,C,H,H)."""
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
-        """The unweighted training terms of the latent space, scalars with gradient, as the family declares them."""
+        """Return the unweighted training terms of the latent space, scalars with gradient, as the family declares them."""
         return {}
 
     def measures(self, latent: Latent) -> dict[str, Tensor]:
-        """Means over a batch, scalars, which are averaged over all scored images."""
+        """Return means over a batch, scalars, which are averaged over all scored images."""
         return {}
 
     def sums(self, latent: Latent) -> dict[str, Tensor]:
@@ -85,14 +87,14 @@ def _variance(total: Tensor, square: Tensor, n: int) -> Tensor:
 
 
 def flat_encoder(architecture: Architecture, sizes: GaussianSizes) -> tuple[nn.Sequential, int]:
-    """The encoder that `gaussian_vae` and `autoencoder` share, and the number of features that it gives per image."""
+    """Return the encoder that `gaussian_vae` and `autoencoder` share, and its number of features per image."""
     a = architecture
     f = latent_side(a.side, halving_strides(a.side, len(sizes.hidden)))
     return gaussian_encoder(a.channels, a.side, sizes.hidden, sizes.batch_norm), sizes.hidden[-1] * f * f
 
 
 def flat_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-    """The decoder that `gaussian_vae` and `autoencoder` share."""
+    """Return the decoder that `gaussian_vae` and `autoencoder` share."""
     a, s = architecture, architecture.sizes
     assert isinstance(s, GaussianSizes)
     return gaussian_decoder(s.latent, a.channels, a.side, s.hidden, s.batch_norm, s.output, condition)
@@ -202,7 +204,7 @@ class VectorQuantizedLatentSpace(LatentSpace):
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
-        """The codebook loss and beta times the commitment loss, per element of the grid (eq. 2.5)."""
+        """Return the codebook loss plus beta times the commitment loss, per element of the grid (eq. 2.5)."""
         assert latent.codebook_loss is not None and latent.commitment_loss is not None
         assert loss.commitment_weight is not None
         return {"latent": latent.codebook_loss + loss.commitment_weight * latent.commitment_loss}

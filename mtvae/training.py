@@ -18,7 +18,7 @@ from mtvae.runtime.precision import forward_pass
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """uint8 images (N,C,H,H) on the model's device, and which of them train and which pick the epoch (indices)."""
+    """uint8 images (N,C,H,H) on the model's device, and the indices of the training and the validation set."""
 
     images: Tensor
     train: Tensor
@@ -26,7 +26,7 @@ class TrainingSet:
 
 
 class Fit(Loop):
-    """The training of a model (3.4.3). The validation images are scored with the same seeded draws at every epoch.
+    """The training of a model (3.4.3). Every epoch scores the validation set with the same seeded draws.
 
     Args:
         seeds: of `init`, `batches`, `sampler`, `latent` (training draws), and those of the validation set's draws
@@ -35,7 +35,7 @@ class Fit(Loop):
         record: as `Loop`.
 
     Raises:
-        ValueError: fewer than two training images, or none to pick the epoch.
+        ValueError: fewer than two training images, or an empty validation set.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Fit(Loop):
         return loss_terms(outputs, x, self.model.architecture, self.loss)
 
     def validation_terms(self) -> dict[str, float]:
-        """The scores of the images that pick the epoch, in the training terms' scale."""
+        """Return the scores of the validation set, on the training terms' scale."""
         selection = self.data.images[self.data.selection]
         scores = evaluate(self.model, selection, self.loss, self.sampler, self.seeds, self.latent)
         family = FAMILIES[self.model.architecture.family]
