@@ -47,14 +47,14 @@ class LatentSpace(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        """Build a decoder of z to images (N,C,H,H); of (z, condition) where a condition has `condition` > 0 numbers."""
+        """Build a decoder to images (N,C,H,H): of z, or of (z, condition) where a condition has `condition` > 0 numbers."""
 
     def start(self, x: Tensor, seed: int) -> None:
         """Set initial values from the first batch of the training, images (N,C,H,H)."""
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
-        """Return the unweighted training terms of the latent space, scalars with gradient, as the family declares them."""
+        """Return the latent space's unweighted training terms, scalars with gradient, as the family declares them."""
         return {}
 
     def measures(self, latent: Latent) -> dict[str, Tensor]:

@@ -52,8 +52,8 @@ class Loop(ABC):
     """A training in progress. `epoch` trains one epoch; after the last, `load_best` loads the best checkpoint.
 
     Every epoch measures the total of the validation terms with the fixed weights, under SoftAdapt too; the epoch with
-    the least total is the best (3.4.3). `state` holds everything between any two steps: a new loop of the same arguments
-    that resumes from it reaches the same digits on the same kind of device.
+    the least total is the best (3.4.3). `state` holds everything between any two steps: a new loop of the same
+    arguments that resumes from it reaches the same digits on the same kind of device.
 
     Args:
         module: what is trained.

@@ -20,7 +20,7 @@ def reconstruction_scale(architecture: Architecture) -> int:
 
 
 def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Loss) -> dict[str, Tensor]:
-    """Return the unweighted terms of a training pass over x (N,C,H,H): scalars with gradient, named as `config.terms`."""
+    """Return the unweighted terms of a training pass over x (N,C,H,H), scalars with gradient, by `config.terms`."""
     scale = reconstruction_scale(architecture)
     # A bf16 decoder gives another type than the images, and on a GPU the backward pass of mse_loss takes only one.
     values = {name: scale * F.mse_loss(image.to(x.dtype), x) for name, image in outputs.reconstructions.items()}
@@ -29,7 +29,7 @@ def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Lo
 
 
 def fixed_weights(architecture: Architecture, loss: Loss) -> dict[str, float]:
-    """Return W1 for the first or only decoder, W2 for the second (3.2.2), `latent_weight` for the latent term, else 1."""
+    """Return W1 for the first or only decoder, W2 for the second (3.2.2), and `latent_weight`; others are 1."""
     names = terms(architecture.family, architecture.method)
     outputs = [metric.name for metric in METHODS[architecture.method].outputs]
     given = dict(zip(outputs, (loss.w1, loss.w2), strict=False)) | {"latent": loss.latent_weight}
