@@ -1,69 +1,54 @@
-"""Encoders, decoders, the residual layer and the vector quantizer (3.4.2, 2.2).
+"""The layers of `mtvae.networks` in torch, and the vector quantizer (2.2).
 
-Shapes: N images, C channels, side H; E embedding size, K embeddings, h the side of the latent grid; L latent size.
+Shapes: N images, E embedding size, K embeddings, h the side of the latent grid.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-OUTPUTS: dict[str, type[nn.Module]] = {"linear": nn.Identity, "tanh": nn.Tanh}
+from mtvae.networks import Conv, Function, Head, Layer, Layers, Normed, Residual
+
+FUNCTIONS: dict[str, Callable[[], nn.Module]] = {
+    "linear": nn.Identity,
+    "tanh": nn.Tanh,
+    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "flatten": nn.Flatten,
+}
 
 
-def normed(conv: nn.Module, width: int, batch_norm: bool) -> list[nn.Module]:
-    """A convolution with its (optional) batch normalisation and LeakyReLU 0.01."""
-    return [conv, *([nn.BatchNorm2d(width)] if batch_norm else []), nn.LeakyReLU(0.01)]
+def sequential(layers: Layers) -> nn.Sequential:
+    """Build a network from its description."""
+    return nn.Sequential(*(module for layer in layers for module in modules(layer)))
 
 
-def halving_strides(side: int, layers: int) -> tuple[int, ...]:
-    """Stride 2 for as many leading layers as the side divides by 2, else 1 (28: 2, 2, 1, 1)."""
-    strides = []
-    for _ in range(layers):
-        strides.append(2 if side % 2 == 0 else 1)
-        side //= strides[-1]
-    return tuple(strides)
+def modules(layer: Layer) -> list[nn.Module]:
+    """Build a layer."""
+    match layer:
+        case Conv():
+            return [convolution(layer)]
+        case Normed(conv, batch_norm):
+            return [convolution(conv), *([nn.BatchNorm2d(conv.d_out)] if batch_norm else []), nn.LeakyReLU(0.01)]
+        case Residual(width):
+            return [ResidualLayer(width)]
+        case Head(z, condition, width, side):
+            features = width * side**2
+            linear = MergeLinear(z, condition, features) if condition else nn.Linear(z, features)
+            return [linear, nn.ReLU(), nn.BatchNorm1d(features), nn.Unflatten(1, (width, side, side))]
+        case Function(name):
+            return [FUNCTIONS[name]()]
 
 
-def latent_side(side: int, strides: Sequence[int]) -> int:
-    for stride in strides:
-        side //= stride
-    return side
-
-
-def gaussian_encoder(channels: int, side: int, hidden: Sequence[int], batch_norm: bool) -> nn.Sequential:
-    """Images (N,C,H,H) -> flat features (N, hidden[-1] f f)."""
-    layers: list[nn.Module] = []
-    for (d_in, d_out), stride in zip(pairwise([channels, *hidden]), halving_strides(side, len(hidden)), strict=True):
-        layers += normed(nn.Conv2d(d_in, d_out, 3, stride, 1), d_out, batch_norm)
-    return nn.Sequential(*layers, nn.Flatten())
-
-
-def gaussian_decoder(
-    latent: int,
-    channels: int,
-    side: int,
-    hidden: Sequence[int],
-    batch_norm: bool,
-    output: str,
-    condition: int,
-) -> nn.Sequential:
-    """z (N,L), or (z, condition) where condition > 0 -> images (N,C,H,H)."""
-    strides = halving_strides(side, len(hidden))
-    f, widths = latent_side(side, strides), [*reversed(hidden), hidden[0]]
-    features = widths[0] * f * f
-    layers: list[nn.Module] = [
-        MergeLinear(latent, condition, features) if condition else nn.Linear(latent, features),
-        nn.ReLU(),
-        nn.BatchNorm1d(features),
-        nn.Unflatten(1, (widths[0], f, f)),
-    ]
-    for (d_in, d_out), stride in zip(pairwise(widths), reversed(strides), strict=True):
-        conv = nn.ConvTranspose2d(d_in, d_out, 3, stride, 1, output_padding=stride - 1)
-        layers += normed(conv, d_out, batch_norm)
-    return nn.Sequential(*layers, nn.Conv2d(widths[-1], channels, 3, padding=1), OUTPUTS[output]())
+def convolution(conv: Conv) -> nn.Module:
+    d_in, d_out, kernel, side_in, side_out, transposed = conv
+    padding = (kernel - 1) // 2
+    if not transposed:
+        return nn.Conv2d(d_in, d_out, kernel, side_in // side_out, padding)
+    stride = side_out // side_in
+    more = side_out - ((side_in - 1) * stride - 2 * padding + kernel)
+    return nn.ConvTranspose2d(d_in, d_out, kernel, stride, padding, output_padding=more)
 
 
 class MergeLinear(nn.Module):
@@ -85,7 +70,7 @@ class MergeLinear(nn.Module):
 
 
 def _split_joint_weight(merge: MergeLinear, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Take apart the weight (features, z + condition) of one layer: initial values, and models kept by version 0.1."""
+    """Take apart the weight (features, z + condition) of one layer, as models were kept by version 0.1."""
     if f"{prefix}weight" in state:
         widths = [merge.z.in_features, merge.condition.in_features]
         of_z, of_condition = state.pop(f"{prefix}weight").split(widths, 1)
@@ -103,49 +88,6 @@ class ResidualLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv1(F.relu(self.conv3(x)))  # type: ignore[no-any-return]
-
-
-def vq_encoder(
-    channels: int, hidden: Sequence[int], residual_layers: int, embedding_size: int, batch_norm: bool
-) -> nn.Sequential:
-    """Images (N,C,H,H) -> z_e (N,E,h,h), h = H / 2^len(hidden)."""
-    layers: list[nn.Module] = []
-    for d_in, d_out in pairwise([channels, *hidden]):
-        layers += normed(nn.Conv2d(d_in, d_out, 3, 2, 1), d_out, batch_norm)
-        layers += normed(nn.Conv2d(d_out, d_out, 3, 1, 1), d_out, batch_norm)
-    layers += [ResidualLayer(hidden[-1]) for _ in range(residual_layers)]
-    # The LeakyReLU after the 1x1 convolution is the published run's; the text does not name one.
-    layers += [nn.LeakyReLU(0.01), nn.Conv2d(hidden[-1], embedding_size, 1), nn.LeakyReLU(0.01)]
-    return nn.Sequential(*layers)
-
-
-def vq_decoder(
-    embedding_size: int,
-    channels: int,
-    grid_side: int,
-    hidden: Sequence[int],
-    residual_layers: int,
-    batch_norm: bool,
-    output: str,
-    condition: int,
-) -> nn.Sequential:
-    """z_q (N,E,h,h), or (z_q, condition) where condition > 0 -> images (N,C,H,H)."""
-    widths = list(reversed(hidden))
-    layers: list[nn.Module] = []
-    if condition:
-        features = embedding_size * grid_side * grid_side
-        layers += [
-            MergeLinear(features, condition, features),
-            nn.ReLU(),
-            nn.BatchNorm1d(features),
-            nn.Unflatten(1, (embedding_size, grid_side, grid_side)),
-        ]
-    layers += normed(nn.Conv2d(embedding_size, widths[0], 3, padding=1), widths[0], batch_norm)
-    layers += [ResidualLayer(widths[0]) for _ in range(residual_layers)]
-    layers += [nn.LeakyReLU(0.01)]
-    for d_in, d_out in pairwise(widths):
-        layers += normed(nn.ConvTranspose2d(d_in, d_out, 4, 2, 1), d_out, batch_norm)
-    return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), OUTPUTS[output]())
 
 
 class VectorQuantizer(nn.Module):

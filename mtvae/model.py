@@ -40,7 +40,7 @@ class Model(nn.Module):
         if method.plain:
             self.plain = space.build_decoder(architecture, 0)
         if method.conditioned:
-            self.conditioned = space.build_decoder(architecture, (architecture.channels + 1) * architecture.side**2)
+            self.conditioned = space.build_decoder(architecture, architecture.condition)
 
     def encode(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         """Images -> latent. With a generator z is drawn once per image, without one it is the mean."""
@@ -75,10 +75,11 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
     Convolutions and linears: weights and biases uniform within 1/sqrt(fan in). Codebook: uniform within 0.05.
     """
     if isinstance(module, MergeLinear):  # as one layer: with a fan-in of its own, z's weights would be far larger
-        features, inputs = module.z.out_features, module.z.in_features + module.condition.in_features
-        joint = nn.Linear(inputs, features)
-        initialise(joint, generator)
-        module.load_state_dict(joint.state_dict())
+        bound = 1 / math.sqrt(module.z.in_features + module.condition.in_features)
+        for row in zip(module.z.weight, module.condition.weight, strict=True):
+            for part in row:
+                part.uniform_(-bound, bound, generator=generator)
+        module.z.bias.uniform_(-bound, bound, generator=generator)
     elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         # fan in as torch counts it: a transposed convolution's weight is (in, out, k, k), read as (out, in, k, k)
         bound = 1 / math.sqrt(module.weight[0].numel())
