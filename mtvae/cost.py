@@ -52,9 +52,9 @@ def _layer(layer: Layer) -> Cost:
         case Residual(width, side):
             weights = width**2 * (3**2 + 1)
             return Cost(weights, 2 * width * side**2, 2 * weights * side**2)
-        case Head(z, condition, width, side):
+        case Head(z, condition, width, side, blind):
             features = width * side**2
-            return _linear(z + condition, features).plus(Cost(2 * features, 2 * features))
+            return _linear(z + condition * (not blind), features).plus(Cost(2 * features, 2 * features))
         case Function():
             return Cost()  # what it gives may replace what it takes
 

@@ -40,7 +40,7 @@ class LatentSpace(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        """Build a decoder to images (N,C,H,H): of z, or of (z, condition) where a condition has `condition` > 0 numbers."""
+        """Build a decoder of z, or of (z, condition) with `condition` > 0 numbers in it, to images (N,C,H,H)."""
 
     def start(self, x: Tensor, seed: int) -> None:
         """Set initial values from the first batch of the training, images (N,C,H,H)."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Architecture
 from mtvae.latent_spaces import Latent, LatentSpace
-from mtvae.layers import MergeLinear, VectorQuantizer
+from mtvae.layers import BlindLinear, MergeLinear, VectorQuantizer
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             for part in row:
                 part.uniform_(-bound, bound, generator=generator)
         module.z.bias.uniform_(-bound, bound, generator=generator)
+    elif isinstance(module, BlindLinear):
+        joint = nn.Linear(module.in_features + module.condition, module.out_features)
+        initialise(joint, generator)
+        module.weight.copy_(joint.weight[:, : module.in_features])
+        module.bias.copy_(joint.bias)
     elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         # fan in as torch counts it: a transposed convolution's weight is (in, out, k, k), read as (out, in, k, k)
         bound = 1 / math.sqrt(module.weight[0].numel())

@@ -6,7 +6,7 @@ Shapes: N images, C channels, side H; E embedding size, h the side of the latent
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from mtvae.config import Architecture, GaussianSizes, VQSizes
+from mtvae.config import METHODS, Architecture, GaussianSizes, VQSizes
 
 
 class Conv(NamedTuple):
@@ -37,13 +37,14 @@ class Residual(NamedTuple):
 class Head(NamedTuple):
     """A linear layer on z, and on a condition where there is one, with ReLU and batch normalisation.
 
-    Gives (N, width, side, side).
+    Gives (N, width, side, side). A blind head has the initial values of one that sees the condition, and sees none.
     """
 
     z: int
     condition: int
     width: int
     side: int
+    blind: bool = False
 
 
 class Function(NamedTuple):
@@ -111,13 +112,17 @@ def vq_encoder(a: Architecture) -> Layers:
 
 
 def vq_decoder(a: Architecture, condition: int) -> Layers:
-    """z_q (N,E,h,h), or (z_q, condition) where condition > 0 -> images (N,C,H,H)."""
+    """z_q (N,E,h,h), or (z_q, condition) where condition > 0 -> images (N,C,H,H).
+
+    A decoder without a condition has no head, except that of method `head_only`.
+    """
     s = a.sizes
     assert isinstance(s, VQSizes)
     widths, side = s.hidden[::-1], a.side // 2 ** len(s.hidden)
     layers: Layers = []
-    if condition:
-        layers.append(Head(s.embedding_size * side**2, condition, s.embedding_size, side))
+    if condition or METHODS[a.method].head:
+        z, blind = s.embedding_size * side**2, not condition
+        layers.append(Head(z, condition or a.condition, s.embedding_size, side, blind))
     layers.append(Normed(Conv(s.embedding_size, widths[0], 3, side, side), s.batch_norm))
     layers += [Residual(widths[0], side)] * s.residual_layers
     layers.append(Function("leaky_relu"))

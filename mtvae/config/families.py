@@ -23,6 +23,8 @@ class Family:
             in the published run, because the text's 1/D would make the KL 784 times stronger on MNIST; or the mean.
         metrics: of its latent space. Those with a `term` are trained on, in this order, after the reconstructions.
         draws_z: z is drawn from a distribution, so that scores may take a sample or the mean.
+        conditioned_head: a conditioned decoder begins with a head that a plain one lacks, so that `head_only` differs
+            from `none`.
         halves: every width of `hidden` halves the side, which must allow it.
         soft_adapt_beta: the default of `soft_adapt.beta` (5.1).
     """
@@ -34,6 +36,7 @@ class Family:
     scale: Scale
     metrics: tuple[Metric, ...] = ()
     draws_z: bool = False
+    conditioned_head: bool = False
     halves: bool = False
     soft_adapt_beta: float = 1.28e-2
 
@@ -134,6 +137,7 @@ FAMILIES.register(
                 direction="lower",
             ),
         ),
+        conditioned_head=True,
         halves=True,
         soft_adapt_beta=5e-3,
     )

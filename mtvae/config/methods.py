@@ -19,6 +19,8 @@ class Method:
         plain: it has a decoder that never sees a pixel.
         samplers: the samplers that its conditioned decoder takes, the default first; empty: it has none.
         power_law: the sampler draws the number of pixels, down to none, by `exponent`; else the count is fixed.
+        head: its plain decoder has the head of a conditioned one, without the columns of the condition: the control of
+            what a condition changes (families with a `conditioned_head`).
         judged_by: the output whose error decides whether a fold collapsed.
         footnote: of the unconditioned output in a table; empty: none.
     """
@@ -27,6 +29,7 @@ class Method:
     plain: bool
     samplers: tuple[SamplerName, ...] = ()
     power_law: bool = False
+    head: bool = False
     judged_by: Metric = UNCONDITIONED
     footnote: str = ""
 
@@ -62,8 +65,8 @@ class Method:
 
     @property
     def baseline(self) -> bool:
-        """Whether it is what the other methods are compared with: nothing is conditioned."""
-        return not self.conditioned
+        """Whether the other methods are compared with it: nothing is conditioned, and its network is the plain one."""
+        return not self.conditioned and not self.head
 
     @cached_property
     def outputs(self) -> tuple[Metric, ...]:
@@ -80,6 +83,7 @@ METHODS = Registry(Method)
 """In the order of the thesis's table."""
 
 METHODS.register(Method("none", plain=True))
+METHODS.register(Method("head_only", plain=True, head=True))
 METHODS.register(
     Method(
         "conditioned",

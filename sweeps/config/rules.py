@@ -40,6 +40,7 @@ def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
             values[path] = None
         elif values[path] is None:
             values[path] = about.default(values)
+    problems += _method(values)
     problems += _sizes(values, asked)
     problems += _conditioning(values)
     problems += _soft_adapt(values)
@@ -50,6 +51,16 @@ def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
 
 
 Problems = list[tuple[str, str]]
+
+
+def _method(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the method for the family."""
+    family, method = values["family"], values["method"]
+    if METHODS[method].head and not FAMILIES[family].conditioned_head:
+        return [
+            ("method", f"{method} is none in family {family}, whose plain decoder has the head of a conditioned one")
+        ]
+    return []
 
 
 def _sizes(values: dict[str, Value], asked: frozenset[str]) -> Problems:

@@ -38,6 +38,8 @@ def kinds() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every kind of training by its name: settings that differ from the default."""
     for family in FAMILIES.names():
         for method in METHODS.names():
+            if METHODS[method].head and not FAMILIES[family].conditioned_head:
+                continue  # refused: it is method none
             given = {"family": family, "method": method}
             yield f"{family} {method}", given
             if len(terms(family, method)) > 1:  # renewed after two steps and after four, so that two follow it

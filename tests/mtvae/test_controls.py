@@ -7,9 +7,12 @@ from committed_losses import fit, settings_of
 from scipy import stats
 from torch import nn
 
-from mtvae.conditioning import ConditionSampler
-from mtvae.config import Conditioning, Loss
+from mtvae.conditioning import ConditionSampler, zero_condition
+from mtvae.config import METHODS, Architecture, Conditioning, Loss, Sizes, resolve_sizes
+from mtvae.cost import cost
 from mtvae.evaluation import BATCH_SIZE, evaluate, generators, to_pixels, training_error, with_empty_statistics
+from mtvae.model import parameter_count
+from sweeps.config.rules import Impossible
 from sweeps.data import seeds
 from sweeps.plan.identity import key_of
 
@@ -78,6 +81,53 @@ def test_explicit_defaults_keep_the_key():
     }  # fmt: skip
     keys = {key_of(settings(**{path: value})) for path, value in others.items()}
     assert len(keys | {key_of(settings())}) == len(others) + 1
+
+
+class TestHeadOnly:
+    """The control of a conditioned VQ decoder: its network without the condition's columns."""
+
+    @pytest.mark.parametrize("configuration", [1, 2, 3])
+    @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32)])
+    def test_it_lacks_just_the_columns_of_the_condition(self, configuration, channels, side):
+        """By hand, (C+1) H W for each feature of the head, and a head's parameters more than `none`."""
+        sizes = resolve_sizes("vqvae", configuration, Sizes())
+        counts = {}
+        for method in ("none", "head_only", "single_decoder"):
+            shape = {"channels": channels, "side": side, "sizes": sizes}
+            a = Architecture(family="vqvae", method=method, **shape)
+            counts[method] = parameter_count(a)
+            assert cost(a).parameters == counts[method]
+        features = sizes.embedding_size * (side // 4) ** 2
+        assert counts["single_decoder"] - counts["head_only"] == (channels + 1) * side**2 * features
+        assert counts["head_only"] - counts["none"] == features * features + features + 2 * features
+
+    def test_its_initial_values_are_those_of_the_joint_layer(self):
+        blind, seeing = (
+            fit(settings_of({"family": "vqvae", "method": method})).model for method in ("head_only", "single_decoder")
+        )
+        ours, theirs = blind.plain.state_dict(), seeing.conditioned.state_dict()
+        assert torch.equal(ours.pop("0.weight"), theirs.pop("0.z.weight"))
+        assert torch.equal(ours.pop("0.bias"), theirs.pop("0.z.bias"))
+        theirs.pop("0.condition.weight")
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+    def test_it_decodes_as_a_conditioned_decoder_of_nothing(self):
+        blind, seeing = (
+            fit(settings_of({"family": "vqvae", "method": method})).model.eval()
+            for method in ("head_only", "single_decoder")
+        )
+        z, x = torch.randn(3, 16, 4, 4, generator=seeded()), torch.zeros(3, 1, 16, 16)
+        with torch.no_grad():
+            assert torch.allclose(blind.decode(z), seeing.decode_conditioned(z, zero_condition(x)), atol=1e-6)
+
+    @pytest.mark.parametrize("family", ["gaussian_vae", "autoencoder"])
+    def test_it_is_refused_where_it_is_none(self, family):
+        with pytest.raises(Impossible, match=f"method: head_only is the same as none in family {family}, whose plain"):
+            settings_of({"family": family, "method": "head_only"})
+
+    def test_it_is_no_baseline(self):
+        assert [method.name for method in METHODS if method.baseline] == ["none"]
 
 
 class TestCodebookFromData:
