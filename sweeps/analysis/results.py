@@ -127,7 +127,10 @@ class TableRow:
         """
         known = self.metric(metric)
         name = f"{metric}_{scale or self.scale}" if known is not None and known.scaled else metric
-        values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
+        return self.sample_of({fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None})
+
+    def sample_of(self, values: Mapping[int, float]) -> Sample | None:
+        """Return numbers that were made of its folds, by fold, as a sample; None where there is none."""
         splits = {fold: (row.get("split_hash"), self.images.get(fold)) for fold, row in self.folds.items()}
         return Sample.of_folds(values, splits, self.wanted) if values else None
 

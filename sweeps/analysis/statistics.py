@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 LEVEL = 0.05
 """Significance level of every test, after Holm's correction; intervals are 95 % intervals."""
 
+POWER = 0.8
+"""Share of experiments in which a detectable difference is found."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -89,8 +92,8 @@ class Difference:
     """b - a: its mean, 95 % interval and two-sided p over n pairs of folds (n folds each where they are not paired).
 
     `base` is a's mean over the folds compared, `relative` the difference divided by it. `effect` is the mean difference
-    in standard deviations of the differences (Cohen's d of paired samples; unpaired: of the pooled samples). None where
-    one fold, or an unknown spread, does not tell.
+    in standard deviations of the differences (Cohen's d of paired samples; unpaired: of the pooled samples). `error` is
+    the corrected standard error of the mean. None where one fold, or an unknown spread, does not tell.
     """
 
     n: int
@@ -102,6 +105,34 @@ class Difference:
     effect: float | None
     relative: float | None
     paired: bool
+    error: float | None = None
+
+    def p_below(self, bound: float) -> float | None:
+        """Twice the one-sided p of "the mean difference is below `bound`": under 0.05 where the whole 95 % interval is.
+
+        Returns 1 where the mean itself is not below it, and None with fewer than two folds.
+        """
+        if self.error is None:
+            return None
+        return _p(bound - self.mean, self.error, self.n - 1) if self.mean < bound else 1.0
+
+    def p_above(self, bound: float) -> float | None:
+        """Twice the one-sided p of "the mean difference is above `bound`", as `p_below`."""
+        if self.error is None:
+            return None
+        return _p(self.mean - bound, self.error, self.n - 1) if self.mean > bound else 1.0
+
+    @property
+    def detectable(self) -> float | None:
+        """True difference that the test at 0.05 finds in 80 % of experiments with this standard error.
+
+        By the noncentral t-distribution, as if the corrected standard error were the true one.
+        """
+        from scipy.special import nctdtrinc
+
+        if self.error is None:
+            return None
+        return self.error * float(nctdtrinc(self.n - 1, 1 - POWER, _quantile(self.n - 1)))
 
 
 def difference(a: Sample, b: Sample) -> Difference | None:
@@ -127,7 +158,8 @@ def _tested(mean: float, sd: float | None, n: int, k: int, base: float, paired: 
     error = sd * math.sqrt(_factor(n, k))
     half = _quantile(n - 1) * error
     effect = mean / (sd if paired else sd / math.sqrt(2)) if sd else None
-    return Difference(n, base, mean, mean - half, mean + half, _p(mean, error, n - 1), effect, relative, paired)
+    p = _p(mean, error, n - 1)
+    return Difference(n, base, mean, mean - half, mean + half, p, effect, relative, paired, error)
 
 
 def _factor(n: int, k: int) -> float:
@@ -135,11 +167,17 @@ def _factor(n: int, k: int) -> float:
     return 1 / n + 1 / (k - 1)
 
 
-def _quantile(df: int) -> float:
-    """The two-sided quantile of Student's t."""
+def _quantile(df: int, share: float = 1 - LEVEL / 2) -> float:
+    """A quantile of Student's t; by default the one of two-sided tests and intervals."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, 1 - LEVEL / 2))
+    return float(stdtrit(df, share))
+
+
+def needed_effect(tests: int, n: int, k: int) -> float:
+    """The mean difference, in standard deviations of the folds' differences, at which the first of Holm's `tests` tests
+    over n of k folds rejects."""
+    return _quantile(n - 1, 1 - LEVEL / (2 * tests)) * math.sqrt(_factor(n, k))
 
 
 def _p(mean: float, error: float, df: int) -> float:
@@ -151,16 +189,10 @@ def _p(mean: float, error: float, df: int) -> float:
     return float(2 * stdtr(df, -abs(mean / error)))
 
 
-def variance_ratio(a: Sample, b: Sample) -> tuple[float, float] | None:
-    """The ratio of b's variance over the folds to a's, and the two-sided p of the F-test that it is 1. The folds count
-    as independent, which flatters the test. None where a spread is unknown or a's is zero."""
-    from scipy.special import fdtr, fdtrc
-
-    if a.sd is None or b.sd is None or a.sd == 0:
-        return None
-    ratio = (b.sd / a.sd) * (b.sd / a.sd)  # of huge values inf, no error
-    dfs = b.n - 1, a.n - 1
-    return ratio, min(1.0, 2 * float(min(fdtr(*dfs, ratio), fdtrc(*dfs, ratio))))
+def simes(ps: Sequence[float]) -> float:
+    """p-value of "some of these hypotheses are false" (Simes 1986), valid for independent and positively dependent
+    tests: the least of m p(i) / i over the ordered p-values. Raises ValueError where there is none."""
+    return min(1.0, min(len(ps) * p / rank for rank, p in enumerate(sorted(ps), 1)))
 
 
 def holm(ps: Sequence[float]) -> list[float]:

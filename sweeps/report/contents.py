@@ -20,6 +20,10 @@ Kind = Literal["table", "differences", "claims", "published", "statistics"]
 KINDS = get_args(Kind)
 
 
+MOST_CURVES = 2_000
+"""Units whose histories are read for figures and claims: a hundred epochs of one take 0.2 MB of memory."""
+
+
 @dataclass(frozen=True)
 class ReportRequest:
     """What a report shall show, and how."""
@@ -43,6 +47,11 @@ class ReportRequest:
 
 def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: Sequence[Row] | None = None) -> Table:
     """Read the table that is asked for. Raises ReportError for a label that names no row."""
+    if "claims" in request.kinds:
+        from sweeps.report.thesis.claims_sheet import COLUMNS
+
+        curves = len(ledger.units()) <= MOST_CURVES
+        more = [*more, *(name for name in COLUMNS if curves or name != "history")]
     table = read_table(ledger, request.all_rows, more, in_hand)
     return replace(table, notes=(*table.notes, *image_notes(table))).only(request.only)
 
@@ -63,7 +72,7 @@ def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
         from sweeps.report.thesis.published import published_sheet
 
         return published_sheet(name, table)
-    from sweeps.report.thesis.verdicts import claims_sheet
+    from sweeps.report.thesis.claims_sheet import claims_sheet
 
     return claims_sheet(name, table)
 

@@ -3,11 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sweeps.analysis.results import Table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.report.contents import KINDS, ReportRequest, named, nothing, read, sheets
+from sweeps.report.contents import KINDS, MOST_CURVES, ReportRequest, named, nothing, read, sheets
 from sweeps.report.page import page
 from sweeps.report.tables.cells import setting_text
 from sweeps.report.tables.formats import ENDINGS, render
@@ -15,9 +16,6 @@ from sweeps.report.tables.sheet import Sheet
 from sweeps.text import one_line
 
 FOLDER = "report"
-MOST_CURVES = 2_000
-"""Units whose histories are read for the figures: a hundred epochs of one take 0.2 MB of memory."""
-
 ORIGINS = ("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at")
 
 
@@ -28,17 +26,12 @@ def write(ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
         StorageError: the folder is not writable.
     """
     with_curves = len(ledger.units()) <= MOST_CURVES
+    request = replace(request, kinds=KINDS)
     table = read(ledger, request, [*ORIGINS, *(["history"] if with_curves else [])])
     if not table.rows:
         lines = [f"{one_line(name)}: {nothing(table)}; nothing written", *named(table.damaged), *table.notes]
         return [one_line(line) for line in lines]
-    shown = [
-        sheet
-        for sheet in sheets(
-            name, table, ReportRequest(KINDS, number_format=request.number_format, columns=request.columns)
-        )
-        if sheet.rows
-    ]
+    shown = [sheet for sheet in sheets(name, table, request) if sheet.rows]
     missing = [*named(table.damaged), *table.notes]
     missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]
     images, reasons = _figures(ledger, table)
