@@ -230,13 +230,13 @@ def trend(family: str, measure: Measure) -> Comparisons:
             groups.setdefault(alike, []).append(row)
         for group in groups.values():
             samples = [(float(row.settings["exponent"]), measure(row)) for row in group if isinstance(row, TableRow)]
-            if pair := _ends([(exponent, sample) for exponent, sample in samples if sample is not None]):
+            if pair := ends_of_trend([(exponent, sample) for exponent, sample in samples if sample is not None]):
                 yield ((pair,),)
 
     return comparisons
 
 
-def _ends(samples: Sequence[tuple[float, Sample]]) -> Pair | None:
+def ends_of_trend(samples: Sequence[tuple[float, Sample]]) -> Pair | None:
     """Return the fitted values at the lowest and at the highest exponent; None with fewer than two exponents."""
     exponents = [exponent for exponent, _ in samples]
     if len(set(exponents)) < 2:

@@ -197,12 +197,8 @@ def published_sheet(name: str, table: Table) -> Sheet:
         cells += [folds_text(row), r["metric"].replace("_", " ")]
         cells += [_published_text(r, digits)]
         cells += [_pm(r["ours"], r["ours_sd"], digits)]
-        comparable = not r["verdict"].startswith(NOT_COMPARABLE)
-        cells += [
-            number(r["ratio"], 2),
-            number(r["difference_in_published_sd"] if comparable else None, 1),
-            r["verdict"],
-        ]
+        sds = None if r["verdict"].startswith(NOT_COMPARABLE) else r["difference_in_published_sd"]
+        cells += [number(r["ratio"], 2), number(sds, 1), r["verdict"]]
         cells += ["".join(letters[reason] for reason in r["reasons"].split("; ") if reason)]
         rows.append([Cell(text) for text in cells])
     head = ["family", "configuration", "method", "settings", "folds", "metric"]
