@@ -99,10 +99,12 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("files_hash", pa.string(), "SHA-256 of the files that they were read from; null: no files, or an earlier version"),
     ("seeds", _SEEDS, "derived from seed and fold"),
     ("device", pa.string(), ""),
+    ("processor", pa.string(), "the model of the machine's CPU; null: an earlier version"),
+    ("host", pa.string(), "the machine's name in its network; null: an earlier version"),
     ("peak_memory", pa.int64(), "bytes, of the process (CPU) or allocated on the device (GPU)"),
     ("finished_at", pa.timestamp("us", "UTC"), ""),
     ("git_commit", pa.string(), "of the code's checkout; null: not a checkout"),
-    ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes"),
+    ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes of the code"),
     ("versions", pa.string(), "JSON: package to version"),
     _DECLARATIONS,
 ]

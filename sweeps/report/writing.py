@@ -18,7 +18,7 @@ FOLDER = "report"
 MOST_CURVES = 2_000
 """Units whose histories are read for the figures: a hundred epochs of one take 0.2 MB of memory."""
 
-ORIGINS = ("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at")
+ORIGINS = ("git_commit", "git_dirty", "versions", "device", "processor", "host", "seconds", "finished_at")
 
 
 def write(ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
@@ -85,14 +85,22 @@ def origins(table: Table) -> list[str]:
     """What made the numbers: commits, versions, devices, hours and dates of the units of a table that was read with
     `ORIGINS`."""
     units: list[Row] = [unit for row in table.shown for unit in row.folds.values()]
-    commits = Counter((unit["git_commit"] or "no checkout")[:10] + "*" * bool(unit["git_dirty"]) for unit in units)
-    lines = [f"{len(units)} units", f"code: {_counted(commits)} (*: with uncommitted changes)"]
+    commits = Counter(_commit(unit) for unit in units)
+    dirty = " (*: with uncommitted changes)" * any(unit["git_dirty"] for unit in units)
+    lines = [f"{len(units)} units", f"code: {_counted(commits)}{dirty}"]
     lines.append(f"device: {_counted(Counter(str(unit['device']) for unit in units))}")
+    for name in ("processor", "host"):
+        found = Counter(setting_text(unit[name] or "not recorded") for unit in units)
+        lines += [f"{name}: {_counted(found)}"] if any(unit[name] for unit in units) else []
     lines.append(f"versions: {_counted(Counter(_versions(unit['versions']) for unit in units))}")
     hours = sum(unit["seconds"] or 0 for unit in units) / 3600
     dates = sorted(unit["finished_at"] for unit in units if unit["finished_at"])
     lines.append(f"{hours:.2f} hours of training" + (f", {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}" if dates else ""))
     return [one_line(line) for line in lines]
+
+
+def _commit(unit: Row) -> str:
+    return f"{unit['git_commit'][:10]}{'*' * bool(unit['git_dirty'])}" if unit["git_commit"] else "no checkout"
 
 
 def _counted(found: Mapping[str, int]) -> str:

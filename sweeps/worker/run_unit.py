@@ -16,6 +16,7 @@ from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images
 from sweeps.data.splits import Drawn, Numbers
 from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.provenance import machine
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
@@ -93,7 +94,7 @@ def run_unit(
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
     results |= {"data_hash": data_hash or fingerprint(images), "files_hash": files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
-    ledger.write(unit, results | provenance)
+    ledger.write(unit, results | provenance | machine())
     checkpoint.remove()
     return Outcome.DONE
 

@@ -13,7 +13,7 @@ from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.contents import KINDS, ReportRequest
 from sweeps.report.page import page
-from sweeps.report.writing import origins, write
+from sweeps.report.writing import ORIGINS, origins, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,13 +88,28 @@ def test_the_latex_of_every_sheet_compiles(written, tmp_path):
 
 
 def test_where_the_numbers_come_from():
-    table = read_table(
-        open_ledger(ROOT / "results", "digits"),
-        more=("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at"),
-    )
+    table = read_table(open_ledger(ROOT / "results", "digits"), more=ORIGINS)
     lines = origins(table)
     assert lines[0] == "90 units"
-    assert re.fullmatch(r"code: [0-9a-f]{10} \(\*: with uncommitted changes\)", lines[1])
+    assert re.fullmatch(r"code: [0-9a-f]{10}", lines[1])
     assert lines[2] == "device: cpu"
     assert "torch 2." in lines[3]
     assert re.match(r"1\.\d\d hours of training, 2026-11-20 to 2026-11-20", lines[4])
+
+
+def test_the_origin_repeats_what_the_units_say(tiny, ledger, plan):
+    """Uncommitted changes, processors and hosts are named where units record them, and not otherwise."""
+    recorded = [
+        {"git_commit": "a" * 40, "git_dirty": False},
+        {"git_commit": "a" * 40, "git_dirty": True, "processor": "A <b>\x1b[2J", "host": "node1"},
+        {"git_commit": None, "git_dirty": None, "processor": "B", "host": "node1"},
+    ]
+    ledger.write_grid(tiny)
+    for n, (unit, record) in enumerate(zip(plan.units, recorded, strict=False), 1):
+        ledger.write(unit, record | {"device": "cpu", "collapsed": False})
+        lines = origins(read_table(ledger, more=ORIGINS))
+        if n == 1:
+            assert lines[1:3] == ["code: aaaaaaaaaa", "device: cpu"]
+            assert not any(line.startswith(("processor", "host")) for line in lines)
+    assert lines[1] == "code: aaaaaaaaaa (1), aaaaaaaaaa* (1), no checkout (1) (*: with uncommitted changes)"
+    assert lines[3:5] == [r"processor: not recorded (1), A <b>\x1b[2J (1), B (1)", "host: not recorded (1), node1 (2)"]

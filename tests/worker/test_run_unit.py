@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 import subprocess
 import sys
 
@@ -38,6 +39,7 @@ def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
         assert row["best_epoch"] in (1, 2)
         assert row["collapsed"] == (row["unconditioned_per_pixel"] > row["mean_image_per_pixel"] / 2)
         assert json.loads(row["versions"])["mtvae-sweeps"] == sweeps.__version__
+        assert row["processor"] and row["host"] == platform.node()
         assert json.loads(row["versions"])["torch"] == torch.__version__.partition("+")[0]
         assert "done" in ledger.storage.read(f"logs/{row['key']}-fold{row['fold']}.log").decode()
     built = {row["method"]: row["sampler_built_with"] for row in rows}
