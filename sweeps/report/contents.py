@@ -32,18 +32,18 @@ class ReportRequest:
     only: tuple[str, ...] = ()  # labels of the rows to show, all where empty
 
     def __post_init__(self) -> None:
-        """Raises ReportError for what does not exist, before any file is read."""
+        """Raise ReportError for an unknown kind, or for more than CSV can hold."""
         for kind in self.kinds:
             if kind not in KINDS:
                 raise ReportError(f"nothing to show is called {one_line(kind)}{nearest(kind, KINDS)}")
-        views.check_columns(self.columns or ())
         if self.format == "csv" and len(self.kinds) > 1:
             raise ReportError("csv holds one table; ask for one with --show")
 
 
 def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: Sequence[Row] | None = None) -> Table:
-    """Read the table that is asked for. Raises ReportError for a label that names no row."""
+    """Read the table that is asked for. Raises ReportError for a label that names no row, or an unknown column."""
     table = read_table(ledger, request.all_rows, more, in_hand)
+    views.check_columns(table, request.columns or ())
     return replace(table, notes=(*table.notes, *image_notes(table))).only(request.only)
 
 

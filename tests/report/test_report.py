@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sweeps.analysis.differences import best, differences
-from sweeps.analysis.results import read_table
+from sweeps.analysis.results import ReportError, read_table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
@@ -190,6 +190,32 @@ def test_columns_are_what_was_asked_for(swept):
     text = squeezed(swept, columns=("method", "seed", "seconds", "unconditioned"))
     assert "method seed seconds unconditioned" in text
     assert "none 3 - 0.020000 ± 1.0e-04" in text
+
+
+def test_others_metrics_can_be_columns(read_grid, ledger):
+    """A family of somebody else's is known from the ledger alone, its metrics as well."""
+    grid = read_grid("name: made\nfolds.n_splits: 2\ngrid: [{family: 'toy_family:SMALL'}]")
+    ledger.write_grid(grid)
+    for unit in Plan(grid, frozenset(), frozenset()).units:
+        ledger.write(unit, results(0.5) | {"mean_size": 1.0 + unit.fold, "largest": 3.0})
+    text = squeezed(ledger, columns=("folds", "largest", "mean_size"))
+    assert "folds largest mean size" in text
+    assert "2/2 3.00 ± 0.0e+00 1.5000 ± 2.5e-01" in text
+    for kind in contents.KINDS:
+        with pytest.raises(ReportError, match="no column mean_sice; did you mean mean_size"):
+            lines(ledger, kinds=(kind,), columns=("mean_sice",))
+
+
+def test_captions_name_only_what_is_shown(compared):
+    """Families without a row, or with hidden rows, and metrics without a column have no caption."""
+
+    def captions(**asked):
+        return [line for line in lines(compared, **asked) if line.startswith("latent loss: ")]
+
+    vq, gaussian = "codebook and commitment loss per element (vqvae)", "KL in nats per image (gaussian_vae)"
+    assert captions() == [f"latent loss: {gaussian}, {vq}"]
+    assert captions(only=("vqvae 1 none",)) == [f"latent loss: {vq}"]
+    assert captions(columns=("method", "unconditioned")) == []
 
 
 @pytest.mark.parametrize(

@@ -43,21 +43,28 @@ def default_columns(table: Table) -> list[str]:
     return [*head, "folds", *metrics, *(["error"] if mixed else []), *(["collapsed"] if collapsed else [])]
 
 
-def check_columns(columns: Sequence[str]) -> None:
-    """Raises ReportError for one that is none."""
-    known = ["settings", "folds", "error", "collapsed", *RESULTS, *SETTINGS]
+def _numeric_columns(table: Table) -> list[str]:
+    """The columns that hold mean ± spread: `RESULTS`, and the metrics of others' families and of later stages."""
+    own = [metric.name for row in table.rows for metric in (*row.family.metrics, *row.stage_metrics.values())]
+    return list(dict.fromkeys([*RESULTS, *own]))
+
+
+def check_columns(table: Table, columns: Sequence[str]) -> None:
+    """Raise ReportError for a name that is no column of this table."""
+    known = ["settings", "folds", "error", "collapsed", *_numeric_columns(table), *SETTINGS]
     for name in columns:
         if name not in known:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
 
 
-def _captions(table: Table) -> list[str]:
-    """A note for each metric of families: what it is in each of them."""
-    families = {f.name: f for f in FAMILIES.built_in()} | {row.family.name: row.family for row in table.rows}
+def _captions(table: Table, columns: Sequence[str]) -> list[str]:
+    """Return a note for each metric among the columns: what it is in each family of the rows shown."""
+    families = {row.family.name: row.family for row in table.shown}
+    built_in_first = sorted(families, key=[*[f.name for f in FAMILIES.built_in()], *families].index)
     captions: dict[str, list[str]] = {}
-    for family in families.values():
+    for family in [families[name] for name in built_in_first]:
         for metric in family.metrics:
-            if metric.tabulated and metric.caption:
+            if metric.name in columns and metric.caption:
                 captions.setdefault(metric.name, []).append(f"{metric.caption} ({family.name})")
     return [f"{name.replace('_', ' ')}: {', '.join(texts)}" for name, texts in captions.items()]
 
@@ -76,10 +83,10 @@ def main_sheet(
 ) -> Sheet:
     """The table of the thesis: a line per configuration, mean ± spread over its folds.
 
-    Raises:
-        ReportError: one of `columns` is none.
+    Args:
+        columns: names that `check_columns` accepts; None for the default ones.
     """
-    check_columns(columns or ())
+    numeric = _numeric_columns(table)
     shown = list(columns or default_columns(table))
     marked = {metric: best(table, metric, number_format.scale) for metric in table.metrics if metric in shown}
     rows = [[_cell(table, row, column, number_format, marked) for column in shown] for row in table.shown]
@@ -88,7 +95,7 @@ def main_sheet(
         name,
         [column.replace("_", " ") for column in shown],
         rows,
-        [column in RESULTS or column in table.metrics for column in shown],
+        [column in numeric for column in shown],
         shared_lines(table),
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
@@ -106,7 +113,7 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
         return Cell((number_format.scale or row.scale).replace("_", " "))
     if column == "collapsed":
         return Cell(str(row.collapsed))
-    if column not in RESULTS and column not in table.metrics:
+    if column in SETTINGS:
         return Cell(setting_text(row.settings.get(column)))
     text = metric_text(row, column, number_format)
     if column == UNCONDITIONED.name and row.method.footnote and row.folds:
@@ -120,7 +127,7 @@ def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_
     notes = [
         f"mean ± {SPREAD_NOTES[number_format.spread]}",
         f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{each}",
-        *_captions(table),
+        *_captions(table, shown),
     ]
     if any_best:
         notes.append(
