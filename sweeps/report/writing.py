@@ -1,8 +1,10 @@
 """`--write`: every table in every format, the figures, and the page, into `<sweep>/report/`."""
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from sweeps.analysis.results import Table
 from sweeps.ledger.ledger import Ledger
@@ -12,7 +14,7 @@ from sweeps.report.page import page
 from sweeps.report.tables.cells import setting_text
 from sweeps.report.tables.formats import ENDINGS, render
 from sweeps.report.tables.sheet import Sheet
-from sweeps.text import one_line
+from sweeps.text import count_text, one_line
 
 FOLDER = "report"
 MOST_CURVES = 2_000
@@ -27,6 +29,8 @@ def write(ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
     Raises:
         StorageError: the folder is not writable.
     """
+    say = partial(_say, name)
+    say("reading the units")
     with_curves = len(ledger.units()) <= MOST_CURVES
     table = read(ledger, request, [*ORIGINS, *(["history"] if with_curves else [])])
     if not table.rows:
@@ -41,11 +45,13 @@ def write(ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
     ]
     missing = [*named(table.damaged), *table.notes]
     missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]
-    images, reasons = _figures(ledger, table)
+    images, reasons = _figures(ledger, table, say)
     missing += reasons
+    say(f"making {count_text(len(shown), 'table')}")
     files = _tables(shown) | {f"figures/{file}": data for file, data in images.items()}
     pngs = {file.removesuffix(".png"): data for file, data in images.items() if file.endswith(".png")}
     files["index.html"] = page(one_line(name), shown, pngs, origins(table), missing).encode()
+    say(f"writing {count_text(len(files), 'file')}")
     for file, data in files.items():
         ledger.storage.write(f"{FOLDER}/{file}", data)
     where = ledger.storage.path(FOLDER)
@@ -61,20 +67,28 @@ def _tables(shown: list[Sheet]) -> dict[str, bytes]:
     return {file: f"{text}\n".encode() for file, text in files.items()}
 
 
-def _figures(ledger: Ledger, table: Table) -> tuple[dict[str, bytes], list[str]]:
+def _say(name: str, stage: str) -> None:
+    """Say on stderr what takes its time: stdout holds what was written, for other programs too."""
+    print(one_line(f"{name}: {stage}"), file=sys.stderr)
+
+
+def _figures(ledger: Ledger, table: Table, say: Callable[[str], None]) -> tuple[dict[str, bytes], list[str]]:
     """PNG and PDF files by name, and why some are not there."""
     from sweeps.report.figures.drawing import save
     from sweeps.report.figures.figures import figures
 
+    say("drawing figures")
     made = dict(figures(table))
     reasons: list[str] = []
     if ledger.storage.names("models"):
         from sweeps.report.figures.pictures import pictures
 
+        say("drawing what the kept models make of images")
         more, reasons = pictures(ledger, table)
         made |= more
     else:
         reasons.append("no pictures: no model was kept")
+    say(f"saving {count_text(len(made), 'figure')} as PNG and PDF")
     files: dict[str, bytes] = {}
     for name, figure in made.items():
         files |= {f"{name}.{ending}": data for ending, data in save(figure).items()}

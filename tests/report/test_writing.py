@@ -40,6 +40,22 @@ def test_every_sheet_in_every_format_and_every_figure_twice(written):
     assert len(json.loads((folder / "table.json").read_text())[0]["rows"]) == 18
 
 
+def test_writing_says_what_it_is_doing(ledger, tiny, plan, capsys):
+    """On stderr, so that a program that reads stdout sees only what was written."""
+    ledger.write_grid(tiny)
+    ledger.write(plan.units[0], {"unconditioned_per_pixel": 0.1, "latent_loss": 1.0, "collapsed": False})
+    write(ledger, "tiny", ReportRequest(format="json"))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "tiny: reading the units",
+        "tiny: drawing figures",
+        "tiny: saving 1 figure as PNG and PDF",
+        "tiny: making 5 tables",
+        "tiny: writing 28 files",
+    ]
+
+
 class Loaded(HTMLParser):
     def __init__(self):
         super().__init__()
