@@ -10,7 +10,7 @@ from sweeps.report.templating import fill
 def page(
     title: str, sheets: Sequence[Sheet], figures: Mapping[str, bytes], origins: Sequence[str], notes: Sequence[str]
 ) -> str:
-    """Return the page: the first sheet, the figures, the other sheets.
+    """Return the page as HTML: the first sheet, the figures, the other sheets.
 
     Args:
         figures: PNG by name.

@@ -1,4 +1,4 @@
-"""`--write` on the sweep that is committed: files, page, and LaTeX that compiles."""
+"""`--write` on a committed sweep: its files, its page, and LaTeX that compiles."""
 
 import json
 import re
@@ -20,28 +20,28 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The folder of a report of results/digits, which holds no kept model."""
+    """Write the report of results/digits, which holds no kept model, and return its folder and the printed lines."""
     results = tmp_path_factory.mktemp("results")
     (results / "digits").mkdir()
     for name in ("units.parquet", "grid.yaml"):
         shutil.copy(ROOT / "results" / "digits" / name, results / "digits" / name)
-    said = write(open_ledger(results, "digits"), "digits", ReportRequest())
-    return results / "digits" / "report", said
+    printed = write(open_ledger(results, "digits"), "digits", ReportRequest())
+    return results / "digits" / "report", printed
 
 
-def test_every_sheet_in_every_format_and_every_figure_twice(written):
-    folder, said = written
+def test_all_sheets_formats_and_figures_are_written(written):
+    folder, printed = written
     names = {path.name for path in folder.glob("*.*")}
     assert names == {f"{k}.{e}" for k in KINDS for e in ("txt", "md", "tex", "csv", "json")} | {"index.html"}
     figures = {path.stem for path in (folder / "figures").glob("*.png")}
     assert figures == {path.stem for path in (folder / "figures").glob("*.pdf")}
     assert {"curves-gaussian_vae-1-multi_decoder", "losses-vqvae-1", "exponents-vqvae-1"} <= figures
-    assert said[1:] == ["no pictures: no model was kept"]
+    assert printed[1:] == ["no pictures: no model was kept"]
     assert len(json.loads((folder / "table.json").read_text())[0]["rows"]) == 18
 
 
-def test_writing_says_what_it_is_doing(ledger, tiny, plan, capsys):
-    """On stderr, so that a program that reads stdout sees only what was written."""
+def test_stages_of_writing_are_printed_on_stderr(ledger, tiny, plan, capsys):
+    """A program that reads stdout sees only the lines on what was written."""
     ledger.write_grid(tiny)
     ledger.write(plan.units[0], {"unconditioned_per_pixel": 0.1, "latent_loss": 1.0, "collapsed": False})
     write(ledger, "tiny", ReportRequest(format="json"))
@@ -97,10 +97,10 @@ def test_the_latex_of_every_sheet_compiles(written, tmp_path):
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True
     )
-    said = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, said[-2000:]
-    assert "Overfull" not in said
-    assert "too large" not in said
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    assert "Overfull" not in log
+    assert "too large" not in log
 
 
 def test_where_the_numbers_come_from():

@@ -1,5 +1,7 @@
-"""A sheet written as text, Markdown, LaTeX, HTML, CSV or JSON. Whatever a cell says, it is text in every one of them:
-nothing of it is read as markup, as a formula, or as a command."""
+"""Sheets written as text, Markdown, LaTeX, HTML, CSV or JSON.
+
+Cells are escaped in every format: no cell is read as markup, as a formula or as a command.
+"""
 
 import csv
 import io
@@ -18,19 +20,19 @@ ENDINGS: dict[Format, str] = {
 
 
 def render(sheets: Sequence[Sheet], format: Format) -> str:
-    """Sheets in one format. Raises ValueError for more than one sheet as CSV, which has room for one."""
+    """Return sheets in one format. Raises ValueError for several sheets as CSV, which holds one."""
     if format == "csv":
         if len(sheets) != 1:
-            raise ValueError("csv holds one table; ask for one with --show")
+            raise ValueError("csv holds one table; name one with --show")
         return as_csv(sheets[0].records)
     if format == "json":
-        return json.dumps([_plain(sheet) for sheet in sheets], indent=1, allow_nan=False, default=str)
+        return json.dumps([_as_json(sheet) for sheet in sheets], indent=1, allow_nan=False, default=str)
     return "\n\n".join(RENDERERS[format](sheet) for sheet in sheets)
 
 
 def as_text(sheet: Sheet) -> str:
-    """Aligned columns; the best has a star."""
-    lines = [sheet.head] + [[c.text + " *" * c.best for c in row] for row in sheet.texts()]
+    """Return aligned columns; the best has a star."""
+    lines = [sheet.head] + [[c.text + " *" * c.best for c in row] for row in sheet.rows_without_repeats()]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     body = [("\n" if i in sheet.breaks else "") + line for i, line in enumerate(aligned[1:])]
@@ -44,8 +46,10 @@ def as_markdown(sheet: Sheet) -> str:
 
 
 def as_latex(sheet: Sheet) -> str:
-    """Return a booktabs table; the best is bold. It needs booktabs and adjustbox, compiles with pdflatex, and shrinks
-    where it is larger than a page."""
+    """Return a booktabs table; the best is bold.
+
+    It needs booktabs and adjustbox, compiles with pdflatex, and shrinks where it is larger than a page.
+    """
     return _fill("table.tex", sheet)
 
 
@@ -61,10 +65,10 @@ def _fill(template: str, sheet: Sheet) -> str:
 
 
 def as_csv(records: Sequence[dict[str, Any]]) -> str:
-    """Records with a header line. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Return records with a header line. An apostrophe precedes text that a spreadsheet would take for a formula."""
     sink = io.StringIO()
     names = list(records[0]) if records else []
-    # Texts are quoted, whatever they hold: a bare carriage return would end the line.
+    # All texts are quoted, because a bare carriage return would end a line.
     writer = csv.DictWriter(sink, names, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     writer.writerows({name: _unformula(value) for name, value in record.items()} for record in records)
@@ -76,7 +80,7 @@ RENDERERS: dict[str, Callable[[Sheet], str]] = {
 }  # fmt: skip
 
 
-def _plain(sheet: Sheet) -> dict[str, Any]:
+def _as_json(sheet: Sheet) -> dict[str, Any]:
     return {
         "name": sheet.name,
         "title": sheet.title,

@@ -1,4 +1,4 @@
-"""The sheets of a table: its rows, their statistics, and their differences to the baseline."""
+"""The sheets made of a sweep's table: rows, statistics over the folds, and differences to the baseline."""
 
 from collections.abc import Sequence
 
@@ -30,11 +30,11 @@ RESULTS = (
     *[metric.name for metric in BUILT_IN], "mean_image_per_pixel", "best_epoch", "parameters", "images_trained",
     "seconds", "resumed", "peak_memory",
 )  # fmt: skip
-"""Numbers of the ledger that can be a column: mean ± spread over the folds."""
+"""Numbers of the ledger that every table may show as a column: mean ± spread over the folds."""
 
 
 def default_columns(table: Table) -> list[str]:
-    """What tells the rows apart, folds, the metrics that any row has, their unit where it differs, collapsed folds."""
+    """Return settings that tell rows apart, folds, metrics, and scale and collapsed folds where a reader needs them."""
     head, _ = identity_cells(table)
     absent = {CONDITIONED.name} if all(row.is_baseline for row in table.rows) else set()
     metrics = [metric for metric in table.metrics if metric not in absent]
@@ -44,7 +44,7 @@ def default_columns(table: Table) -> list[str]:
 
 
 def _numeric_columns(table: Table) -> list[str]:
-    """The columns that hold mean ± spread: `RESULTS`, and the metrics of others' families and of later stages."""
+    """Return the columns that hold mean ± spread: `RESULTS`, and the metrics of plug-in families and later stages."""
     own = [metric.name for row in table.rows for metric in (*row.family.metrics, *row.stage_metrics.values())]
     return list(dict.fromkeys([*RESULTS, *own]))
 
@@ -70,21 +70,21 @@ def _captions(table: Table, columns: Sequence[str]) -> list[str]:
 
 
 MOST_FAILURES = 20
-"""Failed units that are listed below a table."""
+"""The most failed units that are listed below a table."""
 
 
 def more_columns(columns: Sequence[str] | None) -> list[str]:
-    """The columns of the ledger that a table must be read with to show these."""
+    """Return those of the columns that `read_table` reads only on request."""
     return [name for name in columns or () if name in RESULTS and name not in METRICS]
 
 
 def main_sheet(
     name: str, table: Table, number_format: NumberFormat = THESIS, columns: Sequence[str] | None = None
 ) -> Sheet:
-    """The table of the thesis: a line per configuration, mean ± spread over its folds.
+    """Make the thesis's table: a line per configuration, mean ± spread over its folds.
 
     Args:
-        columns: names that `check_columns` accepts; None for the default ones.
+        columns: names that `check_columns` accepts; None for `default_columns`.
     """
     numeric = _numeric_columns(table)
     shown = list(columns or default_columns(table))
@@ -122,11 +122,11 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
 
 
 def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_best: bool) -> list[str]:
-    units = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
-    each = f", {units.pop()}" if len(units) == 1 else ""
+    scales = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
+    scale = f", {scales.pop()}" if len(scales) == 1 else ""
     notes = [
         f"mean ± {SPREAD_NOTES[number_format.spread]}",
-        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{each}",
+        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{scale}",
         *_captions(table, shown),
     ]
     if any_best:
@@ -143,12 +143,12 @@ def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_
             "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)"
         )
     if table.shared.get("folds.selection") == "fold":
-        notes.append("the tabulated fold itself picked the epoch: optimistic")
+        notes.append("the test fold itself picked the best epoch: its errors are optimistic")
     return notes
 
 
 def failures(table: Table) -> list[str]:
-    """A line for each failed unit that is not done since, with its reason."""
+    """Return a line for each unit that failed and is not done since, with its reason."""
     lines = [
         f"failed: {table.label(row)}, fold {fold}: {setting_text(reason)}"
         for row in table.shown
@@ -159,7 +159,7 @@ def failures(table: Table) -> list[str]:
 
 
 def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
-    """A line per configuration and metric: folds, mean, its 95 % interval, deviation, median, least and greatest."""
+    """Make a sheet with a line per configuration and metric: mean, 95 % interval, sd, median, minimum, maximum."""
     head, cells = identity_cells(table)
     rows: list[list[Cell]] = []
     starts = set()
@@ -186,11 +186,11 @@ def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THES
 
 
 def differences_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
-    """A line per metric and configuration that is no baseline: what it changes, and whether that stands."""
+    """Make a sheet with a line per metric and configuration: its difference to its baseline, and the significance."""
     head, cells = identity_cells(table)
     compared = [c for c in differences(table, number_format.scale) if table.shows(c.row)]
     rows = [
-        [Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_compared(c, number_format)]]
+        [Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_difference_texts(c, number_format)]]
         for c in compared
     ]
     names = ["baseline", "row", "difference", "low", "high", "p (Holm)", "%", "d", "folds"]
@@ -204,8 +204,8 @@ def differences_sheet(name: str, table: Table, number_format: NumberFormat = THE
         breaks=frozenset(starts),
         keys=1 + len(identity(table)[0]),
         notes=[
-            "row less baseline, paired by fold; the baseline is the row of method none that agrees in all other "
-            "settings, and its one output stands against conditioned too",
+            "difference: row minus baseline, paired by fold; the baseline is the row of method none that agrees in "
+            "all other settings; its one output is compared with conditioned too",
             "low, high, p: t-test with the variance of Nadeau and Bengio for k folds; p after Holm's correction over "
             f"all rows of a metric, * below {LEVEL:g}",
             "%: of the baseline; d: difference in standard deviations of the differences (Cohen's d of paired samples)",
@@ -214,26 +214,26 @@ def differences_sheet(name: str, table: Table, number_format: NumberFormat = THE
     )
 
 
-def _compared(c: Comparison, number_format: NumberFormat) -> list[str]:
-    found = c.difference
-    if c.baseline is None or found is None:
+def _difference_texts(c: Comparison, number_format: NumberFormat) -> list[str]:
+    difference = c.difference
+    if c.baseline is None or difference is None:
         return ["-", "-", c.why_not or "-", "-", "-", "-", "-", "-", "0"]
     digits = decimals(c.row, c.metric, number_format.scale)
     return [
-        number(found.base, digits),
-        number(found.base + found.mean, digits),
-        "+" * (found.mean >= 0) + number(found.mean, digits),
-        number(found.low, digits),
-        number(found.high, digits),
+        number(difference.base, digits),
+        number(difference.base + difference.mean, digits),
+        "+" * (difference.mean >= 0) + number(difference.mean, digits),
+        number(difference.low, digits),
+        number(difference.high, digits),
         p_text(c.p_holm),
-        "-" if found.relative is None else f"{100 * found.relative:+.1f}",
-        number(found.effect, 1),
-        str(found.n),
+        "-" if difference.relative is None else f"{100 * difference.relative:+.1f}",
+        number(difference.effect, 1),
+        str(difference.n),
     ]
 
 
 def p_text(p: float | None) -> str:
-    """A p-value, with a star where it is significant; "-" where there is none."""
+    """Return a p-value, with a star where it is significant; "-" for None."""
     if p is None:
         return "-"
     return ("< 0.0001" if p < 1e-4 else f"{p:.4f}") + (" *" if p < LEVEL else "")
