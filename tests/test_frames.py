@@ -109,7 +109,7 @@ def by_row(frame, plan):
 
 
 class TestUnits:
-    def test_a_row_per_done_unit_with_types_that_can_be_missing(self, results, plan):
+    def test_a_row_per_done_unit_with_nullable_types(self, results, plan):
         frame = frames.units("made", results)
         assert set(zip(frame["key"], frame["fold"], strict=True)) == plan.done
         assert "history" not in frame
@@ -131,7 +131,7 @@ class TestUnits:
             pd.testing.assert_frame_equal(*(f.sort_values(order, ignore_index=True) for f in (frame, after)))
 
 
-def test_curves_are_every_epoch_with_the_settings_that_tell(results, plan):
+def test_curves_hold_every_epoch_with_distinguishing_settings(results, plan):
     frame = frames.curves("made", results)
     settings = [name for name in frame.columns if not re.match("key|fold|epoch|(train|selection|weight)_", name)]
     assert "method" in settings
@@ -187,7 +187,7 @@ class TestTable:
 
 
 class TestDifferences:
-    def test_against_a_corrected_t_test_and_holm_by_hand(self, results, plan):
+    def test_against_a_corrected_t_test_and_holm(self, results, plan):
         frame = frames.differences("made", results)
         of_metric = by_row(frame[frame["metric"] == "latent_loss"], _only(plan, 2, 3))
         ps = []
@@ -228,7 +228,7 @@ def _only(plan, *rows):
 
 class TestWhatIsNotThere:
     @pytest.mark.parametrize("function", [frames.units, frames.curves, frames.table, frames.differences])
-    def test_a_missing_sweep_is_one_line_that_names_the_others(self, results, function):
+    def test_a_missing_sweep_is_one_line_naming_others(self, results, function):
         with pytest.raises(ValueError, match="no sweep maid, only made"):
             function("maid", results)
 
@@ -237,7 +237,7 @@ class TestWhatIsNotThere:
             frames.units("made", tmp_path / "nowhere")
 
     @pytest.mark.parametrize("function", [frames.units, frames.curves, frames.table, frames.differences])
-    def test_a_damaged_file_is_a_warning_on_the_callers_line(self, results, swept, plan, function):
+    def test_a_damaged_file_warns_on_the_callers_line(self, results, swept, plan, function):
         swept.storage.write(f"units/{plan.units[0].name}.parquet", b"<html>")
         with pytest.warns(UserWarning, match=f"not read: {plan.units[0].name}") as caught:
             function("made", results)
@@ -274,7 +274,7 @@ class TestExport:
         assert b"mtvae-sweeps" not in (schema.metadata or {})  # it is no file of a ledger
 
     @pytest.mark.parametrize("what", ["units", "curves"])
-    def test_csv_has_the_same_numbers_to_the_last_bit(self, results, swept, tmp_path, what):
+    def test_csv_has_the_same_numbers_bit_by_bit(self, results, swept, tmp_path, what):
         path = tmp_path / f"{what}.CSV"
         export(swept, path, what)
         frame = getattr(frames, what)("made", results)
@@ -407,7 +407,7 @@ class TestTensorBoard:
         assert "data.root" not in named
         live.close()
 
-    def test_what_is_written_live_can_be_read_at_once(self, plan, tmp_path):
+    def test_live_files_can_be_read_at_once(self, plan, tmp_path):
         live = tensorboard.Live(tmp_path, plan.units[0])
         live.epoch(history(0, 0)[0])
         assert len(scalars(live.run)) == 2
@@ -430,7 +430,7 @@ class TestTensorBoard:
         again.close()
         assert {step for _, step in scalars(again.run)} == {1}
 
-    def test_a_training_that_was_stopped_and_went_on_shows_every_epoch_once(self, plan, digits, tmp_path):
+    def test_a_stopped_and_resumed_training_shows_epochs_once(self, plan, digits, tmp_path):
         unit, ledger = plan.units[0], Ledger(Storage(tmp_path / "trained"))
         steps = itertools.count()
         stopped = run_unit.run_unit(

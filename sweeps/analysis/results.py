@@ -10,7 +10,7 @@ from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, 
 from sweeps.analysis import which_rows
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
-from sweeps.config.settings import ABOUT, LEAVES, column
+from sweeps.config.settings import FIELDS, SETTING_INFO, column
 from sweeps.data.hashes import Same
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
@@ -32,11 +32,11 @@ METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
 KEYS = ("dataset", "family", "configuration", "method")
 """Settings that have a table column of their own; the others share one, as the thesis's "Parameters"."""
 
-SETTINGS = [column(path) for path in LEAVES]
-COUNTED = [column(path) for path, about in ABOUT.items() if about.counts]
+SETTINGS = [column(path) for path in FIELDS]
+COUNTED = [column(path) for path, about in SETTING_INFO.items() if about.in_key]
 NAMED = [column(path) for path in NAMING]
 
-OF_METHOD = {column(path) for path, about in ABOUT.items() if about.of_method}
+OF_METHOD = {column(path) for path, about in SETTING_INFO.items() if about.of_method}
 """Settings that belong to a method: two rows that agree in all others differ by method alone."""
 
 _SCORES = [name for metric in BUILT_IN if metric.tabulated for name in metric.columns]
@@ -89,12 +89,12 @@ class TableRow:
         Raises:
             ReportError: the description cannot be read.
         """
-        return FAMILIES.known(self.settings["family"]) or self._described("family", Family.described)
+        return FAMILIES.get(self.settings["family"]) or self._described("family", Family.from_description)
 
     @cached_property
     def method(self) -> Method:
         """Its method, as `family`."""
-        return METHODS.known(self.settings["method"]) or self._described("method", Method.described)
+        return METHODS.get(self.settings["method"]) or self._described("method", Method.from_description)
 
     def _described(self, kind: str, make: Callable[..., D]) -> D:
         """What the ledger says of a family or a method that is not built in; its name alone where it says nothing."""

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from sweeps.config.labels import Labels
-from sweeps.config.settings import ABOUT, column
+from sweeps.config.settings import SETTING_INFO, column
 from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, settings_row
@@ -29,7 +29,7 @@ _RUN = re.compile(r".*(?P<unit>[0-9a-f]{12}-fold\d{1,4})")
 LONGEST, LONGEST_NAME = 60, 200
 """Characters that one setting, and all, may take in the name of a unit's folder. The end of a path says most."""
 
-PARAMETERS = ["fold", *[column(path) for path, about in ABOUT.items() if about.counts]]
+PARAMETERS = ["fold", *[column(path) for path, about in SETTING_INFO.items() if about.in_key]]
 """What TensorBoard's table of hyperparameters shows: nothing of where files are."""
 
 

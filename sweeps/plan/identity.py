@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtvae.config.setting import NO_VALUE
-from sweeps.config.settings import ABOUT, Settings, Value, flatten
+from sweeps.config.settings import SETTING_INFO, Settings, Value, flatten
 from sweeps.config.stages import TRAINING, Stage, stages_of
 from sweeps.data.datasets import declared
 from sweeps.plan.unit import Unit
@@ -15,12 +15,12 @@ from sweeps.plan.unit import Unit
 KEY_VERSION = 1
 
 
-NAMING = sorted(ABOUT, key=lambda path: not ABOUT[path].counts)
+NAMING = sorted(SETTING_INFO, key=lambda path: not SETTING_INFO[path].in_key)
 """The settings in the order in which labels try them: the others only where those that count tell no rows apart."""
 
 
-_COUNTS = frozenset(path for path, about in ABOUT.items() if about.counts)
-_NEUTRAL = frozenset(path for path, about in ABOUT.items() if about.neutral is not NO_VALUE)
+_COUNTS = frozenset(path for path, about in SETTING_INFO.items() if about.in_key)
+_NEUTRAL = frozenset(path for path, about in SETTING_INFO.items() if about.neutral is not NO_VALUE)
 
 
 def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
@@ -28,7 +28,7 @@ def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
     return {
         path: value
         for path, value in flat.items()
-        if value is not None and path in _COUNTS and not (path in _NEUTRAL and ABOUT[path].is_neutral(value))
+        if value is not None and path in _COUNTS and not (path in _NEUTRAL and SETTING_INFO[path].is_neutral(value))
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sweeps.config.labels import Row, rows_of_label
+from sweeps.config.labels import Row, find_rows_by_label
 from sweeps.config.settings import flatten
 from sweeps.plan.unit import Unit
 from sweeps.text import nearest
@@ -68,7 +68,7 @@ def _of_key(known: Sequence[Names], text: str) -> list[int]:
 def _of_label(known: Sequence[Names], text: str) -> list[int]:
     """The places of what has all the settings that a text says."""
     rows = {id(names.row): names.row for names in known}
-    said = rows_of_label(list(rows.values()), text)
+    said = find_rows_by_label(list(rows.values()), text)
     if said is None:
         return []
     places = list(rows)

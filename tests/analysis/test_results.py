@@ -38,7 +38,7 @@ def test_a_row_without_its_baselines_folds_is_said(read_grid, ledger):
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
+def test_an_old_infinite_score_is_a_failed_fold(read_grid, ledger, value):
     """Earlier versions recorded it as done. It is left out of the means, and said; every format can be printed."""
     grid = read_grid(GRID)
     for unit in Plan(grid, frozenset(), frozenset()).units:
@@ -58,7 +58,7 @@ def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
     assert [(r["folds"], r["failed"], r["unconditioned_mean"]) for r in table["rows"]] == [(2, 0, 2.0), (1, 1, 2.0)]
 
 
-def test_huge_scores_are_told_short_and_never_break_a_report(read_grid, ledger):
+def test_huge_scores_are_printed_short_in_every_report(read_grid, ledger):
     """Finite numbers whose sum or square is not: the spread is null in JSON."""
     grid = read_grid(GRID)
     for unit in Plan(grid, frozenset(), frozenset()).units:

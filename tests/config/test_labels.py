@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.config.labels import Labels, distinguishing_settings, rows_of_label, words
-from sweeps.config.settings import LEAVES
+from sweeps.config.labels import Labels, distinguishing_settings, find_rows_by_label, setting_texts
+from sweeps.config.settings import FIELDS
 from sweeps.plan.patterns import Names, named
 from sweeps.text import value_text
 
@@ -34,7 +34,7 @@ sweeps_drawn = st.lists(rows_drawn, min_size=1, max_size=6, unique_by=repr)
 
 
 def names_of(rows):
-    labels = Labels(rows, LEAVES)
+    labels = Labels(rows, FIELDS)
     return [Names(f"{i:012x}", None, labels.label(row), row) for i, row in enumerate(rows)]
 
 
@@ -56,7 +56,7 @@ def test_a_label_from_before_widening_names_its_row(rows, more):
     wide = [*rows, *[row for row in more if repr(row) not in set(map(repr, rows))]]
     known = names_of(wide)
     for i, names in enumerate(names_of(rows)):
-        assert i in rows_of_label(wide, names.label)[0]
+        assert i in find_rows_by_label(wide, names.label)[0]
         found = named(known, names.label)
         assert i in found or [known[place].label for place in found] == [names.label]
 
@@ -98,20 +98,20 @@ ROWS = [
 
 
 def test_labels_have_the_words_of_the_tables():
-    labels = Labels(ROWS, LEAVES)
+    labels = Labels(ROWS, FIELDS)
     assert [labels.label(row) for row in ROWS[:4]] == [
         "vqvae 1 none, data.limit null",
         "vqvae 1 multi_decoder, exact, data.limit null",
         "vqvae 1 multi_decoder, exact, SoftAdapt, data.limit null",
         "vqvae 1 single_decoder, uniform, a = 40, data.limit null",
     ]
-    assert ", ".join(words(ROWS[3], ["sampler", "exponent"])) == "uniform, a = 40"
-    assert ", ".join(words(ROWS[2], ["sampler", "soft_adapt.variant"])) == "exact, SoftAdapt"
+    assert ", ".join(setting_texts(ROWS[3], ["sampler", "exponent"])) == "uniform, a = 40"
+    assert ", ".join(setting_texts(ROWS[2], ["sampler", "soft_adapt.variant"])) == "exact, SoftAdapt"
 
 
 def test_what_follows_from_other_settings_is_left_out():
     rows = [ROW | {"method": "none", "training.lr": 0.1}, ROW | {"training.lr": 0.2}]
-    assert distinguishing_settings(rows, LEAVES) == ["method"]
+    assert distinguishing_settings(rows, FIELDS) == ["method"]
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_what_follows_from_other_settings_is_left_out():
 )
 def test_parts_of_labels_are_read_as_settings(label, found):
     """Cells of tables and entries of legends, and what somebody types."""
-    assert rows_of_label(ROWS, label) == found
+    assert find_rows_by_label(ROWS, label) == found

@@ -23,7 +23,7 @@ EPOCH = {"epoch": 1, "train_unconditioned": 3.0, "selection_unconditioned": 2.0,
 @pytest.fixture
 def written(read_grid, ledger):
     """A ledger with two rows of two folds, of which one is the toy family's."""
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         grid = read_grid(GRID)
         for unit in Plan(grid, frozenset(), frozenset()).units:
             toy = unit.settings.family != "autoencoder"
@@ -34,7 +34,7 @@ def written(read_grid, ledger):
 
 
 def test_its_schema_has_its_metrics_and_terms():
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         schema = unit_schema("toy_family:SMALL", "training")
         assert schema.names == [*UNIT_SCHEMA.names, "mean_size", "largest"]
         history = schema.field("history").type.value_type

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.config.rules import resolve
-from sweeps.config.settings import ABOUT
+from sweeps.config.settings import SETTING_INFO
 from sweeps.data import seeds
 from sweeps.data.splits import Drawn, Folds, fold_numbers, fold_sizes, split
 from sweeps.plan.identity import key_of
@@ -67,7 +67,7 @@ def test_a_setting_that_counts_changes_the_key(path):
     assert key_of(resolve({path: CHANGED[path]}, frozenset())) != key_of(row())
 
 
-def test_what_does_not_count_does_not():
+def test_settings_outside_the_key_leave_it():
     changed = {
         "data.root": "/elsewhere",
         "data.max_skipped": 0.5,
@@ -78,7 +78,7 @@ def test_what_does_not_count_does_not():
         "resources.memory": 10**9,
         "keep_models": "all",
     }
-    assert changed.keys() == {path for path, about in ABOUT.items() if not about.counts}
+    assert changed.keys() == {path for path, about in SETTING_INFO.items() if not about.in_key}
     assert key_of(resolve(changed, frozenset())) == key_of(row())
 
 
@@ -86,7 +86,7 @@ def test_a_default_written_out_is_the_same_unit():
     assert key_of(row(training__lr=0.001, folds__n_splits=5, family="vqvae")) == key_of(row())
 
 
-def test_missing_is_wanted_less_done_and_failed_and_goes_fold_by_fold(tiny):
+def test_missing_units_come_fold_by_fold(tiny):
     everything = Plan(tiny, frozenset(), frozenset())
     first, second = everything.units[0], everything.units[1]
     assert [unit.fold for unit in everything.missing()] == [0, 0, 0, 1, 1, 1]
@@ -150,7 +150,7 @@ def test_golden_splits(given):
         assert found == GOLDEN_SPLITS[given]
 
 
-def test_a_split_of_known_folds_needs_no_scikit_learn():
+def test_splits_of_known_folds_need_no_scikit_learn():
     """Workers are given the fold of each image: the library would be 110 MB in each of them."""
     code = (
         "import sys, numpy as np\nfrom sweeps.data.splits import Folds, split\nimport sweeps.worker.run_unit\n"

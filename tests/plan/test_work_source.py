@@ -92,7 +92,7 @@ def test_a_unit_waits_for_what_it_requires(units):
     assert source.blocked == []
 
 
-def test_a_released_unit_takes_its_place_in_the_plan(units):
+def test_released_units_keep_their_place_in_the_plan(units):
     first, child, *others = chain(units[:2]) + units[2:]
     source = GridSource([first, child, *others])
     assert source.next() is first

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweeps.analysis.results import NAMED, Table, TableRow
-from sweeps.config.labels import distinguishing_settings, words
+from sweeps.config.labels import distinguishing_settings, setting_texts
 from sweeps.report.tables.cells import setting_text
 
 Style = dict[str, Any]
@@ -76,7 +76,7 @@ def _label(row: TableRow, names: Sequence[str]) -> str:
     """A baseline is called that; another method's name stands first where it is among `names`, or alone."""
     baseline = row.is_baseline
     method = "baseline" if baseline else plain(row.settings["method"]).replace("_", " ")
-    parts = words(row.settings, [name for name in names if name != "method"])
+    parts = setting_texts(row.settings, [name for name in names if name != "method"])
     return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)
 
 

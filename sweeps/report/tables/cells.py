@@ -6,7 +6,7 @@ from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
 from sweeps.analysis.results import KEYS, Table, TableRow
-from sweeps.config.labels import words
+from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
@@ -39,7 +39,7 @@ def setting_text(value: object) -> str:
 
 def settings_text(row: TableRow, names: Sequence[str]) -> str:
     """The settings of a row in a reader's words; "-" where none applies."""
-    return ", ".join(words(row.settings, names)) or "-"
+    return ", ".join(setting_texts(row.settings, names)) or "-"
 
 
 def decimals(row: TableRow, metric: str, scale: Scale | None) -> int:
