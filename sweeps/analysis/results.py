@@ -17,8 +17,8 @@ from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
 from sweeps.ledger.schema import BUILT_IN, IMAGES, UNIT_SCHEMA, Row, not_finite
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import NAMING
-from sweeps.plan.patterns import Names, named
+from sweeps.plan.identity import LABEL_ORDER
+from sweeps.plan.patterns import NamedItem, matching_indices
 from sweeps.text import nearest, one_line
 
 
@@ -34,7 +34,7 @@ KEYS = ("dataset", "family", "configuration", "method")
 
 SETTINGS = [column(path) for path in FIELDS]
 COUNTED = [column(path) for path, about in SETTING_INFO.items() if about.in_key]
-NAMED = [column(path) for path in NAMING]
+NAMED = [column(path) for path in LABEL_ORDER]
 
 OF_METHOD = {column(path) for path, about in SETTING_INFO.items() if about.of_method}
 """Settings that belong to a method: two rows that agree in all others differ by method alone."""
@@ -172,10 +172,10 @@ class Table:
         Raises:
             ReportError: one names no row.
         """
-        known = [Names(row.key, None, self.label(row), row.settings) for row in self.rows]
+        known = [NamedItem(row.key, None, self.label(row), row.settings) for row in self.rows]
         keys: set[str] = set()
         for pattern in patterns:
-            found = named(known, pattern)
+            found = matching_indices(known, pattern)
             if not found:
                 near = nearest(pattern, [names.label for names in known], 0.0)
                 raise ReportError(one_line(f"--only {pattern}: no such row{near}"))

@@ -11,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_origin
 
-import yaml
 from pydantic import ValidationError
 
 from sweeps.config import yaml_reader
@@ -26,8 +25,9 @@ from sweeps.config.problems import (
     unknown_setting_message,
 )
 from sweeps.config.rules import IncompatibleSettings, resolve
-from sweeps.config.scalars import NUMBER, resolve_ambiguous
+from sweeps.config.scalars import resolve_ambiguous
 from sweeps.config.settings import FIELDS, SECTIONS, Settings, Value, flatten, union_members, validator
+from sweeps.config.yaml_writer import settings_to_yaml
 from sweeps.text import UNSET, one_line
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
@@ -67,28 +67,9 @@ class Grid:
         """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it."""
         shared, own = shared_and_own(self.rows)
         head = "# The resolved grid of a run: every setting, and the key that names each row's files.\n"
-        blocks = [f"- {_to_yaml(values, True).rstrip()}  # {key}\n" for key, values in zip(keys, own, strict=True)]
-        return head + _to_yaml({"name": self.name} | shared, False) + "grid:\n" + "".join(blocks)
-
-
-def _to_yaml(values: dict[str, Value], flow: bool) -> str:
-    """Return settings as YAML, on one line (`flow`) or one line each."""
-    values = {path: list(v) if isinstance(v, tuple) else v for path, v in values.items()}
-    return yaml.dump(values, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
-
-
-class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, changed so that our reader gets every text back as it was."""
-
-    def represent_text(self, text: str) -> yaml.ScalarNode:
-        """Put text with line breaks in quotes, with escapes; PyYAML's other styles lose some line breaks."""
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
-
-
-_Dumper.add_representer(str, _Dumper.represent_text)
-_Dumper.add_implicit_resolver(
-    "tag:yaml.org,2002:float", NUMBER, list("-+.0123456789")
-)  # our reader takes 1e5 for a number
+        lines = [settings_to_yaml(values, True).rstrip() for values in own]
+        blocks = [f"- {line}  # {key}\n" for key, line in zip(keys, lines, strict=True)]
+        return head + settings_to_yaml({"name": self.name} | shared, False) + "grid:\n" + "".join(blocks)
 
 
 @dataclass(frozen=True)

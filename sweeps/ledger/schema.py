@@ -22,7 +22,7 @@ from mtvae.config import (
 )
 from sweeps.config.settings import FIELDS, Settings, column, union_members
 from sweeps.config.stages import STAGES, TRAINING
-from sweeps.plan.identity import as_plain
+from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
 
 SCHEMA_VERSION = 1
@@ -205,7 +205,7 @@ def settings_row(unit: Unit) -> Row:
 def settings_columns(settings: Settings) -> Row:
     """The settings columns of a configuration."""
     row: Row = {"soft_adapt": settings.soft_adapt.variant is not None}
-    for path, value in as_plain(settings).items():
+    for path, value in json_settings(settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
     return row

@@ -21,7 +21,7 @@ from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, settings_row
 from sweeps.ledger.storage import StorageError, temporary_name, whole_path
-from sweeps.plan.identity import NAMING
+from sweeps.plan.identity import LABEL_ORDER
 from sweeps.plan.unit import Unit
 
 EVENTS = "events.out.tfevents."
@@ -61,7 +61,7 @@ def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
         StorageError: `folder` cannot be written, or is a URI.
     """
     root = _local(folder)
-    settings = [column(path) for path in NAMING]
+    settings = [column(path) for path in LABEL_ORDER]
     units, damaged = ledger.table("units", ["key", "fold", *settings, "history", "finished_at"])
     labels, there = Labels(_rows(ledger, units.select(["key", *settings])), settings), _folders(root)
     for i in range(len(units)):

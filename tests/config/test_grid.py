@@ -1,4 +1,4 @@
-"""Grid files: what they mean, and every problem in them at once, with its line and the nearest valid word."""
+"""Grid files: what they mean, and that all problems are reported at once, with line and nearest valid word."""
 
 import pytest
 from grid_texts import documents, words

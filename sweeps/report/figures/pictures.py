@@ -25,7 +25,7 @@ from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
-from sweeps.plan.identity import key_of, twin
+from sweeps.plan.identity import key_of, with_equivalent_limit
 from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, plain, unused
 from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
@@ -140,7 +140,7 @@ def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, 
     _check_images(row, fold, loaded)
     images = loaded.images
     parts = split(len(images) - half, settings.folds, settings.seed, fold, half)
-    keys = [key_of(found) for found in (settings, twin(settings)) if found is not None]
+    keys = [key_of(found) for found in (settings, with_equivalent_limit(settings)) if found is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise _Unusable("the kept model belongs to another row or to other images")
     shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)
