@@ -1,4 +1,4 @@
-"""What leaves the ledger: pandas frames, exports and TensorBoard's event files, against values computed apart."""
+"""Pandas frames, exports and TensorBoard's event files, compared with values that are computed independently."""
 
 import csv
 import datetime
@@ -40,7 +40,7 @@ FINISHED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
 
 def value(row, fold):
-    """Of row and fold, without a pattern that a mix-up of rows or folds would keep."""
+    """Return a value for a row and fold, without a pattern that could hide a mix-up of rows or folds."""
     return float(np.random.default_rng([row, fold]).normal(1.0, 0.1))
 
 
@@ -75,7 +75,7 @@ MADE = grid.read(yaml_reader.parse(GRID), "made.yaml")
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
-    """Rows 0 to 2 whole, row 3 (multi_decoder of the larger model) with three folds done and one failed."""
+    """Make a ledger with rows 0 to 2 complete; one of four folds of row 3 (multi_decoder, larger model) failed."""
     ledger = Ledger(Storage(tmp_path_factory.mktemp("made")))
     ledger.write_grid(MADE)
     for i, row in enumerate(Plan(MADE, frozenset(), frozenset()).rows):
@@ -89,7 +89,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture
 def swept(made_once, tmp_path):
-    """A copy that may be changed."""
+    """Copy the ledger, so that a test may change it."""
     return Ledger(Storage(shutil.copytree(made_once, tmp_path / "results" / "made")))
 
 
@@ -104,7 +104,7 @@ def results(swept, tmp_path):
 
 
 def by_row(frame, plan):
-    """The frame's rows in the grid's order."""
+    """Return the frame's rows in the grid's order."""
     return frame.set_index("key").loc[[row[0].key for row in plan.rows]]
 
 
@@ -183,7 +183,7 @@ class TestTable:
         assert frame["latent_loss_mean"].isna().all()
         assert len(frames.units("new", tmp_path)) == len(frames.curves("new", tmp_path)) == 0
         assert frames.units("new", tmp_path)["fold"].dtype == "Int64"
-        assert set(frames.differences("new", tmp_path)["why_not"]) == {"no fold done"}
+        assert set(frames.differences("new", tmp_path)["why_not"]) == {"no fold is done"}
 
 
 class TestDifferences:
@@ -226,7 +226,7 @@ def _only(plan, *rows):
     return Plan(grid.Grid("made", tuple(plan.grid.rows[i] for i in rows)), plan.done, plan.failed)
 
 
-class TestWhatIsNotThere:
+class TestMissingAndDamaged:
     @pytest.mark.parametrize("function", [frames.units, frames.curves, frames.table, frames.differences])
     def test_a_missing_sweep_is_one_line_naming_others(self, results, function):
         with pytest.raises(ValueError, match="no sweep maid, only made"):
@@ -271,7 +271,7 @@ class TestExport:
         export(swept, tmp_path / "units.parquet", "units")
         schema = pq.read_schema(tmp_path / "units.parquet")
         assert schema.field("latent_loss").metadata[b"unit"].startswith(b"gaussian_vae: nats")
-        assert b"mtvae-sweeps" not in (schema.metadata or {})  # it is no file of a ledger
+        assert b"mtvae-sweeps" not in (schema.metadata or {})  # an export is no file of a ledger
 
     @pytest.mark.parametrize("what", ["units", "curves"])
     def test_csv_has_the_same_numbers_bit_by_bit(self, results, swept, tmp_path, what):
@@ -342,7 +342,7 @@ class TestExport:
 
 
 def events(run):
-    """A run's events as TensorBoard reads them: files by name; each record's length and checksums are checked."""
+    """Yield a run's events as TensorBoard reads them, file by file; check each record's length and checksums."""
     from tensorboardX.crc32c import crc32c
     from tensorboardX.proto.event_pb2 import Event
 
@@ -362,7 +362,7 @@ def events(run):
 
 
 def scalars(run):
-    """(tag, step) to values, after TensorBoard's purge at every start of a session."""
+    """Return the values of each (tag, step), after TensorBoard's purge at every start of a session."""
     found = {}
     for event in events(run):
         if event.HasField("session_log") and event.session_log.status == event.session_log.START:
@@ -414,7 +414,7 @@ class TestTensorBoard:
         live.close()
 
     def test_a_resumed_unit_writes_no_epoch_twice(self, plan, tmp_path):
-        """Killed after epoch 3 with a checkpoint of epoch 1, within one second, and then started all over."""
+        """The unit is killed after epoch 3 with a checkpoint of epoch 1, resumes, and later starts from scratch."""
         epochs = history(0, 0, range(1, 6))
         live = tensorboard.Live(tmp_path, plan.units[0])
         for row in epochs[:3]:

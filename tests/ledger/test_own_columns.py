@@ -61,5 +61,5 @@ def test_a_description_that_cannot_be_read_is_said(written, text):
     """One line that names the row, as for other bad input of a report."""
     toy = next(row for row in read_table(written).rows if row.settings["family"] != "autoencoder")
     damaged = TableRow(toy.key, toy.settings | {"declarations": text})
-    with pytest.raises(ReportError, match=f"{toy.key}: what it says of its family cannot be read"):
+    with pytest.raises(ReportError, match=f"{toy.key}: its description of its family cannot be read"):
         assert damaged.family

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sweeps.analysis.results import NAMED, Table, TableRow
+from sweeps.analysis.columns import LABEL_COLUMNS
+from sweeps.analysis.results import Table, TableRow
 from sweeps.config.labels import distinguishing_settings, setting_texts
 from sweeps.report.tables.cells import setting_text
 
@@ -67,7 +68,7 @@ def labels(table: Table, *without: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for rows in table.groups:
-        told = distinguishing_settings([row.settings for row in rows], NAMED)
+        told = distinguishing_settings([row.settings for row in rows], LABEL_COLUMNS)
         found |= {row.key: _label(row, [name for name in told if name not in without]) for row in rows}
     return found
 
@@ -125,7 +126,7 @@ class Canvas:
 
     def show(self, text: str, row: TableRow, folds: int, handle: Any) -> None:
         """Adds to the legend, with the folds where there are fewer than wanted."""
-        text += "" if folds == row.wanted else f" ({folds}/{row.wanted}\N{NO-BREAK SPACE}folds)"
+        text += "" if folds == row.folds_wanted else f" ({folds}/{row.folds_wanted}\N{NO-BREAK SPACE}folds)"
         self.shown.append((text, handle))
 
     def finish(self, losses: str, *notes: str) -> Figure:

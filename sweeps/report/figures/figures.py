@@ -191,7 +191,8 @@ def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
             _with_bars(axes, own, metric, shift, style(i)) for axes, metric in zip(canvas.axes, panels, strict=True)
         ]
         canvas.shown.append((name, drawn[0]))
-    few = [f"{group.labels[r.key]} {len(r.folds)}/{r.wanted}" for own in series.values() for r in own if not r.complete]
+    rows = [row for own in series.values() for row in own if not row.complete]
+    few = [f"{group.labels[row.key]} {len(row.folds)}/{row.folds_wanted}" for row in rows]
     notes = "points: mean over the folds, side by side; bars: its 95 % interval", listed("folds missing", few)
     if series:
         yield file_name("exponents", group.name), canvas.finish("y", *notes)

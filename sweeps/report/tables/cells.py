@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
-from sweeps.analysis.results import KEYS, Table, TableRow
+from sweeps.analysis.columns import SEPARATE_COLUMNS
+from sweeps.analysis.results import Table, TableRow
 from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
 
@@ -73,7 +74,7 @@ def folds_text(row: TableRow) -> str:
     """Done folds of those wanted, how many failed, and whether they saw different images."""
     remarks = [f"{len(row.failed)} failed"] if row.failed else []
     remarks += [f"{len(row.image_sets)} sets of images"] if len(row.image_sets) > 1 else []
-    return f"{len(row.folds)}/{row.wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
+    return f"{len(row.folds)}/{row.folds_wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def shared_lines(table: Table) -> list[str]:
@@ -87,8 +88,8 @@ def shared_lines(table: Table) -> list[str]:
 
 def identity(table: Table) -> tuple[list[str], list[str]]:
     """The settings that tell the rows apart: those with a column of their own, and those that share one."""
-    keys = [name for name in KEYS if name in table.columns]
-    return keys, [name for name in table.columns if name not in KEYS]
+    keys = [name for name in SEPARATE_COLUMNS if name in table.columns]
+    return keys, [name for name in table.columns if name not in SEPARATE_COLUMNS]
 
 
 def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[str]]]:
@@ -107,7 +108,7 @@ def breaks(table: Table) -> frozenset[int]:
     """The places of rows at which a new model or method begins."""
     found, seen = set(), None
     for i, row in enumerate(table.shown):
-        this = [row.settings.get(name) for name in KEYS]
+        this = [row.settings.get(name) for name in SEPARATE_COLUMNS]
         if seen is not None and this != seen:
             found.add(i)
         seen = this
