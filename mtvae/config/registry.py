@@ -1,4 +1,4 @@
-"""Registries of named declarations, such as families and methods, to which other people's modules can add."""
+"""Registries of named declarations, such as families and methods, to which plug-ins can add."""
 
 import importlib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Named)
 
 
 def is_plug_in(name: str) -> bool:
-    """Whether a name is a `package.module:NAME` that imports somebody else's declaration."""
+    """Whether a name is `package.module:NAME`, which imports a plug-in's declaration."""
     return ":" in name
 
 
@@ -37,8 +37,8 @@ def import_attribute(path: str) -> Any:
 class Registry(Generic[T]):
     """Declarations by name.
 
-    `package.module:NAME` names somebody else's declaration. Its module is imported on the first look-up, and its name
-    in grids, keys and results is the text with the colon.
+    `package.module:NAME` names a plug-in's declaration. Its module is imported on the first look-up, and its name in
+    grids, keys and results is the text with the colon.
     """
 
     def __init__(self, kind: type[T]):
@@ -91,7 +91,7 @@ class Registry(Generic[T]):
             raise KeyError(f"no {self.kind.__name__.lower()} {name}, only {', '.join(self._declarations)}")
         try:
             found = import_attribute(name)
-        except Exception as error:  # somebody else's module may raise anything
+        except Exception as error:  # a plug-in's module may raise anything
             raise KeyError(f"{name}: {type(error).__name__}: {error}") from error
         if not isinstance(found, self.kind):
             raise KeyError(f"{name} is a {type(found).__name__}, not a {self.kind.__name__}")
@@ -99,7 +99,7 @@ class Registry(Generic[T]):
 
 
 def _with_name(declaration: Any, name: str) -> Any:
-    """Name somebody else's declaration by the text that imports it, so that a worker can import it too."""
+    """Name a plug-in's declaration by the text that imports it, so that a worker can import it too."""
     return replace(declaration, name=name)
 
 

@@ -100,8 +100,8 @@ class TableRow:
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of its outputs, its family or a later stage; None for another column of the ledger."""
-        known = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics.values())}
-        return known.get(name) or self.family.metric(name)
+        others = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics.values())}
+        return others.get(name) or self.family.metric(name)
 
     @property
     def is_baseline(self) -> bool:
@@ -114,13 +114,13 @@ class TableRow:
         return sum(bool(result["collapsed"]) for result in self.folds.values())
 
     def sample(self, metric: str, scale: str | None = None) -> Sample | None:
-        """Return a metric, or any numeric column of the ledger, by fold; None if the row has no value of it.
+        """Return the values by fold of a metric, or of any numeric column of the ledger; None if the row has none.
 
         Args:
             scale: the scale of reconstruction errors, one of `SCALES`; None for the thesis's scale of the family.
         """
-        known = self.metric(metric)
-        name = f"{metric}_{scale or self.scale}" if known is not None and known.scaled else metric
+        found = self.metric(metric)
+        name = f"{metric}_{scale or self.scale}" if found is not None and found.scaled else metric
         values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
         splits = {fold: (row.get("split_hash"), self.images.get(fold)) for fold, row in self.folds.items()}
         return Sample.of_folds(values, splits, self.folds_wanted) if values else None
@@ -170,14 +170,14 @@ class Table:
         Raises:
             ReportError: a pattern names no row.
         """
-        known = [NamedItem(row.key, None, self.label(row), row.settings) for row in self.rows]
+        items = [NamedItem(row.key, None, self.label(row), row.settings) for row in self.rows]
         keys: set[str] = set()
         for pattern in patterns:
-            found = matching_indices(known, pattern)
+            found = matching_indices(items, pattern)
             if not found:
-                near = nearest(pattern, [names.label for names in known], 0.0)
+                near = nearest(pattern, [item.label for item in items], 0.0)
                 raise ReportError(one_line(f"--only {pattern}: no such row{near}"))
-            keys |= {known[i].key for i in found}
+            keys |= {items[i].key for i in found}
         return replace(self, chosen=frozenset(keys)) if patterns else self
 
     @cached_property
@@ -225,7 +225,7 @@ def _model_of(row: TableRow) -> tuple[Any, ...]:
 
 
 def read_table(
-    ledger: Ledger, all_rows: bool = False, more: Sequence[str] = (), run_rows: Sequence[Row] | None = None
+    ledger: Ledger, all_rows: bool = False, extra_columns: Sequence[str] = (), run_rows: Sequence[Row] | None = None
 ) -> Table:
     """Read the table of a sweep, without changing anything on disk.
 
@@ -234,13 +234,13 @@ def read_table(
         more: additional columns of the ledger to read.
         run_rows: the rows of a run's own grid (`rows.resolved`); None for those of the latest grid.
     """
-    results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
+    results = [*BASE_COLUMNS, *[name for name in extra_columns if name not in BASE_COLUMNS]]
     listed, why, notes = (None, "", []) if all_rows else which_rows.rows_to_show(ledger.storage, run_rows)
     settings = SETTING_COLUMNS if listed is None else []
     units, damaged = ledger.table("units", [*settings, *STAGE_COLUMNS, "declarations", *results])
-    own_columns = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
+    plug_in_columns = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
     failed, damaged_failed = ledger.table("failed", [*settings, *STAGE_COLUMNS, "reason"])
-    results += own_columns  # columns of plug-ins' families
+    results += plug_in_columns
     damaged += [*damaged_failed, *([(grid_rows.ROWS, why)] if why else [])]
     if listed is None:
         rows = _first_of_each_key(units)
@@ -253,7 +253,7 @@ def read_table(
         rows = {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in listed}
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
-    scores = [*SCORE_COLUMNS, "mean_image_per_pixel", *own_columns]
+    scores = [*SCORE_COLUMNS, "mean_image_per_pixel", *plug_in_columns]
     for key, fold, *values in zip(keys, folds, *columns.values(), strict=True):
         if key in rows:
             record = dict(zip(results, values, strict=True))
@@ -310,9 +310,9 @@ def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:
 
 def find_sweeps(results: str, sweep: str | None) -> list[str]:
     """Return the sweeps of a folder, or only the given one. Raises ReportError if there is none."""
-    known = sweeps(Storage(results))
-    if sweep is not None and sweep not in known:
-        raise ReportError(f"{results}: no sweep {one_line(sweep)}" + (f", only {', '.join(known)}" if known else ""))
-    if not known:
+    items = sweeps(Storage(results))
+    if sweep is not None and sweep not in items:
+        raise ReportError(f"{results}: no sweep {one_line(sweep)}" + (f", only {', '.join(items)}" if items else ""))
+    if not items:
         raise ReportError(f"{results}: no sweep here")
-    return [sweep] if sweep else known
+    return [sweep] if sweep else items

@@ -41,7 +41,7 @@ def test_a_baseline_without_folds_is_reported(read_grid, ledger):
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_an_old_infinite_score_is_a_failed_fold(read_grid, ledger, value):
-    """Earlier versions recorded it as done. It is left out of the means and reported, and all formats can be printed."""
+    """Earlier versions recorded it as done. It is left out of the means and reported, and every format is printed."""
     grid = read_grid(GRID)
     for unit in Plan(grid, frozenset(), frozenset()).units:
         wrong = {"conditioned_per_image": value} if unit.settings.method != "none" and unit.fold == 1 else {}

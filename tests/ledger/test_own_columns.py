@@ -47,7 +47,7 @@ def test_rows_of_both_families_are_read(written, compacted):
     """Without the plug-in: what the other family lacks is null, and histories take the terms of both."""
     if compacted:
         assert compact(written) == (4, []) == compact(written)
-    plain, toy = read_table(written, more=("history",)).rows
+    plain, toy = read_table(written, extra_columns=("history",)).rows
     assert toy.sample("mean_size").mean == 0.5 and plain.sample("mean_size") is None
     assert toy.folds[0]["history"][0]["train_size"] == 0.25
     assert plain.folds[0]["history"][0]["train_size"] is None

@@ -90,7 +90,7 @@ def test_the_latex_of_every_sheet_compiles(written, tmp_path):
 def test_where_the_numbers_come_from():
     table = read_table(
         open_ledger(ROOT / "results", "digits"),
-        more=("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at"),
+        extra_columns=("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at"),
     )
     lines = origins(table)
     assert lines[0] == "90 units"

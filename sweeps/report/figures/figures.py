@@ -30,7 +30,7 @@ CURVES, POINTS = 6, 22  # rows of one figure that can still be told apart, besid
 
 
 def figures(table: Table) -> dict[str, Figure]:
-    """The figures of a table that was read with `more=("history",)`, by names that are fit for files.
+    """The figures of a table that was read with `extra_columns=("history",)`, by names that are fit for files.
 
     For each model (data set, family, configuration): its curves, exponents and losses, as far as there is data. A row
     without data is named under each figure that it is missing from.
