@@ -56,4 +56,4 @@ class Metric:
 
 UNCONDITIONED = Metric("unconditioned", direction="lower", scaled=True, term="unconditioned", tabulated=True)
 CONDITIONED = Metric("conditioned", direction="lower", scaled=True, term="conditioned", tabulated=True)
-CONDITION_PIXELS = Metric("condition_pixels", "pixels revealed per image, counted in the masks of the tabulated fold")
+CONDITION_PIXELS = Metric("condition_pixels", "pixels revealed per image, counted in the masks of the test fold")

@@ -49,7 +49,7 @@ class ConditioningOptions(Section):
         ),
     ] = Field(
         None,
-        description="sampler uniform with a fixed count: how many pixels; null for a square number near 5 % of them",
+        description="sampler uniform with a fixed count: how many pixels; null: a square number, about 5 % of all",
     )
     positions: Annotated[
         Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
