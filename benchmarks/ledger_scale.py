@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from sweeps.analysis.results import BASE_COLUMNS, SETTINGS
+from sweeps.analysis.columns import BASE_COLUMNS, SETTING_COLUMNS
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import unit_file
 from sweeps.ledger.compaction import BATCH, compact
@@ -188,7 +188,7 @@ def measure(root: Path, files: int) -> Measured:
             process(found, f"export of {what} as {ending}", "-c", EXPORT, str(root), out, what)
         for name, opened in reading.items():
             found[f"list, {name}: µs per unit"].append(1e6 * timed(opened().units) / count[name])
-            table = partial(opened().table, "units", [*SETTINGS, *BASE_COLUMNS])
+            table = partial(opened().table, "units", [*SETTING_COLUMNS, *BASE_COLUMNS])
             found[f"read for a table, {name}: µs per unit"].append(1e6 * timed(table) / count[name])
         shutil.copytree(root / "files", root / "copy")
         found["compaction of 1,000 units: s"].append(1e3 * timed(partial(compact, open_ledger(root, "copy"))) / files)

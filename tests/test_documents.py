@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.config.settings import ABOUT
+from sweeps.config.settings import SETTING_INFO
 
 ROOT = Path(__file__).parents[1]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
@@ -41,7 +41,7 @@ def test_settings_outside_the_key_are_told():
     """The line of CONTRIBUTING that says what is not trained again names each of them, and no other."""
     line = next(line for line in CONTRIBUTING.splitlines() if "they are no part of the key" in line)
     told = set(re.findall(r"`([\w.*]+)`", line.split("|")[1]))
-    free = {path for path, about in ABOUT.items() if not about.counts}
+    free = {path for path, about in SETTING_INFO.items() if not about.in_key}
     assert {"resources.*" if path.startswith("resources.") else path for path in free} == told
 
 

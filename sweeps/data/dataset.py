@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mtvae.config import Choice, Registry, Section, Setting, Values, always
+from mtvae.config import Choice, Registry, Section, Setting, Values, constant
 from sweeps.data.readers import Images
 from sweeps.data.splits import Drawn, Numbers
 
@@ -119,24 +119,24 @@ class Data(Section):
     """Which images."""
 
     dataset: Annotated[str, Choice(DATASETS)] = Field("digits", description="the data set")
-    root: Annotated[Annotated[str, AfterValidator(_path)] | None, Setting(counts=False)] = Field(
+    root: Annotated[Annotated[str, AfterValidator(_path)] | None, Setting(in_key=False)] = Field(
         None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
     )
     limit: Positive | None = Field(None, description="the first n images; null: all")
     side: Annotated[
         Annotated[int, Field(ge=4, le=256)] | None,
-        Setting(applies=_resizes, default=always(FOLDER_SIDE), why_not="only a folder's images are resized"),
+        Setting(applies=_resizes, default=constant(FOLDER_SIDE), why_not="only a folder's images are resized"),
     ] = Field(None, description="folder: images are resized to side x side (default 32)")
     channels: Annotated[
         Literal[1, 3] | None,
-        Setting(applies=_resizes, default=always(FOLDER_CHANNELS), why_not="only a folder's images are converted"),
+        Setting(applies=_resizes, default=constant(FOLDER_CHANNELS), why_not="only a folder's images are converted"),
     ] = Field(None, description="folder: 1 grey, 3 colour (default 3)")
     max_skipped: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | None,
         Setting(
-            counts=False,  # it says whether the readable images will do, not which they are
+            in_key=False,  # it says whether the readable images will do, not which they are
             applies=_resizes,
-            default=always(FOLDER_MAX_SKIPPED),
+            default=constant(FOLDER_MAX_SKIPPED),
             why_not="only a folder's files may be skipped",
         ),
     ] = Field(

@@ -10,7 +10,7 @@ from safetensors.torch import save as save_tensors
 from mtvae.model import Model, build
 from sweeps.config.settings import Settings, unflatten
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import as_plain
+from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
 
 
@@ -22,7 +22,7 @@ def is_kept(unit: Unit) -> bool:
 def save(storage: Storage, unit: Unit, model: Model) -> None:
     """Writes a model's weights, on the CPU and contiguous, and its settings as the file's metadata."""
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    metadata = {"settings": json.dumps(as_plain(unit.settings)), "fold": str(unit.fold)}
+    metadata = {"settings": json.dumps(json_settings(unit.settings)), "fold": str(unit.fold)}
     storage.write(f"models/{unit.name}.safetensors", save_tensors(tensors, metadata))
 
 

@@ -32,7 +32,7 @@ from sweeps.ledger.schema import (
 )
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of
-from sweeps.plan.unit import Unit, UnitId, id_of
+from sweeps.plan.unit import Unit, UnitId, parse_unit_name
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
@@ -258,7 +258,7 @@ def files(storage: Storage, folder: str) -> dict[str, UnitId]:
     nowhere: nobody knows that its unit is not done."""
     storage.refuse_dead_links(folder)
     names = [name for name in storage.names(folder) if name.endswith(_ENDING)]
-    return {name: id_ for name in names if (id_ := id_of(name.removesuffix(_ENDING)))}
+    return {name: id_ for name in names if (id_ := parse_unit_name(name.removesuffix(_ENDING)))}
 
 
 def sweeps(storage: Storage) -> list[str]:

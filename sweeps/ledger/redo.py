@@ -8,7 +8,7 @@ marks of its own pattern, goes on with what is left of them and begins anew only
 from collections.abc import Sequence
 
 from sweeps.ledger.storage import Storage
-from sweeps.plan.unit import Unit, UnitId, id_of
+from sweeps.plan.unit import Unit, UnitId, parse_unit_name
 
 FOLDER = "redo"
 ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again
@@ -16,7 +16,7 @@ ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of the
 
 def marked(storage: Storage) -> frozenset[UnitId]:
     """The units that are marked."""
-    return frozenset(id_ for name in storage.names(FOLDER) if (id_ := id_of(name)))
+    return frozenset(id_ for name in storage.names(FOLDER) if (id_ := parse_unit_name(name)))
 
 
 def is_marked(storage: Storage, unit: Unit) -> bool:

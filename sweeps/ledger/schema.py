@@ -20,9 +20,9 @@ from mtvae.config import (
     Metric,
     is_plug_in,
 )
-from sweeps.config.settings import LEAVES, Settings, column, options
+from sweeps.config.settings import FIELDS, Settings, column, union_members
 from sweeps.config.stages import STAGES, TRAINING
-from sweeps.plan.identity import as_plain
+from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
 
 SCHEMA_VERSION = 1
@@ -119,14 +119,14 @@ def _kind(option: Any) -> Any:
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     """The column type of a setting; one that may be of several kinds (0.1, 500, "fold") is kept as text."""
-    kinds = {_kind(option) for option in options(annotation)} - {type(None)}
+    kinds = {_kind(option) for option in union_members(annotation)} - {type(None)}
     types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.int64())}
     return types.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
 
 
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
 _SETTINGS = [
-    *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in LEAVES.items()],
+    *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in FIELDS.items()],
     ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is one"),
 ]
 _STAGE = [
@@ -187,7 +187,7 @@ def declarations(settings: Settings, stage: str = TRAINING) -> str | None:
 def described_schema(texts: Iterable[str]) -> pa.Schema:
     """The schema of units with these `declarations`."""
     found = [json.loads(text) for text in texts]
-    families = [Family.described(**told["family"]) for told in found if "family" in told]
+    families = [Family.from_description(**told["family"]) for told in found if "family" in told]
     return schema_with(families, [[Metric(**m) for m in told["metrics"]] for told in found if "metrics" in told])
 
 
@@ -207,7 +207,7 @@ def settings_row(unit: Unit) -> Row:
 def settings_columns(settings: Settings) -> Row:
     """The settings columns of a configuration."""
     row: Row = {"soft_adapt": settings.soft_adapt.variant is not None}
-    for path, value in as_plain(settings).items():
+    for path, value in json_settings(settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
     return row

@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 
 from sweeps.config.labels import Labels
-from sweeps.config.settings import ABOUT, column
+from sweeps.config.settings import SETTING_INFO, column
 from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, settings_row
 from sweeps.ledger.storage import StorageError, temporary_name, whole_path
-from sweeps.plan.identity import NAMING
+from sweeps.plan.identity import LABEL_ORDER
 from sweeps.plan.unit import Unit
 
 EVENTS = "events.out.tfevents."
@@ -29,7 +29,7 @@ _RUN = re.compile(r".*(?P<unit>[0-9a-f]{12}-fold\d{1,4})")
 LONGEST, LONGEST_NAME = 60, 200
 """Characters that one setting, and all, may take in the name of a unit's folder. The end of a path says most."""
 
-PARAMETERS = ["fold", *[column(path) for path, about in ABOUT.items() if about.counts]]
+PARAMETERS = ["fold", *[column(path) for path, about in SETTING_INFO.items() if about.in_key]]
 """What TensorBoard's table of hyperparameters shows: nothing of where files are."""
 
 
@@ -61,7 +61,7 @@ def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
         StorageError: `folder` cannot be written, or is a URI.
     """
     root = _local(folder)
-    settings = [column(path) for path in NAMING]
+    settings = [column(path) for path in LABEL_ORDER]
     units, damaged = ledger.table("units", ["key", "fold", *settings, "history", "finished_at"])
     labels, there = Labels(_rows(ledger, units.select(["key", *settings])), settings), _folders(root)
     for i in range(len(units)):

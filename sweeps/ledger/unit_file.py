@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtvae.config.setting import NO_VALUE
-from sweeps.config.settings import ABOUT, column
+from sweeps.config.settings import SETTING_INFO, column
 from sweeps.config.stages import TRAINING
 from sweeps.ledger import casting
 from sweeps.ledger.schema import BUILT_IN, OF_A_FAMILY, REQUIRED, Row, described_schema
@@ -16,7 +16,7 @@ from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
 from sweeps.text import error_line
 
-_NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
+_NEUTRAL = {column(path): about.neutral for path, about in SETTING_INFO.items() if about.neutral is not NO_VALUE}
 _NEUTRAL["stage"] = TRAINING
 _TABULATED = ("collapsed", *[name for metric in BUILT_IN if metric.tabulated for name in metric.columns])
 

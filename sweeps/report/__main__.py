@@ -7,7 +7,7 @@ import typer
 
 from mtvae.config import Scale
 from sweeps import output
-from sweeps.analysis.results import ReportError, find
+from sweeps.analysis.results import ReportError, find_sweeps
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.report.actions import Actions
@@ -73,7 +73,7 @@ def main(
             tuple(dict.fromkeys(kinds)), format, NumberFormat(spread, scale), chosen, all_rows, tuple(only or ())
         )
         actions = Actions(compact, write, export, curves, tensorboard)
-        names = find(results, sweep)
+        names = find_sweeps(results, sweep)
         if len(names) > 1 and (export or curves):
             raise ReportError(f"a file holds one sweep; name one: {', '.join(names)}")
         if len(names) > 1 and only:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from mtvae.cost import training_bytes
-from sweeps.config.grid import common
+from sweeps.config.grid import common_settings
 from sweeps.config.settings import Settings, Value, flatten, null_is_a_value
 from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
 from sweeps.ledger.ledger import Ledger
@@ -40,7 +40,7 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     if not rows:
         return f"sweep {plan.grid.name}: no unit in this part of it"
     flats = [flatten(row) for row in rows]
-    shared = {path: value for path, value in common(flats).items() if value is not None}
+    shared = {path: value for path, value in common_settings(flats).items() if value is not None}
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]

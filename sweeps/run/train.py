@@ -18,10 +18,10 @@ from sweeps.data.seen import Seen
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import IMAGES
+from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
-from sweeps.plan.sharding import by_source, longest_first, parse, shard
-from sweeps.plan.twins import twins
+from sweeps.plan.sharding import group_by_source, longest_first, parse, shard
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
@@ -31,7 +31,7 @@ from sweeps.text import count_text
 def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
     """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
-    same = twins(plan, redo.marked(ledger.storage))
+    same = done_under_other_keys(plan, redo.marked(ledger.storage))
     plan = plan.replaced(done=plan.done | {unit.id for unit in same.values()})
     if options.shard is not None:
         return plan.only(shard(plan.units, *parse(options.shard)))
@@ -87,7 +87,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     again = units_to_redo(ledger, plan, options.redo)
     _check_data(plan.retraining(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
-    if adopted := ledger.adopt(twins(plan.replaced(done=ledger.units()), redo.marked(ledger.storage))):
+    if adopted := ledger.adopt(done_under_other_keys(plan.replaced(done=ledger.units()), redo.marked(ledger.storage))):
         print(
             f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that says the same images"
         )
@@ -104,7 +104,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     if not to_do:
         ledger.write_grid(sweep)
         return False
-    source = parts.make_source(by_source(to_do) if options.in_process else longest_first(to_do), plan.done)
+    source = parts.make_source(group_by_source(to_do) if options.in_process else longest_first(to_do), plan.done)
     seen = {} if options.accept_images else _seen(plan, done)
     context = RunContext(ledger, provenance(), tensorboard, parts.run_unit, seen=seen)
     stop = Stop()

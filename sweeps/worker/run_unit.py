@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mtvae.config.registry import load
+from mtvae.config.registry import import_attribute
 from mtvae.loop import Diverged
 from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.determinism import reproducible
@@ -76,7 +76,7 @@ def run_unit(
     log = [f"{unit}, on {device}", *notes]
     inputs = Inputs(unit, images, device, ledger.storage, log, folds)
     try:
-        run: Run = load(STAGES[unit.stage].run)
+        run: Run = import_attribute(STAGES[unit.stage].run)
         with reproducible(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
             results = finite(run(inputs, _Loop(checkpoint, log, on_progress, should_stop, live)))
     except _Stopped:

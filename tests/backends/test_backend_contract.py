@@ -17,7 +17,7 @@ from sweeps.data.datasets import DataError
 from sweeps.data.splits import Drawn, fold_numbers
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.plan import Plan
-from sweeps.plan.sharding import by_source
+from sweeps.plan.sharding import group_by_source
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.plan.work_source import Done, GridSource
 
@@ -121,7 +121,7 @@ class TestContract:
     def test_each_source_is_loaded_once(self, run, read_grid, notes):
         """Units of two sources, one source after the other; each has its own images."""
         g = read_grid("name: a\nfolds.n_splits: 2\ngrid: [{data.limit: [50, 60]}]")
-        units = by_source(Plan(g, frozenset(), frozenset()).missing())
+        units = group_by_source(Plan(g, frozenset(), frozenset()).missing())
         run(GridSource(units), load=partial(load_noting, notes))
         assert len(list(notes.glob("loaded.*"))) == 2
         assert [(notes / f"{unit.name}.0").read_text().split()[1] for unit in units] == ["50", "50", "60", "60"]

@@ -31,7 +31,7 @@ grid:
 @pytest.fixture(autouse=True)
 def probe():
     """The stage `probe`, while a test lasts."""
-    with STAGES.holding(toy_stage.STAGE):
+    with STAGES.temporarily(toy_stage.STAGE):
         yield toy_stage
 
 
@@ -65,7 +65,7 @@ def test_a_later_stage_reaches_the_table(sweep, tmp_path, capsys):
 
 def test_a_stage_added_to_a_finished_sweep(sweep, tmp_path, probe, capsys):
     """Only its own units are run; the trainings stay done."""
-    with STAGES.holding(probe.NOTHING):
+    with STAGES.temporarily(probe.NOTHING):
         assert sweep() == 0
     ledger = open_ledger(tmp_path / "results", "probed")
     stamps = {name: ledger.storage.stamp(f"units/{name}") for name in ledger.storage.names("units")}
@@ -132,7 +132,7 @@ def test_a_probes_key_is_its_own(tmp_path, sweep, probe):
     probes = [unit for unit in units if unit.stage == "probe"]
     assert {unit.requires for unit in probes} == {(unit.id,) for unit in units[:2]}
     assert len({unit.key for unit in units}) == 3
-    with STAGES.holding(probe.NOTHING):
+    with STAGES.temporarily(probe.NOTHING):
         assert {unit.key for unit in plan(tmp_path).units} == {units[0].key, units[-1].key}
 
 

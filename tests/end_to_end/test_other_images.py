@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweeps.analysis.differences import best, differences
+from sweeps.analysis.differences import best_keys, differences
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.actions import Actions
@@ -81,8 +81,8 @@ def test_accepted_images_are_told_in_every_report(sweep, capsys):
     none, multi = table.rows
     assert (none.complete, multi.complete) == (False, True)
     found = {c.metric: c for c in differences(table)}["unconditioned"]
-    assert (found.difference.n, found.why_not) == (1, "one fold in common")  # fold 1, where both saw the new ones
-    assert best(table, "unconditioned") == set()
+    assert (found.difference.n, found.why_not) == (1, "only one fold in common")  # fold 1, where both saw the new ones
+    assert best_keys(table, "unconditioned") == set()
     said = Actions(write=True).run(sweep.ledger, "other", ReportRequest())
     assert [line for line in said if "the images there now are not those that fold 0 saw" in line]
     assert any("different images in one row" in line for line in said)
@@ -97,9 +97,9 @@ def test_rows_over_different_images_are_not_compared(sweep):
     table = read_table(sweep.ledger)
     assert [row.complete for row in table.rows] == [True, True]
     found = {c.metric: c for c in differences(table)}["unconditioned"]
-    assert (found.difference, found.why_not) == (None, "no fold on the same images")
-    assert best(table, "unconditioned") == set()
-    assert "folds over different ones are not compared" in report(sweep.results, "other", ReportRequest())
+    assert (found.difference, found.why_not) == (None, "no fold in common on the same images")
+    assert best_keys(table, "unconditioned") == set()
+    assert "folds that saw different images are not compared" in report(sweep.results, "other", ReportRequest())
 
 
 @pytest.mark.parametrize("part", [{"only": "autoencoder 1 none, fold 1"}, {"shard": "1/2"}, {"shard": "2/2"}])

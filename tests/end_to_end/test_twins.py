@@ -5,8 +5,8 @@ import pytest
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.plan import Plan
-from sweeps.plan.twins import twins
 from sweeps.report.actions import Actions
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
@@ -77,7 +77,7 @@ def test_redo_trains_an_adopted_unit_again(sweep, capsys):
 def test_another_limit_is_another_sweep():
     for limit in ("1000", "1796"):
         plan = Plan(parsed(limit), frozenset({(key, 0) for key in keys("null") | keys("1797")}), frozenset())
-        assert twins(plan) == {}
+        assert done_under_other_keys(plan) == {}
 
 
 def test_both_in_one_grid():
@@ -85,4 +85,5 @@ def test_both_in_one_grid():
     both = grid.Grid("twins", (*parsed("1797").rows, *parsed("null").rows))
     (one,), (other,) = keys("1797"), keys("null")
     plan = Plan(both, frozenset({(one, 0), (other, 1)}), frozenset())
-    assert {id_: unit.id for id_, unit in twins(plan).items()} == {(one, 0): (other, 0), (other, 1): (one, 1)}
+    found = {id_: unit.id for id_, unit in done_under_other_keys(plan).items()}
+    assert found == {(one, 0): (other, 0), (other, 1): (one, 1)}

@@ -59,7 +59,7 @@ def test_a_row_without_unit_is_counted(ledger):
     ledger.storage.remove("units/4683ad0c8c81-fold1.parquet")
     table = read_table(ledger)
     assert [row.key for row in table.rows] == ["7b3fed415bec", "7a2c7d6e2c1d", "ecaea7d5e0c2", "8ee25d6da945"]
-    assert table.notes == ("not shown: 1 rows of grid.yaml without any unit, since there is no rows.parquet to read",)
+    assert table.notes == ("not shown: 1 row of grid.yaml without any unit, because there is no rows.parquet to read",)
 
 
 def with_keys_on_their_own_lines(text):
@@ -109,7 +109,7 @@ def test_a_grid_without_known_keys_hides_no_row(results, ledger, text):
     table = read_table(ledger)
     assert {row.key for row in table.rows} == set(open_ledger(OLD, "old").keys())
     lines = report(results, "old", ReportRequest()).splitlines()
-    assert lines[-1] == "all rows are shown: grid.yaml names none of them, and there is no rows.parquet"
+    assert lines[-1] == "all rows are shown, because grid.yaml names none of them and there is no rows.parquet"
     assert sum("without any unit" in line for line in lines) == ("00000" in text)
     assert not any("no finished unit yet" in line for line in lines)
 

@@ -23,7 +23,7 @@ EPOCH = {"epoch": 1, "train_unconditioned": 3.0, "selection_unconditioned": 2.0,
 @pytest.fixture
 def written(read_grid, ledger):
     """A ledger with two rows of two folds, of which one is the toy family's."""
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         grid = read_grid(GRID)
         for unit in Plan(grid, frozenset(), frozenset()).units:
             toy = unit.settings.family != "autoencoder"
@@ -34,7 +34,7 @@ def written(read_grid, ledger):
 
 
 def test_its_schema_has_its_metrics_and_terms():
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         schema = unit_schema("toy_family:SMALL", "training")
         assert schema.names == [*UNIT_SCHEMA.names, "mean_size", "largest"]
         history = schema.field("history").type.value_type
@@ -47,7 +47,7 @@ def test_rows_of_both_families_are_read(written, compacted):
     """Without the plug-in: what the other family lacks is null, and histories take the terms of both."""
     if compacted:
         assert compact(written) == (4, []) == compact(written)
-    plain, toy = read_table(written, more=("history",)).rows
+    plain, toy = read_table(written, extra_columns=("history",)).rows
     assert toy.sample("mean_size").mean == 0.5 and plain.sample("mean_size") is None
     assert toy.folds[0]["history"][0]["train_size"] == 0.25
     assert plain.folds[0]["history"][0]["train_size"] is None
@@ -61,5 +61,5 @@ def test_a_description_that_cannot_be_read_is_said(written, text):
     """One line that names the row, as for other bad input of a report."""
     toy = next(row for row in read_table(written).rows if row.settings["family"] != "autoencoder")
     damaged = TableRow(toy.key, toy.settings | {"declarations": text})
-    with pytest.raises(ReportError, match=f"{toy.key}: what it says of its family cannot be read"):
+    with pytest.raises(ReportError, match=f"{toy.key}: its description of its family cannot be read"):
         assert damaged.family

@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
     """Three rows of two folds, of which one is a toy family's, and one row that failed."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "mixed.yaml").write_text(GRID)
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         ledger = open_ledger(folder / "results", "mixed")
         for unit in Plan(grid.load(str(folder / "mixed.yaml"), []), frozenset(), frozenset()).rows[3]:
             ledger.write_failed(unit, "no luck")
@@ -83,7 +83,7 @@ def test_a_rewritten_file_is_as_good_as_before(some_files, rewrite, capsys):
     assert {row.key: row.settings for row in read_table(ledger).rows} == before[2]
     results = Path(ledger.storage.root).parent
     capsys.readouterr()
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         assert command(str(results.parent / "mixed.yaml"), [], Options(str(results), inline=True)) == FAILED
     printed = capsys.readouterr().out
     assert "] done" not in printed and "damaged" not in printed

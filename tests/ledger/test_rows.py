@@ -3,7 +3,8 @@
 import pyarrow.parquet as pq
 import pytest
 
-from sweeps.analysis.results import SETTINGS, find, read_table
+from sweeps.analysis.columns import SETTING_COLUMNS
+from sweeps.analysis.results import find_sweeps, read_table
 from sweeps.config import grid
 from sweeps.ledger import rows
 from sweeps.ledger.schema import UNIT_SCHEMA, settings_row
@@ -26,7 +27,7 @@ def test_rows_are_those_of_the_grid_in_order(ledger, tiny, plan):
     assert [row["order"] for row in found] == [0, 1, 2]
     for row, units in zip(found, plan.rows, strict=True):
         expected = settings_row(units[0])
-        assert all(row[name] == expected.get(name) for name in SETTINGS)
+        assert all(row[name] == expected.get(name) for name in SETTING_COLUMNS)
 
 
 def test_columns_are_those_of_the_units(ledger, tiny):
@@ -34,7 +35,7 @@ def test_columns_are_those_of_the_units(ledger, tiny):
     schema = pq.read_schema(ledger.storage.path(rows.ROWS))
     assert schema.names[:2] == ["key", "order"]
     assert [(f.name, f.type) for f in list(schema)[2:]] == [
-        (name, UNIT_SCHEMA.field(name).type) for name in [*SETTINGS, "soft_adapt", "declarations"]
+        (name, UNIT_SCHEMA.field(name).type) for name in [*SETTING_COLUMNS, "soft_adapt", "declarations"]
     ]
 
 
@@ -77,7 +78,7 @@ def test_a_sweep_without_grid_file_is_found(ledger, tiny, plan, left):
     ledger.write_failed(plan.units[0], "no luck")
     ledger.storage.remove("grid.yaml")
     ledger.storage.remove(f"failed/{plan.units[0].name}.parquet" if left == rows.ROWS else rows.ROWS)
-    assert find(ledger.storage.root.rpartition("/")[0], None) == ["tiny"]
+    assert find_sweeps(ledger.storage.root.rpartition("/")[0], None) == ["tiny"]
 
 
 def test_the_same_rows_are_not_written_again(ledger, tiny):
@@ -131,7 +132,7 @@ def test_an_unreadable_file_is_said_and_units_decide(ledger, tiny, plan, data):
     table = read_table(ledger)
     assert [row.key for row in table.rows] == [plan.rows[0][0].key, plan.rows[2][0].key]  # as in grid.yaml
     assert [name for name, _ in table.damaged] == [rows.ROWS]
-    assert table.notes == ("not shown: 1 rows of grid.yaml without any unit, since there is no rows.parquet to read",)
+    assert table.notes == ("not shown: 1 row of grid.yaml without any unit, because there is no rows.parquet to read",)
     assert ledger.storage.read(rows.ROWS) == data
 
 

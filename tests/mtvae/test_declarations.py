@@ -28,14 +28,14 @@ class TestMetric:
 
 @pytest.mark.parametrize("family", list(FAMILIES), ids=lambda family: family.name)
 def test_a_family_is_described_for_a_report(family):
-    found = Family.described(**family.describe())
+    found = Family.from_description(**family.describe())
     assert (found.name, found.scale, found.metrics) == (family.name, family.scale, family.metrics)
     assert found.terms == family.terms
 
 
 @pytest.mark.parametrize("method", list(METHODS), ids=lambda method: method.name)
 def test_a_method_is_described_for_a_report(method):
-    found = Method.described(**method.describe())
+    found = Method.from_description(**method.describe())
     assert (found.baseline, found.outputs, found.power_law) == (method.baseline, method.outputs, method.power_law)
     assert found.footnote == method.footnote
 
@@ -43,7 +43,7 @@ def test_a_method_is_described_for_a_report(method):
 def test_a_registry_holds_a_declaration_for_a_while():
     registry = Registry(Method)
     first = registry.register(Method("a", plain=True))
-    with registry.holding(Method("a", plain=False, samplers=("uniform",))) as other:
+    with registry.temporarily(Method("a", plain=False, samplers=("uniform",))) as other:
         assert registry["a"] == other
     assert registry["a"] == first and registry.names() == ["a"] and "b" not in registry
 
@@ -53,15 +53,15 @@ def test_a_registry_says_what_it_knows():
         METHODS["multi"]
     with pytest.raises(KeyError, match=r"mtvae\.config:FAMILIES is a Registry, not a Method"):
         METHODS["mtvae.config:FAMILIES"]
-    assert METHODS.known("mtvae.config:FAMILIES") is None
+    assert METHODS.get("mtvae.config:FAMILIES") is None
 
 
 def test_a_plug_in_goes_by_what_imports_it():
     """So that a worker, which knows the name alone, can import it too."""
-    with METHODS.holding(METHODS["none"]):
+    with METHODS.temporarily(METHODS["none"]):
         shy = METHODS["toy_method:SHY"]
         assert shy.name == "toy_method:SHY" and METHODS["toy_method:SHY"] is shy
-    assert METHODS.known("toy_method:SHY") is None
+    assert METHODS.get("toy_method:SHY") is None
 
 
 @pytest.mark.parametrize(

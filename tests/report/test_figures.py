@@ -56,7 +56,7 @@ def write(ledger, grid, results=results_of):
         for unit in units:
             if (row := results(i, unit.fold)) is not None:
                 ledger.write(unit, row)
-    return read_table(ledger, more=("history",))
+    return read_table(ledger, extra_columns=("history",))
 
 
 def texts(figure):
@@ -313,7 +313,7 @@ import hashlib, sys
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.figures import drawing, figures
-for figure in figures.figures(read_table(open_ledger(*sys.argv[1:]), more=("history",))).values():
+for figure in figures.figures(read_table(open_ledger(*sys.argv[1:]), extra_columns=("history",))).values():
     print(*[hashlib.sha256(data).hexdigest() for data in drawing.save(figure).values()])
 assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules
 """

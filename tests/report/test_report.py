@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mtvae.config import FAMILIES
-from sweeps.analysis.differences import best, differences
+from sweeps.analysis.differences import best_keys, differences
 from sweeps.analysis.results import ReportError, read_table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
@@ -147,14 +147,14 @@ def test_differences_are_to_the_matching_baseline(compared):
 def test_the_best_is_marked_only_where_significant(compared, plan):
     table = read_table(compared)
     (exact,) = [row for row in table.rows if row.settings["sampler"] == "exact"]
-    assert best(table, "unconditioned") == {exact.key}
+    assert best_keys(table, "unconditioned") == {exact.key}
     assert any("exact 5/5 1.000000 ± 4.0e-03 * " in line for line in squeezed(compared))
     (uniform,) = [r for r in table.rows if r.settings["sampler"] == "uniform" and r.settings["family"] == "vqvae"]
     for fold in range(5):
         uniform.folds[fold]["unconditioned_per_pixel"] = 1.0 + fold / 100
-    assert best(table, "unconditioned") == set()  # two rows are equally good
+    assert best_keys(table, "unconditioned") == set()  # two rows are equally good
     uniform.folds.clear()
-    assert best(table, "unconditioned") == set()  # a row without folds may still become the best
+    assert best_keys(table, "unconditioned") == set()  # a row without folds may still become the best
 
 
 def test_only_shows_rows_as_the_whole_table_does(compared):
@@ -180,7 +180,7 @@ def test_an_incomplete_row_is_never_the_best(compared):
     table = read_table(compared)
     (exact,) = [row for row in table.rows if row.settings["sampler"] == "exact"]
     del exact.folds[4]
-    assert best(table, "unconditioned") == set()
+    assert best_keys(table, "unconditioned") == set()
 
 
 def test_spreads_and_units(swept):

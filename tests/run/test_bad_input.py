@@ -168,7 +168,7 @@ def test_a_thousand_equal_problems_are_a_screen(folder):
 def test_merge_keys_are_not_taken(folder):
     result = dry_run(folder, "name: a\ngrid:\n- &a {seed: 1}\n- {<<: *a, method: none}\n")
     assert result.exit_code == 2
-    assert "line 4: merge keys are not taken" in result.stderr
+    assert "line 4: merge keys (<<) are not supported" in result.stderr
 
 
 @given(st.text(max_size=70))

@@ -58,8 +58,8 @@ def test_a_run_reports_the_grid_in_hand(run, results):
     own = table_of(printed)
     assert "multi_decoder" in own and "single_decoder" not in own
     assert own.splitlines()[-2:] == [
-        f"{WROTE.format(results)}; the table holds those of this run's grid: python -m sweeps.report two shows the "
-        "latest grid's, --all all",
+        f"{WROTE.format(results)}; the table holds the rows of this run's grid. python -m sweeps.report two shows the "
+        "latest grid's rows, and with --all all rows",
         "not shown: 1 row (2 units) of other grids; the report's --all shows them",
     ]
     assert "single_decoder" in report(results, "two", ReportRequest()) and "multi_decoder" not in report(

@@ -80,7 +80,7 @@ def test_an_unset_variable_is_no_value(tiny_file, here):
     """It would be null: for data.root the images of the current folder, for data.limit all of them."""
     for path in ("data.root", "data.limit", "training.epochs"):
         said = refused(app, [str(tiny_file), "--status", "--set", f"{path}="])
-        assert said == f"--set {path}=: {path} is empty: is a variable not set? (no value is written null)"
+        assert said == f"--set {path}=: {path} is empty: is a variable not set? (write null for no value)"
     said = refused(app, [str(tiny_file), "--status", "--set", "data.root=''"])
     assert said == "--set data.root='': data.root is ''; it must be a path, or null for the current folder"
 

@@ -24,7 +24,7 @@ grid:
 
 @pytest.fixture(autouse=True)
 def probe():
-    with STAGES.holding(toy_stage.STAGE):
+    with STAGES.temporarily(toy_stage.STAGE):
         yield
 
 

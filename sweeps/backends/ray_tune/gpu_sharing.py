@@ -36,11 +36,11 @@ def shared(
     if wanted != "auto":
         fixed = share(wanted)
         return lambda unit: unit.with_gpus(fixed)
-    like = {unit.shape: unit for unit in reversed(examples)}
+    like = {unit.memory_class: unit for unit in reversed(examples)}
     asked = {shape: _measure.remote(footprint, unit, images[unit.settings.source]) for shape, unit in like.items()}
     shares = {shape: measured_share(like[shape], answer, say) for shape, answer in asked.items()}
     largest = max(shares.values())
-    return lambda unit: unit.with_gpus(shares.get(unit.shape, largest))
+    return lambda unit: unit.with_gpus(shares.get(unit.memory_class, largest))
 
 
 def larger(unit: Unit) -> Unit:

@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sweeps.analysis.results import NAMED, Table, TableRow
-from sweeps.config.labels import distinguishing_settings, words
+from sweeps.analysis.columns import LABEL_COLUMNS
+from sweeps.analysis.results import Table, TableRow
+from sweeps.config.labels import distinguishing_settings, setting_texts
 from sweeps.report.tables.cells import setting_text
 
 Style = dict[str, Any]
@@ -67,7 +68,7 @@ def labels(table: Table, *without: str) -> dict[str, str]:
     """
     by_key: dict[str, str] = {}
     for rows in table.groups:
-        names = distinguishing_settings([row.settings for row in rows], NAMED)
+        names = distinguishing_settings([row.settings for row in rows], LABEL_COLUMNS)
         by_key |= {row.key: _label(row, [name for name in names if name not in without]) for row in rows}
     return by_key
 
@@ -76,7 +77,7 @@ def _label(row: TableRow, names: Sequence[str]) -> str:
     """Return the settings in words, after "baseline", or after the method where `names` has it or nothing else."""
     baseline = row.is_baseline
     method = "baseline" if baseline else short_setting(row.settings["method"]).replace("_", " ")
-    parts = words(row.settings, [name for name in names if name != "method"])
+    parts = setting_texts(row.settings, [name for name in names if name != "method"])
     return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)
 
 
@@ -127,7 +128,7 @@ class Canvas:
 
     def show(self, text: str, row: TableRow, folds: int, handle: Any) -> None:
         """Add a row to the legend, with the number of folds where some are missing."""
-        text += "" if folds == row.wanted else f" ({folds}/{row.wanted}\N{NO-BREAK SPACE}folds)"
+        text += "" if folds == row.folds_wanted else f" ({folds}/{row.folds_wanted}\N{NO-BREAK SPACE}folds)"
         self.shown.append((text, handle))
 
     def finish(self, losses: str, *notes: str) -> Figure:

@@ -30,7 +30,7 @@ CURVES, POINTS = 6, 22  # the most rows of one figure that can be told apart, be
 
 
 def figures(table: Table) -> dict[str, Figure]:
-    """Return the figures of a table that was read with `more=("history",)`, by file name without ending.
+    """Return the figures of a table that was read with `extra_columns=("history",)`, by file name without ending.
 
     Each model (data set, family, configuration) has figures of its curves, exponents and losses where it has the data.
     A figure names the rows that it lacks.
@@ -198,7 +198,10 @@ def _exponent_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
         ]
         canvas.shown.append((name, drawn[0]))
     incomplete = [
-        f"{group.labels[r.key]} {len(r.folds)}/{r.wanted}" for own in series.values() for r in own if not r.complete
+        f"{group.labels[r.key]} {len(r.folds)}/{r.folds_wanted}"
+        for own in series.values()
+        for r in own
+        if not r.complete
     ]
     notes = "points: mean over the folds, side by side; bars: its 95 % interval", list_note("folds missing", incomplete)
     if series:

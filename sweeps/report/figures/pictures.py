@@ -25,7 +25,7 @@ from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
-from sweeps.plan.identity import key_of, twin
+from sweeps.plan.identity import key_of, with_equivalent_limit
 from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, short_setting, unused_name
 from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
@@ -147,7 +147,7 @@ def _model_picture(
     _check_images(row, fold, loaded)
     images = loaded.images
     parts = split(len(images) - half, settings.folds, settings.seed, fold, half)
-    keys = [key_of(same) for same in (settings, twin(settings)) if same is not None]
+    keys = [key_of(same) for same in (settings, with_equivalent_limit(settings)) if same is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise _NoPicture("the kept model belongs to another row or to other images")
     shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)

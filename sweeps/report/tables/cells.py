@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
-from sweeps.analysis.results import KEYS, Table, TableRow
-from sweeps.config.labels import words
+from sweeps.analysis.columns import SEPARATE_COLUMNS
+from sweeps.analysis.results import Table, TableRow
+from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
@@ -39,7 +40,7 @@ def setting_text(value: object) -> str:
 
 def settings_text(row: TableRow, names: Sequence[str]) -> str:
     """Return the named settings of a row in words; "-" where none applies."""
-    return ", ".join(words(row.settings, names)) or "-"
+    return ", ".join(setting_texts(row.settings, names)) or "-"
 
 
 def decimals(row: TableRow, metric: str, scale: Scale | None) -> int:
@@ -70,10 +71,10 @@ def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
 
 
 def folds_text(row: TableRow) -> str:
-    """Return done/wanted folds, with remarks on failed folds and on folds that saw different images."""
+    """Return done/folds_wanted folds, with remarks on failed folds and on folds that saw different images."""
     remarks = [f"{len(row.failed)} failed"] if row.failed else []
     remarks += [f"{len(row.image_sets)} sets of images"] if len(row.image_sets) > 1 else []
-    return f"{len(row.folds)}/{row.wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
+    return f"{len(row.folds)}/{row.folds_wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def shared_lines(table: Table) -> list[str]:
@@ -87,8 +88,8 @@ def shared_lines(table: Table) -> list[str]:
 
 def identity(table: Table) -> tuple[list[str], list[str]]:
     """Return the settings that tell rows apart: those with a column of their own, and those that share one."""
-    keys = [name for name in KEYS if name in table.columns]
-    return keys, [name for name in table.columns if name not in KEYS]
+    keys = [name for name in SEPARATE_COLUMNS if name in table.columns]
+    return keys, [name for name in table.columns if name not in SEPARATE_COLUMNS]
 
 
 def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[str]]]:
@@ -107,7 +108,7 @@ def breaks(table: Table) -> frozenset[int]:
     """Return the indices of shown rows at which a new model or method begins."""
     starts, before = set(), None
     for i, row in enumerate(table.shown):
-        this = [row.settings.get(name) for name in KEYS]
+        this = [row.settings.get(name) for name in SEPARATE_COLUMNS]
         if before is not None and this != before:
             starts.add(i)
         before = this

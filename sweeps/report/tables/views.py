@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED
-from sweeps.analysis.differences import Comparison, best, differences
-from sweeps.analysis.records import comparison_record, record
-from sweeps.analysis.results import KEYS, METRICS, SETTINGS, ReportError, Table, TableRow
+from sweeps.analysis.columns import METRICS, SEPARATE_COLUMNS, SETTING_COLUMNS
+from sweeps.analysis.differences import Comparison, best_keys, differences
+from sweeps.analysis.records import comparison_record, row_record
+from sweeps.analysis.results import ReportError, Table, TableRow
 from sweeps.analysis.statistics import LEVEL
 from sweeps.ledger.schema import BUILT_IN
 from sweeps.report.tables.cells import (
@@ -51,7 +52,7 @@ def _numeric_columns(table: Table) -> list[str]:
 
 def check_columns(table: Table, columns: Sequence[str]) -> None:
     """Raise ReportError for a name that is no column of this table."""
-    known = ["settings", "folds", "error", "collapsed", *_numeric_columns(table), *SETTINGS]
+    known = ["settings", "folds", "error", "collapsed", *_numeric_columns(table), *SETTING_COLUMNS]
     for name in columns:
         if name not in known:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
@@ -88,7 +89,7 @@ def main_sheet(
     """
     numeric = _numeric_columns(table)
     shown = list(columns or default_columns(table))
-    marked = {metric: best(table, metric, number_format.scale) for metric in table.metrics if metric in shown}
+    marked = {metric: best_keys(table, metric, number_format.scale) for metric in table.metrics if metric in shown}
     rows = [[_cell(table, row, column, number_format, marked) for column in shown] for row in table.shown]
     return Sheet(
         "table",
@@ -98,9 +99,9 @@ def main_sheet(
         [column in numeric for column in shown],
         shared_lines(table),
         breaks(table),
-        next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
+        next((i for i, column in enumerate(shown) if column not in SEPARATE_COLUMNS), len(shown)),
         _notes(table, number_format, shown, any(marked.values())),
-        lambda: [record(table, row, number_format.scale) for row in table.shown],
+        lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )
 
 
@@ -113,7 +114,7 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
         return Cell((number_format.scale or row.scale).replace("_", " "))
     if column == "collapsed":
         return Cell(str(row.collapsed))
-    if column in SETTINGS:
+    if column in SETTING_COLUMNS:
         return Cell(setting_text(row.settings.get(column)))
     text = metric_text(row, column, number_format)
     if column == UNCONDITIONED.name and row.method.footnote and row.folds:
@@ -181,7 +182,7 @@ def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THES
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, make_records=lambda: [record(table, row, number_format.scale) for row in table.shown],
+        notes=notes, make_records=lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from sweeps.analysis.results import COUNTED, OF_METHOD, HasSettings, partners
+from sweeps.analysis.columns import KEY_COLUMNS, METHOD_COLUMNS, HasSettings, rows_agreeing_except
 from sweeps.analysis.statistics import Sample
 from sweeps.ledger.schema import Row
 
@@ -33,8 +33,8 @@ class Claim:
     pairs: Callable[[Rows], Iterator[Pair]]
 
 
-SOFT_ADAPT = {name for name in COUNTED if name.startswith("soft_adapt")}
-SAMPLER = {"sampler"} | {name for name in COUNTED if name.startswith("conditioning.")}
+SOFT_ADAPT = {name for name in KEY_COLUMNS if name.startswith("soft_adapt")}
+SAMPLER = {"sampler"} | {name for name in KEY_COLUMNS if name.startswith("conditioning.")}
 
 
 def _having(rows: Rows, wanted: Row) -> list[HasSamples]:
@@ -50,7 +50,7 @@ def between(a: Row, b: Row, vary: set[str], metric: str) -> Callable[[Rows], Ite
     """Rows with the settings `a` against those with `b` that agree in all others but `vary`."""
 
     def pairs(rows: Rows) -> Iterator[Pair]:
-        find = partners(_having(rows, a), vary)
+        find = rows_agreeing_except(_having(rows, a), vary)
         for row in _having(rows, b):
             for other in find(row.settings):
                 samples = other.sample(metric), row.sample(metric)
@@ -62,7 +62,7 @@ def between(a: Row, b: Row, vary: set[str], metric: str) -> Callable[[Rows], Ite
 
 def against_baseline(family: str, method: str, metric: str) -> Callable[[Rows], Iterator[Pair]]:
     plain = {"family": family, "method": "none", "soft_adapt.variant": None}
-    return between(plain, {"family": family, "method": method}, OF_METHOD, metric)
+    return between(plain, {"family": family, "method": method}, METHOD_COLUMNS, metric)
 
 
 def exponents(family: str, metric: str) -> Callable[[Rows], Iterator[Pair]]:
@@ -70,7 +70,7 @@ def exponents(family: str, metric: str) -> Callable[[Rows], Iterator[Pair]]:
 
     def pairs(rows: Rows) -> Iterator[Pair]:
         single = _having(rows, {"family": family, "method": "single_decoder"})
-        find = partners(single, {"exponent"})
+        find = rows_agreeing_except(single, {"exponent"})
         for row in single:
             like = sorted(find(row.settings), key=lambda other: other.settings["exponent"])
             samples = like[0].sample(metric), row.sample(metric)
@@ -155,8 +155,8 @@ CLAIMS = (
     Claim("5.2.1", "Gaussian: the single decoder reconstructs better with uniform than with gaussian sampling", "lower",
           between(_G_SINGLE | _GAUSSIAN, _G_SINGLE | _UNIFORM, SAMPLER, "unconditioned")),
     Claim("5.3", "VQ: the single decoder's VQ loss is lower than the multi decoder's", "lower",
-          between(_METHODS[1], _METHODS[0], OF_METHOD, "latent_loss")),
+          between(_METHODS[1], _METHODS[0], METHOD_COLUMNS, "latent_loss")),
     Claim("5.3", "VQ: the multi decoder reconstructs better than the single decoder", "lower",
-          between(_METHODS[0], _METHODS[1], OF_METHOD, "unconditioned")),
+          between(_METHODS[0], _METHODS[1], METHOD_COLUMNS, "unconditioned")),
 )  # fmt: skip
 """In the order of the text. "Reconstruction" without more is the unconditioned one, as the text means it."""

@@ -12,7 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from sweeps.analysis.results import METRICS, Table, TableRow
+from sweeps.analysis.columns import METRICS
+from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample
 from sweeps.ledger.schema import Row
 from sweeps.report.tables.cells import decimals, folds_text, number, settings_text
