@@ -71,20 +71,20 @@ def recorded_unit(
     _start_together()
     began, took = datetime.datetime.now(datetime.UTC), seconds(unit)
     if context.ledger.has(unit):
-        return "done before"
+        return Outcome.DONE_BEFORE
     on_progress(0)
     end = time.monotonic() + took
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, TOLD_SECONDS))
         on_progress(int(unit.images_to_train * (1 - max(left - TOLD_SECONDS, 0) / took)))
         if should_stop():
-            return "stopped"
+            return Outcome.STOPPED
     context.ledger.write_log(unit, f"{unit}, replaced by its recorded time\ndone\n")
     now = datetime.datetime.now(datetime.UTC)
     results = {name: like(unit)[name] for name in RESULTS}
     results |= {"seconds": (now - began).total_seconds(), "finished_at": now, "device": f"process {os.getpid()}"}
     context.ledger.write(unit, results | context.provenance)
-    return "done"
+    return Outcome.DONE
 
 
 def main(grid_file: str, results: str, workers: str) -> int:
