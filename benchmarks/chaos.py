@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 from disturbance import adopting, descendants, orphans, reap, temporary_files, wait_for_a_new_checkpoint
 from nodes import Nodes, cluster_of_nodes
-from records import rows_of_both
+from records import rows_without_intervals
 
 from sweeps.ledger.ledger import Ledger, open_ledger
 
@@ -170,7 +170,7 @@ def verdict(chaos: Chaos, hurt: Ledger, whole: Ledger) -> list[str]:
     wrong = list(chaos.wrong)
     if not len(hurt.read()[0]) == len(hurt.units()) == len(whole.units()):
         wrong.append(f"{len(hurt.read()[0])} rows of {len(hurt.units())} units, {len(whole.units())} undisturbed")
-    got, expected = rows_of_both(hurt), rows_of_both(whole)
+    got, expected = rows_without_intervals(hurt), rows_without_intervals(whole)
     wrong += [
         f"{column} of {key}-fold{fold} is {got[key, fold][column]!r:.80}, undisturbed {value!r:.80}"
         for key, fold in expected.keys() & got.keys()

@@ -93,7 +93,7 @@ def recorded_unit(
 
 def main(grid_file: str, results: str, workers: str) -> int:
     """Run the command. Return its exit code."""
-    import recorded  # by its name, so that workers import it too
+    import recorded  # imported by its name, so that workers import it too
 
     options = Options(results, workers=int(workers))
     return command(grid_file, [], options, Parts(run_unit=recorded.recorded_unit))
