@@ -1,7 +1,7 @@
 """A fault at every open, read, listing, rename, fsync, write and unlink of a sweep and of its report does no harm.
 
 No good file is renamed or lost, no done unit is trained again, the exit code is right, and the same command then ends
-with the undisturbed rows.
+with the undisturbed rows. Commit nothing while these tests run, because records name the commit that made them.
 """
 
 import json
