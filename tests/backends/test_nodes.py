@@ -12,7 +12,7 @@ from disturbance import (
     wait_for_a_new_checkpoint,
 )
 from nodes import cluster_of_nodes
-from records import rows_of_both
+from records import rows_without_intervals
 
 from sweeps.ledger.ledger import open_ledger
 
@@ -51,7 +51,7 @@ class Sweep:
 
     def assert_is_as_undisturbed(self):
         assert len(self.hurt.units()) == 2
-        assert rows_of_both(self.hurt) == rows_of_both(self.whole)
+        assert rows_without_intervals(self.hurt) == rows_without_intervals(self.whole)
         assert sorted(row["resumed"] for row in self.hurt.read()[0]) == [0, 1]
         assert temporary_files(self.hurt) == []
 

@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from records import rows_of_both
+from records import rows_without_intervals
 
 from sweeps.backends.base import RunContext
 from sweeps.backends.inline import Inline
@@ -39,7 +39,7 @@ def test_two_drivers_end_with_the_rows_of_one(tiny_file, tmp_path, second):
         assert (driver.returncode, err) == (0, ""), out
     one, two = open_ledger(tmp_path / "one", "tiny"), open_ledger(tmp_path / "two", "tiny")
     assert len(two.read()[0]) == len(two.units()) == 6
-    assert rows_of_both(two) == rows_of_both(one)
+    assert rows_without_intervals(two) == rows_without_intervals(one)
     left = [name for folder in ("units", "failed", "checkpoints", "redo", "") for name in two.storage.names(folder)]
     assert sorted(left) == sorted([*one.storage.names("units"), "grid.yaml", "rows.parquet"])
 

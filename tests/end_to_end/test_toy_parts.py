@@ -1,4 +1,4 @@
-"""A work source and a back end of somebody else's, one after the other, through the function that the command calls."""
+"""A plugged-in work source and back end run through the function that the command calls."""
 
 from sweeps.backends.inline import Inline
 from sweeps.ledger.ledger import open_ledger
@@ -36,7 +36,7 @@ class TwiceChecked:
 
 
 def test_a_toy_source_and_back_end_train(tiny_file, tmp_path, capsys):
-    """What the source does not hand out stays missing, and the command says how to go on."""
+    """Units that the source does not hand out stay missing, and the command says how to resume."""
     made = []
 
     def make(missing, done):

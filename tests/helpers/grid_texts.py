@@ -1,4 +1,4 @@
-"""Strategies for documents that look like grid files and are mostly wrong."""
+"""Hypothesis strategies for documents that look like grid files and are mostly wrong."""
 
 from hypothesis import strategies as st
 

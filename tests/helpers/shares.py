@@ -1,9 +1,11 @@
-"""`shares.py FOLDER GRID RESULTS ADDRESS WORKERS [PER_GPU]`: a sweep on made-up GPUs, which units hold while they train
-on the CPU.
+"""Run a sweep on made-up GPUs, which units hold while they train on the CPU.
 
-Made up are only the answers to whether there is a GPU and how much of its memory a unit takes. Every unit writes into
-the folder what it was given and from when to when; those that begin first wait for each other, so that whether they may
-run together shows. OUT_OF_MEMORY_BELOW in the environment: a share with which a unit runs out of memory after training.
+`shares.py FOLDER GRID RESULTS ADDRESS WORKERS [PER_GPU]`
+
+Only two answers are made up: whether there is a GPU, and how much of its memory a unit takes. Every unit writes into
+the folder what it was given, when it began and when it ended. The first units wait for each other, which shows whether
+they may run together. A unit whose share is below OUT_OF_MEMORY_BELOW (environment) runs out of memory after its
+training.
 """
 
 import json
@@ -16,8 +18,8 @@ from pathlib import Path
 import ray
 import torch
 
-TOGETHER = 4  # units that should find room beside each other: two on a GPU, two on the CPU
-PATIENCE = 30.0  # seconds that one waits for the others
+TOGETHER = 4  # units that should run beside each other: two on a GPU, two on the CPU
+PATIENCE = 30.0  # seconds that a unit waits for the others
 
 
 def train_noting(folder, unit, loaded, context, on_progress, should_stop):
@@ -50,7 +52,7 @@ def ten_of_44(unit, loaded):
 
 
 def main(folder, grid, results, address, workers, per_gpu=None):
-    import shares  # by its name, so that workers import it too
+    import shares  # imported by its name, so that workers import it too
 
     from sweeps.backends.ray_tune.driver import RayTune
     from sweeps.run.command import command

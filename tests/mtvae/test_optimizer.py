@@ -1,4 +1,4 @@
-"""AdamW against torch's own class, and what it spares a worker."""
+"""Our AdamW equals torch's own class, and a worker with it does not load torch's compiler."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from mtvae.optimizer import AdamW
 
 
 def model():
-    """Its convolutions' weights are channels last, as `build` makes them."""
+    """Return a model whose convolutions' weights are channels last, as `build` makes them."""
     return fit(settings_of(dict(kinds())["vqvae multi_decoder"])).model
 
 
@@ -27,7 +27,7 @@ def train(model, optimizer, steps, after=lambda: None):
         after()
 
 
-def test_bitwise_torchs_own():
+def test_our_adamw_equals_torchs_bitwise():
     ours, theirs = model(), model()
     train(ours, AdamW(ours.parameters(), 1e-3, 0.05), 5)
     train(theirs, torch.optim.AdamW(theirs.parameters(), lr=1e-3, weight_decay=0.05, fused=True), 5)
@@ -51,14 +51,14 @@ from sweeps.plan.plan import Plan
 from sweeps.worker import run_unit
 
 unit = Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units[0]
-images = np.zeros((60, 1, 16, 16), np.uint8)  # a data set is read by another process
-folds = {Drawn.by(unit.settings.folds, unit.settings.seed): np.arange(60) % 2}  # they come with the images
+images = np.zeros((60, 1, 16, 16), np.uint8)  # another process reads data sets
+folds = {Drawn.by(unit.settings.folds, unit.settings.seed): np.arange(60) % 2}  # that process computes the folds too
 assert run_unit.run_unit(unit, images, open_ledger(sys.argv[2], "tiny"), "cpu", {}, folds=folds) == "done"
 print(*[name for name in ("torch._dynamo", "sympy", "sklearn") if name in sys.modules])
 """
 
 
-def test_a_worker_loads_neither_torchs_compiler_nor_what_only_a_driver_needs(tiny_file, tmp_path):
-    """Together 310 MB of the 1 GB that a worker may take."""
+def test_a_worker_imports_no_heavy_extras(tiny_file, tmp_path):
+    """A worker imports neither torch's compiler, sympy nor scikit-learn: 310 MB of the 1 GB that it may take."""
     command = [sys.executable, "-c", TRAINS, str(tiny_file), str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"

@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 from disturbance import temporary_files, wait_for_a_new_checkpoint
-from records import rows_of, rows_of_both
+from records import rows_of, rows_without_intervals
 from stand_ins import raise_this
 
 from sweeps.ledger.ledger import Ledger, open_ledger
@@ -215,6 +215,6 @@ def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(
     assert len(hurt.units()) < 6
     last = subprocess.run(command, capture_output=True, text=True)
     assert (last.returncode, last.stderr) == (0, "")
-    assert rows_of_both(hurt) == rows_of_both(whole)
+    assert rows_without_intervals(hurt) == rows_without_intervals(whole)
     assert max(row["resumed"] for row in hurt.read()[0]) >= 2
     assert temporary_files(hurt) == []
