@@ -33,7 +33,7 @@ class _Descriptor(io.FileIO):
         """Keep the descriptor, and raise nothing while the interpreter ends."""
 
 
-def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
+def _replace_characters(error: UnicodeError) -> tuple[str | bytes, int]:
     """Put characters that an encoding lacks into others."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -51,7 +51,7 @@ def guard() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
-    codecs.register_error("sweeps.plain", _plainly)
+    codecs.register_error("sweeps.plain", _replace_characters)
     sys.stdout, sys.stderr = _guarded(1, sys.stdout), _guarded(2, sys.stderr)
 
 
@@ -62,7 +62,7 @@ def _guarded(number: int, stream: Any) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "sweeps.plain", "\n", line_buffering=by_line)
 
 
-def said_whole() -> bool:
+def all_was_written() -> bool:
     """Return whether what was printed could be written, and say on stderr why not. A reader that has gone, as
     `| head -1` does, wants no more: that is no loss."""
     sys.stdout.flush()

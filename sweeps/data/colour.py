@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweeps.data.reasons import need_memory, of_the_machine
+from sweeps.data.reasons import is_machine_trouble, require_memory
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-SAME = 2
+TOLERATED_LEVELS = 2
 """A profile that changes no colour by more levels than this is taken for sRGB, and leaves the pixels as they are."""
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _PROFILE_MEMORY = 2**25
@@ -45,9 +45,9 @@ def to_srgb(profile: bytes, mode: str) -> "ImageCmsTransform | None":
         )
         return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
     except Exception as error:  # ImageCms raises OSError, its own PyCMSError, and others for damaged tags
-        if of_the_machine(error):
+        if is_machine_trouble(error):
             raise
-        need_memory(_PROFILE_MEMORY)
+        require_memory(_PROFILE_MEMORY)
         raise ProfileError(str(error)) from None
 
 
@@ -57,13 +57,13 @@ def _changes_nothing(transform: "ImageCmsTransform", mode: str) -> bool:
 
     levels = np.arange(256, dtype=np.uint8)
     grey = Image.fromarray(levels[None])
-    tried = [grey.convert("RGB") if mode == "RGB" else grey]
+    samples = [grey.convert("RGB") if mode == "RGB" else grey]
     if mode == "RGB":
         steps = np.append(levels[::16], np.uint8(255))
         cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
-        tried.append(Image.fromarray(np.ascontiguousarray(cube)))
-    for image in tried:
+        samples.append(Image.fromarray(np.ascontiguousarray(cube)))
+    for image in samples:
         before, after = (np.asarray(i.convert("RGB"), np.int16) for i in (image, transform.apply(image)))
-        if np.abs(before - after).max() > SAME:
+        if np.abs(before - after).max() > TOLERATED_LEVELS:
             return False
     return True

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from mtvae.config import Choice, Registry, Section, Setting, Values, always
 from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
+from sweeps.data.splits import FoldDraw, FoldNumbers
 
 FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
 
@@ -31,7 +31,7 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...] = ()
     data_hash: str = ""
     files_hash: str | None = None
-    folds: Mapping[Drawn, Numbers] | None = None
+    folds: Mapping[FoldDraw, FoldNumbers] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Dataset(ABC):
         """The files that its images are read from, in their order; none where there are none."""
         return ()
 
-    def beforehand(self, data: "Data") -> tuple[str, ...]:
+    def notes_before_reading(self, data: "Data") -> tuple[str, ...]:
         """What a plan tells of its files before any is read, a line each."""
         return ()
 

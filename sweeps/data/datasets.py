@@ -15,7 +15,7 @@ from sweeps.data.dataset import (
     root_of,
 )
 from sweeps.data.folder import ImageFolder
-from sweeps.data.hashes import fingerprint, of_files, stamps
+from sweeps.data.hashes import file_stamps, files_hash_of, fingerprint
 from sweeps.data.published import KINDS, Published
 from sweeps.text import error_line
 
@@ -67,13 +67,13 @@ def load(source: Source) -> Loaded:
     dataset = DATASETS[source.data.dataset]
     try:
         try:
-            before = stamps(dataset.files(source))
+            before = file_stamps(dataset.files(source))
         except ValueError:  # a list of the files that is none: `load` says so
             before = {}
         loaded = dataset.load(source)
         files = dataset.files(source)
-        files_hash = of_files(files, len(loaded.images))
-        changed = [path for path, stamp in stamps(files).items() if stamp != before.get(path)]
+        files_hash = files_hash_of(files, len(loaded.images))
+        changed = [path for path, stamp in file_stamps(files).items() if stamp != before.get(path)]
     except MemoryError as error:
         raise DataError(
             f"{source.data.dataset}: not enough memory for its images here: {error_line(error)[:200]}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sweeps.data.readers import Images
-from sweeps.data.reasons import FILE_IS_GONE, MachineTrouble, words
+from sweeps.data.reasons import FILE_IS_GONE, MachineTrouble, trouble_text
 
 
 def fingerprint(images: Images) -> str:
@@ -20,7 +20,7 @@ def fingerprint(images: Images) -> str:
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
-def of_files(paths: Sequence[Path], images: int) -> str | None:
+def files_hash_of(paths: Sequence[Path], images: int) -> str | None:
     """SHA-256 over the number of images that the files gave and the SHA-256 of every file, in their order; None where
     there are no files. A file that is gone or not ours to read counts as such.
 
@@ -36,7 +36,7 @@ def of_files(paths: Sequence[Path], images: int) -> str | None:
             digest.update(b"closed")
         except OSError as error:
             if error.errno not in FILE_IS_GONE:
-                raise MachineTrouble(f"{str(path)!r}: {words(error)}") from error
+                raise MachineTrouble(f"{str(path)!r}: {trouble_text(error)}") from error
             digest.update(b"gone")
     return digest.hexdigest() if paths else None
 
@@ -49,7 +49,7 @@ def _opened(path: Path) -> BufferedReader:
         return path.open("rb")
 
 
-def stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
+def file_stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
     """What changes of each file when it is written again or closed to us; None where its reader has to say why."""
     found: dict[Path, tuple[int, ...] | None] = {}
     for path in paths:
@@ -65,7 +65,7 @@ Hashes = tuple[str | None, str | None]
 """Of the pixels and of the files of one set of images; None where it is not known."""
 
 
-class Same:
+class SameImages:
     """Which of many hashes are those of the same images: of the same pixels, or of the same files."""
 
     def __init__(self, hashes: Iterable[Hashes] = ()):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.data import tiff
-from sweeps.data.pixels import Meaning, plain
+from sweeps.data.pixels import PixelMeaning, to_plain
 from sweeps.data.png import meaning as png_meaning
 from sweeps.data.reasons import (
     DAMAGED,
@@ -26,9 +26,9 @@ from sweeps.data.reasons import (
     TIFF_KIND,
     MachineTrouble,
     Unusable,
-    need_memory,
-    of_the_machine,
-    words,
+    is_machine_trouble,
+    require_memory,
+    trouble_text,
 )
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ _EXIF_ORIENTATION = 0x0112
 _CHUNK = 2**20
 
 
-def _nothing(kind: str, text: str = "") -> None:
+def _ignore_note(kind: str, text: str = "") -> None:
     """Hear a note, and do nothing."""
 
 
-def read_image(path: Path, side: int, channels: int, note: Callable[[str, str], None] = _nothing) -> NDArray[np.uint8]:
+def read_image(
+    path: Path, side: int, channels: int, note: Callable[[str, str], None] = _ignore_note
+) -> NDArray[np.uint8]:
     """An image file as grey (1 channel) or RGB (3), resized to side x side without regard to its aspect: (C,side,side).
 
     `note` is told what is odd about a file that is read, as one of a few kinds and a text.
@@ -66,12 +68,12 @@ def read_image(path: Path, side: int, channels: int, note: Callable[[str, str], 
             with path.open("rb") as stream:
                 head = stream.read(32)
                 read = _read_tiff if head.startswith(tiff.HEADS) else _read
-                upright = read(stream, head, side, "L" if channels == 1 else "RGB", note)
+                image = read(stream, head, side, "L" if channels == 1 else "RGB", note)
     except Unusable:
         raise
     except Exception as error:
-        raise _blamed(path, error) from None
-    return np.asarray(upright, np.uint8).reshape(side, side, channels).transpose(2, 0, 1)
+        raise _error_to_raise(path, error) from None
+    return np.asarray(image, np.uint8).reshape(side, side, channels).transpose(2, 0, 1)
 
 
 def _read(
@@ -88,7 +90,7 @@ def _read(
     stream.seek(0)
     memory = BYTES_PER_PIXEL * _webp_pixels(head)  # which is unpacked while it is opened
     try:
-        with tiff.opened_right(tags) if tags else nullcontext(), Image.open(stream, formats=FORMATS) as file:
+        with tiff.decoder_chosen(tags) if tags else nullcontext(), Image.open(stream, formats=FORMATS) as file:
             pixels = file.width * file.height
             memory = memory or _OTHERS_BYTES * pixels
             if pixels > MAX_PIXELS:
@@ -96,16 +98,16 @@ def _read(
             if tags:
                 tiff.mend_palette(file, tags)
             file.load()
-            meaning = Meaning(tags.white, tags.inverted) if tags else png_meaning(file, stream, head)
-            flat = plain(file, mode, meaning, lambda kind: note(kind, ""))
+            meaning = PixelMeaning(tags.white, tags.inverted) if tags else png_meaning(file, stream, head)
+            flat = to_plain(file, mode, meaning, lambda kind: note(kind, ""))
             small = flat.resize((side, side), Image.Resampling.BILINEAR).convert(mode)
-            return _turned(small, _orientation(file))
+            return _transposed(small, _orientation(file))
     except Image.DecompressionBombError:
         raise Unusable(TOO_LARGE) from None
     except Unusable:
         raise
     except Exception:
-        need_memory(memory)
+        require_memory(memory)
         raise
 
 
@@ -129,12 +131,12 @@ def _read_tiff(stream: IO[bytes], head: bytes, side: int, mode: str, note: Calla
     tiff.refuse(tags)
     complaints: list[str] = []
     try:
-        with tiff.complaints_caught(stream) as complaints:
+        with tiff.libtiff_messages(stream) as complaints:
             return _read(stream, head, side, mode, note, tags)
     except Unusable:
         raise
     except Exception as error:
-        if of_the_machine(error):
+        if is_machine_trouble(error):
             raise
         if tiff.kind_is_unknown(tags, error, complaints):
             complaints.clear()  # they say the same
@@ -145,21 +147,23 @@ def _read_tiff(stream: IO[bytes], head: bytes, side: int, mode: str, note: Calla
             note("made libtiff complain", complaints[0])
 
 
-def _blamed(path: Path, error: Exception) -> Exception:
+def _error_to_raise(path: Path, error: Exception) -> Exception:
     """What is to be raised for an error: decoders do not always say that the machine failed them, so the file is read
     once more, and memory asked for."""
     from PIL import UnidentifiedImageError
 
     try:
-        if not of_the_machine(error):
-            need_memory(2**26)
+        if not is_machine_trouble(error):
+            require_memory(2**26)
             with path.open("rb") as stream:
                 while stream.read(_CHUNK):
                     pass
     except (OSError, MemoryError) as found:
         error = found
-    if of_the_machine(error):
-        return MachineTrouble(f"{str(path)!r}: {words(error)}; this is no damage of the file, and none was left out")
+    if is_machine_trouble(error):
+        return MachineTrouble(
+            f"{str(path)!r}: {trouble_text(error)}; this is no damage of the file, and none was left out"
+        )
     if isinstance(error, PermissionError):
         return Unusable(NOT_OURS)
     if isinstance(error, OSError) and error.errno in FILE_IS_GONE:
@@ -174,12 +178,12 @@ def _orientation(file: "Image") -> Any:
     try:
         return file.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception as error:  # as above: a damaged EXIF block harms no pixel
-        if of_the_machine(error):
+        if is_machine_trouble(error):
             raise
         return 1
 
 
-def _turned(image: "Image", orientation: Any) -> "Image":
+def _transposed(image: "Image", orientation: Any) -> "Image":
     from PIL.Image import Transpose
 
     turns = {

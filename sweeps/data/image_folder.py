@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sweeps.data.image_file import BYTES_PER_PIXEL, MAX_PIXELS
 from sweeps.data.readers import Images, Remarks, Skipped, read_files
-from sweeps.data.reasons import FILE_IS_GONE, NOT_OURS, MachineTrouble, words
+from sweeps.data.reasons import FILE_IS_GONE, NOT_OURS, MachineTrouble, trouble_text
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
@@ -25,25 +25,25 @@ OTHER_SUFFIXES = {
 }
 """Images too, of kinds that are not read: counted, so that none is left out unsaid."""
 
-READING = 2
+READING_VERSION = 2
 """Of the manifest: raised when the same files give other images (2: EXIF orientation, alpha, 16 bits, hidden files).
 
 Not raised when colour profiles, 12-bit and min-is-white TIFF and transparent 16-bit PNG came to be read right: only
 their reading tells the few folders that hold such from all others, whose done units it would orphan. Units whose images
 those were are told by their `data_hash`."""
 
-NOWHERE = "linked to what is not there"
-NO_FILE = "not a regular file"
-CLOSED = "of a folder that cannot be listed (permissions; its images are not counted)"
-LINKED = "in a linked folder (which are not followed)"
-UNNAMED = "an image by its content, not by its name's ending"
+DEAD_LINK = "linked to what is not there"
+NOT_REGULAR = "not a regular file"
+CLOSED_FOLDER = "of a folder that cannot be listed (permissions; its images are not counted)"
+LINKED_FOLDER = "in a linked folder (which are not followed)"
+MISNAMED = "an image by its content, not by its name's ending"
 
 _HEADS = (
     *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     *(b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"\xff\x0a"),
 )
-_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-_NAMED_TEXT = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml", ".md", ".py", ".log"}
+_FTYP_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_TEXT_SUFFIXES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml", ".md", ".py", ".log"}
 
 
 class Listing(NamedTuple):
@@ -69,7 +69,7 @@ def listing(root: Path) -> Listing:
 
     def closed(error: OSError) -> None:
         if isinstance(error, PermissionError):
-            left_out.setdefault(CLOSED, []).append(Path(error.filename))
+            left_out.setdefault(CLOSED_FOLDER, []).append(Path(error.filename))
         elif error.errno not in FILE_IS_GONE:
             raise _trouble(error.filename, error)
 
@@ -77,13 +77,15 @@ def listing(root: Path) -> Listing:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for link in (Path(folder, name) for name in folders):
             if link.is_symlink():
-                for path in _linked(root, link):
-                    left_out.setdefault(LINKED, []).append(path)
+                for path in _left_out_behind(root, link):
+                    left_out.setdefault(LINKED_FOLDER, []).append(path)
         for path in (Path(folder, name) for name in names if not name.startswith(".")):
             suffix = path.suffix.lower()
             if suffix not in SUFFIXES | OTHER_SUFFIXES:
-                others += [] if suffix in _NAMED_TEXT else [path]
-            elif reason := _no_file(path) or ("" if suffix in SUFFIXES else f"of a kind that is not read ({suffix})"):
+                others += [] if suffix in _TEXT_SUFFIXES else [path]
+            elif reason := _why_no_file(path) or (
+                "" if suffix in SUFFIXES else f"of a kind that is not read ({suffix})"
+            ):
                 left_out.setdefault(reason, []).append(path)
             else:
                 files.append(path)
@@ -96,22 +98,24 @@ def folder_files(root: Path) -> tuple[Path, ...]:
 
 
 def _trouble(path: object, error: OSError) -> MachineTrouble:
-    return MachineTrouble(f"{str(path)!r}: {words(error)}; nothing is known of the folder, and no image was left out")
+    return MachineTrouble(
+        f"{str(path)!r}: {trouble_text(error)}; nothing is known of the folder, and no image was left out"
+    )
 
 
-def _no_file(path: Path) -> str | None:
+def _why_no_file(path: Path) -> str | None:
     """Why a path of a folder's listing is no file; None where it is one."""
     try:
-        return None if stat.S_ISREG(path.stat().st_mode) else NO_FILE
+        return None if stat.S_ISREG(path.stat().st_mode) else NOT_REGULAR
     except PermissionError:
         return NOT_OURS
     except OSError as error:
         if error.errno in FILE_IS_GONE:
-            return NOWHERE
+            return DEAD_LINK
         raise _trouble(path, error) from None
 
 
-def _linked(root: Path, link: Path) -> list[Path]:
+def _left_out_behind(root: Path, link: Path) -> list[Path]:
     """What a link to a folder leaves out: the images in that folder, or the link itself where it holds folders. Nothing
     where those images are read under another name, as in a loop."""
     try:
@@ -134,7 +138,7 @@ def _linked(root: Path, link: Path) -> list[Path]:
 
 def manifest(root: Path, files: Sequence[Path]) -> str:
     """SHA-256 of the files' names and sizes: what a folder's content is taken for before it is read."""
-    digest = hashlib.sha256(f"{READING}\n".encode())
+    digest = hashlib.sha256(f"{READING_VERSION}\n".encode())
     for path in files:
         digest.update(os.fsencode(path.relative_to(root).as_posix()) + f"\0{_size(path)}\n".encode())
     return digest.hexdigest()
@@ -155,7 +159,7 @@ class FolderRead(NamedTuple):
     images: Images
     bad: int
     total: int
-    told: str
+    skipped_line: str
     remarks: tuple[str, ...]
 
 
@@ -173,10 +177,16 @@ def read_folder(root: Path, limit: int | None, side: int, channels: int) -> Fold
         skipped[reason] = sorted([*skipped.get(reason, []), *paths])
     bad = sum(map(len, skipped.values()))
     total = len(images) + bad
-    return FolderRead(images, bad, total, told(root, skipped, total), (*identity(root, limit), *_odd(root, remarks)))
+    return FolderRead(
+        images,
+        bad,
+        total,
+        skipped_line(root, skipped, total),
+        (*manifest_note(root, limit), *_remark_lines(root, remarks)),
+    )
 
 
-def left_out(root: Path, limit: int | None, look: bool = True) -> Skipped:
+def left_out(root: Path, limit: int | None, look_inside: bool = True) -> Skipped:
     """What is under a folder and is an image that cannot be used, before any is read, by the reason. Where `limit` cuts
     the files off, what comes behind the last of them does not count.
 
@@ -186,40 +196,40 @@ def left_out(root: Path, limit: int | None, look: bool = True) -> Skipped:
     found = listing(root)
     last = found.files[limit - 1] if limit is not None and limit < len(found.files) else None
     counted = dict(found.left_out)
-    for path in found.others if look else ():
-        if reason := _unnamed(path):
+    for path in found.others if look_inside else ():
+        if reason := _why_left_out(path):
             counted[reason] = sorted([*counted.get(reason, []), path])
     if last is not None:
         counted = {reason: [path for path in paths if path < last] for reason, paths in counted.items()}
     return {reason: paths for reason, paths in counted.items() if paths}
 
 
-def _unnamed(path: Path) -> str | None:
+def _why_left_out(path: Path) -> str | None:
     """Why a file whose name does not say what it is counts: it is an image, or, without any ending, it may be one."""
-    reason = _no_file(path)
+    reason = _why_no_file(path)
     if reason is None:
         try:
             with path.open("rb") as file:
-                return UNNAMED if _is_image(file.read(16)) else None
+                return MISNAMED if _is_image(file.read(16)) else None
         except PermissionError:
             reason = NOT_OURS
         except OSError as error:
             if error.errno not in FILE_IS_GONE:
                 raise _trouble(path, error) from None
-    return None if path.suffix or reason == NO_FILE else reason
+    return None if path.suffix or reason == NOT_REGULAR else reason
 
 
 def _is_image(head: bytes) -> bool:
     return (
         head.startswith(_HEADS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+        or (head[4:8] == b"ftyp" and head[8:12] in _FTYP_BRANDS)
         or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
         or (head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace())
     )
 
 
-def identity(root: Path, limit: int | None) -> tuple[str, ...]:
+def manifest_note(root: Path, limit: int | None) -> tuple[str, ...]:
     """One line where a folder's manifest is another than that of earlier versions."""
     later = sum(path.suffix.lower() in LATER_SUFFIXES for path in folder_files(root)[:limit])
     if not later:
@@ -230,22 +240,22 @@ def identity(root: Path, limit: int | None) -> tuple[str, ...]:
     )
 
 
-def none_of(root: Path) -> str:
+def found_instead(root: Path) -> str:
     """The end of a line that says that a folder holds no image that can be read: what is there instead."""
     instead = left_out(root, None)
-    return f": {told(root, instead, sum(map(len, instead.values())))}" if instead else ""
+    return f": {skipped_line(root, instead, sum(map(len, instead.values())))}" if instead else ""
 
 
-def known_before(root: Path, limit: int | None) -> tuple[str, ...]:
+def notes_before_reading(root: Path, limit: int | None) -> tuple[str, ...]:
     """What is told of a folder without a look into any file."""
-    counted = left_out(root, limit, look=False)
-    lines = [f"data: {told(root, counted, len(folder_files(root)[:limit]) + sum(map(len, counted.values())))}"]
+    counted = left_out(root, limit, look_inside=False)
+    lines = [f"data: {skipped_line(root, counted, len(folder_files(root)[:limit]) + sum(map(len, counted.values())))}"]
     most = f"{BYTES_PER_PIXEL * MAX_PIXELS / 1e9:.1f} GB"
     memory = f"data: a file takes up to {BYTES_PER_PIXEL} bytes of memory a pixel while it is read, {most} at the most"
-    return (*(lines if counted else ()), *identity(root, limit), *([memory] if folder_files(root) else ()))
+    return (*(lines if counted else ()), *manifest_note(root, limit), *([memory] if folder_files(root) else ()))
 
 
-def _odd(root: Path, remarks: Remarks) -> list[str]:
+def _remark_lines(root: Path, remarks: Remarks) -> list[str]:
     lines = []
     for kind, files in remarks.items():
         (path, text), count = files[0], len({path for path, _ in files})
@@ -254,7 +264,7 @@ def _odd(root: Path, remarks: Remarks) -> list[str]:
     return lines
 
 
-def told(root: Path, skipped: Skipped, files: int) -> str:
+def skipped_line(root: Path, skipped: Skipped, files: int) -> str:
     """One line: how many files were skipped, and each reason with an example."""
     reasons = (
         f"{len(paths):,} {reason} (such as {str(paths[0].relative_to(root))!r})" for reason, paths in skipped.items()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.data.image_file import read_image
-from sweeps.data.published_files import file_named
+from sweeps.data.published_files import naming_bad_file
 from sweeps.data.reasons import Unusable
 
 Images = NDArray[np.uint8]
@@ -22,7 +22,7 @@ Remarks = dict[str, list[tuple[Path, str]]]
 """Files that gave one, and what is odd about them: by its kind, with a text that may be empty."""
 LOG = logging.getLogger(__name__)
 """Hears how far the reading of many images is. Who wants to see it adds a handler: `sweeps.backends.inline` does."""
-SAY_SECONDS = 10.0
+LOG_SECONDS = 10.0
 
 
 def no_files(root: Path, part: Part, n: int) -> Sequence[Path]:
@@ -43,7 +43,7 @@ def mnist(root: Path, part: Part, n: int) -> Images:
     """MNIST, 28x28, through torchvision. Never downloads."""
     from torchvision.datasets import MNIST
 
-    with file_named("mnist", root):
+    with naming_bad_file("mnist", root):
         images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
     return images
 
@@ -57,7 +57,7 @@ def cifar10(root: Path, part: Part, n: int) -> Images:
     """CIFAR-10, 32x32 in colour, through torchvision, which checks the files' published MD5. Never downloads."""
     from torchvision.datasets import CIFAR10
 
-    with file_named("cifar10", root):
+    with naming_bad_file("cifar10", root):
         rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
     images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     return images
@@ -73,7 +73,7 @@ def celeba(root: Path, part: Part, n: int) -> Images:
     """CelebA's aligned faces, plainly resized to 64x64, no crop. torchvision checks its lists' published MD5."""
     from torchvision.datasets import CelebA
 
-    with file_named("celeba", root):
+    with naming_bad_file("celeba", root):
         faces = CelebA(str(root), split=part, download=False)
     folder = root / faces.base_folder / "img_align_celeba"
     images, skipped = read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
@@ -100,7 +100,7 @@ def read_files(
         MachineTrouble: a file cannot be read now. None is left out for that.
     """
     images = np.empty((len(paths), channels, side, side), np.uint8)
-    n, skipped, said_at = 0, Skipped(), time.monotonic()
+    n, skipped, logged_at = 0, Skipped(), time.monotonic()
     for i, path in enumerate(paths):
 
         def note(kind: str, text: str, path: Path = path) -> None:
@@ -112,7 +112,7 @@ def read_files(
             n += 1
         except Unusable as error:
             skipped.setdefault(str(error), []).append(path)
-        if time.monotonic() - said_at >= SAY_SECONDS:
+        if time.monotonic() - logged_at >= LOG_SECONDS:
             LOG.info("data: %s of %s image files read", f"{i + 1:,}", f"{len(paths):,}")
-            said_at = time.monotonic()
+            logged_at = time.monotonic()
     return images[:n], skipped

@@ -25,7 +25,7 @@ class MachineTrouble(OSError):
     """A file cannot be read now, by no fault of its own. The message names the file and the reason."""
 
 
-def of_the_machine(error: Exception) -> bool:
+def is_machine_trouble(error: Exception) -> bool:
     """Whether an error that came while a file was decoded says nothing of the file: EIO, ESTALE, EMFILE, no memory."""
     if isinstance(error, OSError) and not isinstance(error, PermissionError):
         if error.errno is None:
@@ -34,14 +34,14 @@ def of_the_machine(error: Exception) -> bool:
     return isinstance(error, MemoryError)
 
 
-def words(error: Exception) -> str:
+def trouble_text(error: Exception) -> str:
     """Say what the machine's trouble is."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})"
     return "not enough memory"
 
 
-def need_memory(n_bytes: int) -> None:
+def require_memory(n_bytes: int) -> None:
     """Raise MemoryError where this much memory is not to be had. Decoders (libjpeg, libtiff, LittleCMS) call it damage
     when they get none, so this is asked after each failure. Nothing is written to the memory: it costs no time."""
     np.empty(n_bytes, np.uint8)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweeps.data.datasets import DataError, Loaded, Source
-from sweeps.data.hashes import Hashes, Same
+from sweeps.data.hashes import Hashes, SameImages
 from sweeps.text import count_text
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenImages:
     """One set of images that done units saw: its hashes, how many units saw it, and the name of one of them."""
 
     hashes: Hashes
@@ -17,14 +17,14 @@ class Seen:
     example: str
 
 
-def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, ...]:
+def check_seen(source: Source, loaded: Loaded, seen: Sequence[SeenImages]) -> tuple[str, ...]:
     """Return a line where other pixels were decoded from the same files: another image library does that.
 
     Raises:
         DataError: done units saw other images than these.
     """
     now = (loaded.data_hash, loaded.files_hash)
-    same = Same([now, *[s.hashes for s in seen]])
+    same = SameImages([now, *[s.hashes for s in seen]])
     others = [s for s in seen if same.differ(s.hashes, now)]
     where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
     if others:

@@ -67,11 +67,11 @@ def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes
     return FoldSizes(rest - selection, selection, test)
 
 
-Numbers = NDArray[np.int16]
+FoldNumbers = NDArray[np.int16]
 """The number of the fold that tabulates each image."""
 
 
-class Drawn(NamedTuple):
+class FoldDraw(NamedTuple):
     """What decides which fold tabulates which image."""
 
     n_splits: int
@@ -79,12 +79,12 @@ class Drawn(NamedTuple):
     seed: int
 
     @staticmethod
-    def by(folds: Folds, seed: int) -> "Drawn":
+    def of(folds: Folds, seed: int) -> "FoldDraw":
         """Return what these settings and this sweep's seed draw."""
-        return Drawn(folds.n_splits, folds.shuffle, seed)
+        return FoldDraw(folds.n_splits, folds.shuffle, seed)
 
 
-def fold_numbers(n: int, drawn: Drawn) -> Numbers:
+def fold_numbers(n: int, drawn: FoldDraw) -> FoldNumbers:
     """Number the folds of scikit-learn's KFold: for each of n images the fold, from 0, that tabulates it, int16 (n,).
 
     scikit-learn takes 110 MB of memory, so this is computed once where the images are read, and not in every worker.
@@ -99,14 +99,14 @@ def fold_numbers(n: int, drawn: Drawn) -> Numbers:
     return numbers
 
 
-def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, numbers: Numbers | None = None) -> Split:
+def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, numbers: FoldNumbers | None = None) -> Split:
     """Fold number `fold` (from 0) of `n` images. The folds depend on the sweep's seed, and on nothing else.
 
     Args:
         test_half: images of the official test part that pick the epoch, where the folds say so. They come after the n.
         numbers: `fold_numbers` of the n images; None: computed here.
     """
-    tabulated = (fold_numbers(n, Drawn.by(folds, seed)) if numbers is None else numbers) == fold
+    tabulated = (fold_numbers(n, FoldDraw.of(folds, seed)) if numbers is None else numbers) == fold
     rest, test = np.flatnonzero(~tabulated), np.flatnonzero(tabulated)
     if folds.selection == "fold":
         return Split(rest, test, test)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from sweeps.data.reasons import SIGNED, TIFF_KIND, Unusable, of_the_machine
+from sweeps.data.reasons import SIGNED, TIFF_KIND, Unusable, is_machine_trouble
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,30 +60,30 @@ def read_tags(stream: IO[bytes], head: bytes) -> Tags | None:
         stream.seek(found.next)
         found.load(stream)
         return Tags(
-            bits=_several(found, _BITS, (1,)),
-            photometric=_several(found, _PHOTOMETRIC, (_WHITE_IS_0,))[0],
-            formats=_several(found, _FORMAT, (1,)),
-            extra=_several(found, _EXTRA, ()),
-            by_plane=_several(found, _PLANAR, (1,))[0] == _BY_PLANE,
-            raw=_several(found, _COMPRESSION, (_RAW,))[0] == _RAW,
-            palette=_several(found, _PALETTE, ()),
-            whole=_whole(found, stream),
+            bits=_values(found, _BITS, (1,)),
+            photometric=_values(found, _PHOTOMETRIC, (_WHITE_IS_0,))[0],
+            formats=_values(found, _FORMAT, (1,)),
+            extra=_values(found, _EXTRA, ()),
+            by_plane=_values(found, _PLANAR, (1,))[0] == _BY_PLANE,
+            raw=_values(found, _COMPRESSION, (_RAW,))[0] == _RAW,
+            palette=_values(found, _PALETTE, ()),
+            whole=_is_whole(found, stream),
         )
     except Exception as error:  # what Pillow raises for damaged tags has no common kind
-        if of_the_machine(error):
+        if is_machine_trouble(error):
             raise
         return None
 
 
-def _several(found: Mapping[int, Any], tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+def _values(found: Mapping[int, Any], tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
     value = found.get(tag, default)
     return tuple(map(int, value)) if isinstance(value, tuple) else (int(value),)
 
 
-def _whole(found: Mapping[int, Any], stream: IO[bytes]) -> bool:
+def _is_whole(found: Mapping[int, Any], stream: IO[bytes]) -> bool:
     end = stream.seek(0, os.SEEK_END)
     for offset_tag, count_tag in _PLACES:
-        offsets, counts = _several(found, offset_tag, ()), _several(found, count_tag, ())
+        offsets, counts = _values(found, offset_tag, ()), _values(found, count_tag, ())
         if offsets and len(offsets) == len(counts) and _WIDTH in found and _LENGTH in found:
             return all(offset + count <= end for offset, count in zip(offsets, counts, strict=True))
     return False
@@ -106,7 +106,7 @@ def kind_is_unknown(tags: Tags, error: Exception, complaints: list[str]) -> bool
 
 
 @contextmanager
-def opened_right(tags: Tags) -> Iterator[None]:
+def decoder_chosen(tags: Tags) -> Iterator[None]:
     """Let Pillow open a file by libtiff where its own decoder is wrong: of samples that are stored plane by plane it
     reads the plainest kinds only."""
     from PIL import TiffImagePlugin
@@ -129,24 +129,24 @@ def mend_palette(file: "Image", tags: Tags) -> None:
 
 
 @contextmanager
-def complaints_caught(stream: IO[bytes]) -> Iterator[list[str]]:
+def libtiff_messages(stream: IO[bytes]) -> Iterator[list[str]]:
     """Catch what libtiff writes to standard error, which names no file: the list is filled at the end, each line once.
 
     It writes past Python, so the file descriptor is turned. Lines of other threads in that time are caught too.
     """
     caught: list[str] = []
-    kept = _stderr_again(stream)
+    kept = _duplicate_stderr(stream)
     if kept is None:
         yield caught
         return
     try:
-        with os.fdopen(_scratch(), "w+b", buffering=0) as scratch:
-            _flush()
+        with os.fdopen(_memory_file(), "w+b", buffering=0) as scratch:
+            _flush_stderr()
             os.dup2(scratch.fileno(), _STDERR)
             try:
                 yield caught
             finally:
-                _flush()
+                _flush_stderr()
                 os.dup2(kept, _STDERR)
                 scratch.seek(0)
                 caught += dict.fromkeys(scratch.read(65536).decode(errors="replace").splitlines())
@@ -154,7 +154,7 @@ def complaints_caught(stream: IO[bytes]) -> Iterator[list[str]]:
         os.close(kept)
 
 
-def _stderr_again(stream: IO[bytes]) -> int | None:
+def _duplicate_stderr(stream: IO[bytes]) -> int | None:
     """A second descriptor of standard error; None where that is closed, or where the image file got its number."""
     try:
         return None if stream.fileno() == _STDERR else os.dup(_STDERR)
@@ -164,7 +164,7 @@ def _stderr_again(stream: IO[bytes]) -> int | None:
         raise
 
 
-def _scratch() -> int:
+def _memory_file() -> int:
     """A file in memory, where the system has such."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("stderr")
@@ -172,6 +172,6 @@ def _scratch() -> int:
         return os.dup(file.fileno())
 
 
-def _flush() -> None:
+def _flush_stderr() -> None:
     with suppress(Exception):  # a closed or absent stream: what it holds is none of ours
         sys.stderr.flush()

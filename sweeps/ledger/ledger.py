@@ -134,11 +134,11 @@ class Ledger:
         few: list[pa.Table] = []  # a table of one row takes 100 kB: they are joined before they are many
         damaged: Damage = []
         again = redo.marked(self.storage) if folder == "units" else frozenset()
-        for part, name, why in self._parts(folder, names):
+        for part, name, why in self._tables(folder, names):
             if part is None:
                 damaged.append((name, why))
             else:
-                few.append(unit_file.without(part, again))
+                few.append(unit_file.without_units(part, again))
             if len(few) == BATCH:
                 parts.append(unit_file.join(few))
                 few.clear()
@@ -153,12 +153,12 @@ class Ledger:
         table, damaged = self.table(folder, columns)
         return table.to_pylist(), damaged
 
-    def _parts(self, folder: str, names: Sequence[str]) -> Iterator[tuple[pa.Table | None, str, str]]:
+    def _tables(self, folder: str, names: Sequence[str]) -> Iterator[tuple[pa.Table | None, str, str]]:
         """Every file of a folder as (table or None, name, how it is damaged); a compacted unit where it has no good
         file of its own. A file that is gone since the folder was listed was compacted by another process."""
         own: set[UnitId] = set()
         for name, id_ in files(self.storage, folder).items():
-            table, why = self._try_own(f"{folder}/{name}", id_, names)
+            table, why = self._try_read_unit(f"{folder}/{name}", id_, names)
             if table is not None:
                 own.add(id_)
             if table is not None or why:
@@ -166,7 +166,7 @@ class Ledger:
         if folder == "units":
             table, why = self.try_read(COMPACTED, names)
             if table is not None or why:
-                yield (None if table is None else unit_file.without(table, own)), COMPACTED, why
+                yield (None if table is None else unit_file.without_units(table, own)), COMPACTED, why
 
     def schema(self) -> pa.Schema:
         """The schema of all done units together, with what the families of somebody else's have of their own."""
@@ -184,7 +184,7 @@ class Ledger:
         for start in range(0, len(listed), size):
             tables = []
             for name, id_ in listed[start : start + size]:
-                table, why = self._try_own(f"units/{name}", id_, UNIT_SCHEMA.names)
+                table, why = self._try_read_unit(f"units/{name}", id_, UNIT_SCHEMA.names)
                 if table is not None:
                     tables.append(table)
                     own.add(id_)
@@ -193,15 +193,15 @@ class Ledger:
             if tables:
                 yield unit_file.join(tables)
         try:
-            with unit_file.opened(self.storage, COMPACTED) as file:
+            with unit_file.open_file(self.storage, COMPACTED) as file:
                 for table in unit_file.batches(file, UNIT_SCHEMA, size):
-                    yield unit_file.without(table, own)
+                    yield unit_file.without_units(table, own)
         except (FileNotFoundError, NotADirectoryError):
             pass
         except unit_file.Damaged as error:
             damaged.append((COMPACTED, str(error)))
 
-    def _try_own(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
+    def _try_read_unit(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
         """`try_read` of a file that must hold this very unit."""
         table, why = self.try_read(name, columns)
         if table is not None and unit_file.ids(table) != [id_]:
@@ -215,14 +215,14 @@ class Ledger:
             StorageError: the machine cannot read it now.
         """
         try:
-            with unit_file.opened(self.storage, name) as file:
+            with unit_file.open_file(self.storage, name) as file:
                 return unit_file.read(file, columns, FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA), ""
         except (FileNotFoundError, NotADirectoryError):
             return None, ""
         except unit_file.Damaged as error:
             return None, str(error)
 
-    def sound(self, columns: Sequence[str]) -> tuple[pa.Table, Damage]:
+    def set_damaged_aside(self, columns: Sequence[str]) -> tuple[pa.Table, Damage]:
         """`table` of the done units. Renames damaged files to `*.damaged`, so that their units are trained again."""
         table, damaged = self.table("units", columns)
         damaged = [(name if name == COMPACTED else f"units/{name}", why) for name, why in damaged]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweeps import __version__
 
-OURS = "mtvae-sweeps"
+PROJECT = "mtvae-sweeps"
 PACKAGES = ("torch", "numpy", "scikit-learn", "torchvision", "pyarrow", "ray")
 
 
@@ -32,11 +32,11 @@ def provenance() -> dict[str, Any]:
     """The columns `git_commit`, `git_dirty` (null outside a checkout of this code) and `versions`, which names this
     project's own version first: an installed wheel has no commit."""
     # An installed copy may lie inside somebody else's repository (a venv there): only a tracked file counts.
-    ours = _git("ls-files", "--error-unmatch", str(Path(__file__))) is not None
-    status = _git("status", "--porcelain", "--untracked-files=no") if ours else None
-    versions = {OURS: __version__} | {package: version for package in PACKAGES if (version := _version(package))}
+    tracked = _git("ls-files", "--error-unmatch", str(Path(__file__))) is not None
+    status = _git("status", "--porcelain", "--untracked-files=no") if tracked else None
+    versions = {PROJECT: __version__} | {package: version for package in PACKAGES if (version := _version(package))}
     return {
-        "git_commit": _git("rev-parse", "HEAD") if ours else None,
+        "git_commit": _git("rev-parse", "HEAD") if tracked else None,
         "git_dirty": None if status is None else bool(status),
         "versions": json.dumps(versions),
     }

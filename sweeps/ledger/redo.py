@@ -11,7 +11,7 @@ from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import Unit, UnitId, id_of
 
 FOLDER = "redo"
-ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again
+MARKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again
 
 
 def marked(storage: Storage) -> frozenset[UnitId]:
@@ -28,10 +28,10 @@ def unmark(storage: Storage, unit: Unit) -> None:
     storage.remove(f"{FOLDER}/{unit.name}")
 
 
-def goes_on(storage: Storage, units: Sequence[Unit], pattern: str) -> bool:
+def in_progress(storage: Storage, units: Sequence[Unit], pattern: str) -> bool:
     """Whether this pattern's marks were all set, and some are left among these units."""
     text, there = pattern.encode(), marked(storage)
-    if storage.try_read(ASKING) == text:
+    if storage.try_read(MARKING) == text:
         return False
     return any(storage.try_read(f"{FOLDER}/{unit.name}") == text for unit in units if unit.id in there)
 
@@ -42,9 +42,9 @@ def mark(storage: Storage, units: Sequence[Unit], pattern: str) -> None:
     Raises:
         StorageError: the folder is not writable.
     """
-    storage.write(ASKING, pattern.encode())
+    storage.write(MARKING, pattern.encode())
     for unit in units:
         storage.remove(f"checkpoints/{unit.name}.pt")
         storage.remove(f"failed/{unit.name}.parquet")
         storage.write(f"{FOLDER}/{unit.name}", pattern.encode())
-    storage.remove(ASKING)
+    storage.remove(MARKING)

@@ -59,7 +59,7 @@ def read(storage: Storage) -> tuple[list[Row] | None, str]:
         StorageError: the storage does not answer.
     """
     try:
-        with unit_file.opened(storage, ROWS) as file:
+        with unit_file.open_file(storage, ROWS) as file:
             return _decoded(file), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""

@@ -135,13 +135,13 @@ _FAILURE = [("reason", pa.string(), "one line"), ("log", pa.string(), "the log's
 
 
 Column = tuple[str, pa.DataType, str]
-OF_A_FAMILY = b"family"
+FAMILY_COLUMN = b"family"
 """In the metadata of a column: a metric that a family has of its own."""
 
 
 def _schema(columns: Iterable[Column], kind: str, own: Iterable[Column] = ()) -> pa.Schema:
     fields = [pa.field(name, type_, metadata={"unit": unit}) for name, type_, unit in columns]
-    fields += [pa.field(name, type_, metadata={"unit": unit, OF_A_FAMILY: "own"}) for name, type_, unit in own]
+    fields += [pa.field(name, type_, metadata={"unit": unit, FAMILY_COLUMN: "own"}) for name, type_, unit in own]
     return pa.schema(fields, metadata={"mtvae-sweeps": json.dumps({"kind": kind, "version": SCHEMA_VERSION})})
 
 
@@ -176,17 +176,17 @@ def declarations(settings: Settings, stage: str = TRAINING) -> str | None:
     """The column `declarations` of a unit or of a row: what a report cannot know of itself."""
     metrics = STAGES[stage].metrics
     found = {"family": FAMILIES[settings.family].describe(), "method": METHODS[settings.method].describe()}
-    told: dict[str, Any] = {kind: described for kind, described in found.items() if is_plug_in(described["name"])}
+    plug_ins: dict[str, Any] = {kind: about for kind, about in found.items() if is_plug_in(about["name"])}
     if metrics:
-        told["metrics"] = [metric.describe() for metric in metrics]
-    return json.dumps(told) if told else None
+        plug_ins["metrics"] = [metric.describe() for metric in metrics]
+    return json.dumps(plug_ins) if plug_ins else None
 
 
 def described_schema(texts: Iterable[str]) -> pa.Schema:
     """The schema of units with these `declarations`."""
     found = [json.loads(text) for text in texts]
-    families = [Family.described(**told["family"]) for told in found if "family" in told]
-    return schema_with(families, [[Metric(**m) for m in told["metrics"]] for told in found if "metrics" in told])
+    families = [Family.described(**about["family"]) for about in found if "family" in about]
+    return schema_with(families, [[Metric(**m) for m in about["metrics"]] for about in found if "metrics" in about])
 
 
 def not_finite(scores: Mapping[str, Any]) -> str:

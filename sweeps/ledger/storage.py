@@ -95,7 +95,7 @@ class Storage:
 
     def names(self, folder: str) -> list[str]:
         """The names of the files in a folder, sorted; none where the folder is not there. Raises StorageError."""
-        return sorted(info.base_name for info in self._listed(folder) if info.is_file)
+        return sorted(info.base_name for info in self._entries(folder) if info.is_file)
 
     def refuse_dead_link(self, name: str) -> None:
         """Raise StorageError for a link that leads nowhere: git-annex has such for files whose content is elsewhere."""
@@ -106,34 +106,34 @@ class Storage:
     def refuse_dead_links(self, folder: str) -> None:
         """Raise StorageError where one of a folder's files is such a link, which `names` leaves out."""
         if self.local and os.path.isdir(self.path(folder)):
-            with self._named(folder, "read"), os.scandir(self.path(folder)) as entries:
+            with self._errors_named(folder, "read"), os.scandir(self.path(folder)) as entries:
                 links = sorted(entry.name for entry in entries if entry.is_symlink())
             for name in links:
                 self.refuse_dead_link(f"{folder}/{name}")
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders in a folder, sorted. Raises StorageError."""
-        return sorted(info.base_name for info in self._listed(folder) if info.type == fs.FileType.Directory)
+        return sorted(info.base_name for info in self._entries(folder) if info.type == fs.FileType.Directory)
 
-    def _listed(self, folder: str) -> list[fs.FileInfo]:
-        with self._named(folder, "read"):
+    def _entries(self, folder: str) -> list[fs.FileInfo]:
+        with self._errors_named(folder, "read"):
             try:
                 found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
             except NotADirectoryError as error:  # no folder is as good as an empty one, but this is a file
-                raise StorageError(self._line(folder, "read", error)) from error
-        return [info for info in found if _is_named(info)]
+                raise StorageError(self._error_line(folder, "read", error)) from error
+        return [info for info in found if _has_utf8_name(info)]
 
     def exists(self, name: str) -> bool:
         """Raises StorageError."""
         return bool(self._info(name).is_file)
 
     def _info(self, name: str) -> fs.FileInfo:
-        with self._named(name, "read"):
+        with self._errors_named(name, "read"):
             return self.filesystem.get_file_info(self.path(name))
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError or NotADirectoryError where there is no such file, and StorageError."""
-        with self._named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
+        with self._errors_named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
     def try_read(self, name: str) -> bytes | None:
@@ -150,7 +150,7 @@ class Storage:
         """
         if not self.local:
             return pa.BufferReader(self.read(name))
-        with self._named(name, "read"):
+        with self._errors_named(name, "read"):
             return self.filesystem.open_input_file(self.path(name))
 
     @contextmanager
@@ -166,7 +166,7 @@ class Storage:
         except OSError as error:
             if error.errno is None or isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise StorageError(self._line(name, "read", error)) from error
+            raise StorageError(self._error_line(name, "read", error)) from error
         except MemoryError as error:
             raise StorageError(f"cannot read {self.path(name)}: out of memory") from error
 
@@ -181,9 +181,9 @@ class Storage:
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """A file to write piece by piece, which others see whole or not at all. Raises StorageError as `write`."""
-        with self._named(name):
+        with self._errors_named(name):
             if self.local:
-                with self._written_local(Path(self.path(name))) as file:
+                with self._replacing_local(Path(self.path(name))) as file:
                     yield file
             else:  # an object's stream that ends early would leave a part of it, so the whole waits on this machine
                 with tempfile.TemporaryFile() as file:
@@ -198,9 +198,9 @@ class Storage:
         Raises:
             StorageError: the folder is not writable, the disk is full, ...
         """
-        with self._named(name):
+        with self._errors_named(name):
             if self.local:
-                with self._written_local(Path(self.path(name))) as file:
+                with self._replacing_local(Path(self.path(name))) as file:
                     file.write(data)
             else:
                 with self._put(self.path(name)) as stream:
@@ -214,7 +214,7 @@ class Storage:
             return self.filesystem.open_output_stream(path)
 
     @contextmanager
-    def _named(self, name: str, what: Literal["read", "write"] = "write") -> Iterator[None]:
+    def _errors_named(self, name: str, what: Literal["read", "write"] = "write") -> Iterator[None]:
         """Turns what the system says into one line that names the file. Reading, a file may not be there."""
         try:
             yield
@@ -223,13 +223,13 @@ class Storage:
         except OSError as error:
             if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise StorageError(self._line(name, what, error)) from error
+            raise StorageError(self._error_line(name, what, error)) from error
 
-    def _line(self, name: str, what: Literal["read", "write"], error: OSError) -> str:
+    def _error_line(self, name: str, what: Literal["read", "write"], error: OSError) -> str:
         return f"cannot {what} {self.path(name)}: {_reason(error)}"
 
     @contextmanager
-    def _written_local(self, path: Path) -> Iterator[IO[bytes]]:
+    def _replacing_local(self, path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(temporary_name(path.name))
         try:
@@ -245,12 +245,12 @@ class Storage:
     def rename(self, name: str, new: str) -> None:
         """Renames a file; it may be gone already, by another process that does the same. Raises StorageError as
         `write`."""
-        with self._named(new), suppress(FileNotFoundError):
+        with self._errors_named(new), suppress(FileNotFoundError):
             self.filesystem.move(self.path(name), self.path(new))
 
     def remove(self, name: str) -> None:
         """Removes a file; it may be gone already. Raises StorageError as `write`."""
-        with self._named(name), suppress(FileNotFoundError):
+        with self._errors_named(name), suppress(FileNotFoundError):
             self.filesystem.delete_file(self.path(name))
 
     def sweep_temporary(self, folder: str) -> list[str]:
@@ -280,7 +280,7 @@ def is_stale(name: str) -> bool:
     return False
 
 
-def _is_named(info: fs.FileInfo) -> bool:
+def _has_utf8_name(info: fs.FileInfo) -> bool:
     """Whether a file has a name in UTF-8. One that has not is none of ours."""
     try:
         return bool(info.base_name)

@@ -24,21 +24,21 @@ from sweeps.plan.unit import Unit
 
 EVENTS = "events.out.tfevents."
 _RUN = re.compile(r".*(?P<unit>[0-9a-f]{12}-fold\d{1,4})")
-LONGEST, LONGEST_NAME = 60, 200
+LONGEST_PART, LONGEST_NAME = 60, 200
 """Characters that one setting, and all, may take in the name of a unit's folder. The end of a path says most."""
 
 PARAMETERS = ["fold", *[column(path) for path, about in ABOUT.items() if about.counts]]
 """What TensorBoard's table of hyperparameters shows: nothing of where files are."""
 
 
-def prepared(folder: str | Path) -> str:
+def prepare_folder(folder: str | Path) -> str:
     """`folder` as an absolute path, made, and tried by writing to it: for a run to ask before it trains anything.
 
     Raises:
         StorageError: it cannot be written, or is a URI.
     """
-    path = _local(folder)
-    with _named(path):
+    path = _local_folder(folder)
+    with _errors_named(path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / temporary_name("probe")
         probe.touch()
@@ -46,7 +46,7 @@ def prepared(folder: str | Path) -> str:
     return str(path)
 
 
-def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
+def write_all(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
     """Writes the curves of all done units, every event at the time at which the unit was done. Event files of such a
     unit that `folder` already has are replaced.
 
@@ -58,20 +58,20 @@ def from_ledger(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
     Raises:
         StorageError: `folder` cannot be written, or is a URI.
     """
-    root = _local(folder)
+    root = _local_folder(folder)
     settings = [column(path) for path in NAMING]
     units, damaged = ledger.table("units", ["key", "fold", *settings, "history", "finished_at"])
-    labels, there = Labels(_rows(ledger, units.select(["key", *settings])), settings), _folders(root)
+    labels, there = Labels(_label_rows(ledger, units.select(["key", *settings])), settings), _run_folders(root)
     for i in range(len(units)):
         (row,) = units.slice(i, 1).to_pylist()
-        run = _folder(root, there, labels.label(row), f"{row['key']}-fold{row['fold']}")
-        with _named(run):
+        run = _run_folder(root, there, labels.label(row), f"{row['key']}-fold{row['fold']}")
+        with _errors_named(run):
             run.mkdir(parents=True, exist_ok=True)
             _replace(run, row)
     return len(units), damaged
 
 
-def _rows(ledger: Ledger, units: pa.Table) -> list[Row]:
+def _label_rows(ledger: Ledger, units: pa.Table) -> list[Row]:
     """The rows that labels tell apart: the latest grid's, or those of the units."""
     listed, _ = rows.read(ledger.storage)
     if listed is not None:
@@ -85,7 +85,7 @@ def _replace(run: Path, row: Row) -> None:
     new = run / f"{EVENTS}{int(at):010}.ledger"
     temporary = run / temporary_name("ledger")
     try:
-        with closing(EventLog(temporary)) as log:
+        with closing(EventFile(temporary)) as log:
             log.begin(row, 1, at)
             for epoch in row["history"] or []:
                 log.epoch(epoch, at)
@@ -112,16 +112,16 @@ class Live:
             StorageError: it cannot be written, or is a URI.
         """
         self.row = settings_row(unit)
-        root = _local(folder)
-        self.run = _folder(root, _folders(root), unit.label, unit.name)
-        with _named(self.run):
+        root = _local_folder(folder)
+        self.run = _run_folder(root, _run_folders(root), unit.label, unit.name)
+        with _errors_named(self.run):
             self.run.mkdir(parents=True, exist_ok=True)
-            self.log = EventLog(self.run / _next_name(self.run))
+            self.log = EventFile(self.run / _next_name(self.run))
         self.begun = False
 
     def epoch(self, history_row: Row) -> None:
         """Adds an epoch as `Fit.history` has it. Raises StorageError as the start does."""
-        with _named(self.run):
+        with _errors_named(self.run):
             if not self.begun:
                 self.log.begin(self.row, int(history_row["epoch"]), time.time())
                 self.begun = True
@@ -129,11 +129,11 @@ class Live:
             self.log.flush()
 
     def close(self) -> None:
-        with _named(self.run):
+        with _errors_named(self.run):
             self.log.close()
 
 
-class EventLog:
+class EventFile:
     """An event file that is written in the caller's thread. Times are seconds since 1970; scalars become float32.
 
     It uses tensorboardX's record writer, because SummaryWriter (2.6.5) hands events through a queue to a thread, and
@@ -159,7 +159,7 @@ class EventLog:
 
         # Without the summary of the whole experiment TensorBoard makes one from every run's settings. With it, the
         # first run's would decide which settings there are.
-        _, settings, _ = hparams({name: _plain(row.get(name)) for name in PARAMETERS}, {})
+        _, settings, _ = hparams({name: _hparam(row.get(name)) for name in PARAMETERS}, {})
         self._write(at, 0, file_version="brain.Event:2")
         self._write(at, first_epoch, session_log=SessionLog(status=SessionLog.START))
         self._write(at, 0, summary=settings)
@@ -197,11 +197,13 @@ def tag(column: str) -> str:
 def run_name(label: str, unit_name: str) -> str:
     """Return the name of a unit's folder: a plain name without spaces or slashes, whatever the ledger says. The unit's
     name makes it one unit's alone, also where the label is shortened."""
-    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-")[-LONGEST:] for part in [*label.split(", "), unit_name]]
+    parts = [
+        re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-")[-LONGEST_PART:] for part in [*label.split(", "), unit_name]
+    ]
     return "-".join(part for part in parts if part)[-LONGEST_NAME:].lstrip("-.")
 
 
-def _folders(root: Path) -> dict[str, str]:
+def _run_folders(root: Path) -> dict[str, str]:
     """The folders that are there, by the unit whose name they end in."""
     try:
         matches = [_RUN.fullmatch(name) for name in os.listdir(root)]
@@ -210,20 +212,20 @@ def _folders(root: Path) -> dict[str, str]:
     return {m["unit"]: m[0] for m in matches if m}
 
 
-def _folder(root: Path, there: Mapping[str, str], label: str, unit_name: str) -> Path:
+def _run_folder(root: Path, there: Mapping[str, str], label: str, unit_name: str) -> Path:
     """Return a unit's folder. One that bears an earlier label of the unit is renamed: labels grow when a sweep does."""
     folder = root / run_name(label, unit_name)
-    with _named(folder):
+    with _errors_named(folder):
         if unit_name in there and not folder.exists():
             (root / there[unit_name]).rename(folder)
     return folder
 
 
-def _plain(value: Any) -> Any:
+def _hparam(value: Any) -> Any:
     return str(value) if isinstance(value, list) else value
 
 
-def _local(folder: str | Path) -> Path:
+def _local_folder(folder: str | Path) -> Path:
     """Raises StorageError as `whole_path`, and for a URI: tensorboardX would make a folder of that name here, or upload
     every flush."""
     if "://" in str(folder):
@@ -238,7 +240,7 @@ def _next_name(run: Path) -> str:
 
 
 @contextmanager
-def _named(run: Path) -> Iterator[None]:
+def _errors_named(run: Path) -> Iterator[None]:
     """Turns what the system says into one line that names the folder."""
     try:
         yield

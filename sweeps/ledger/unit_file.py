@@ -11,7 +11,7 @@ from mtvae.config.setting import NO_VALUE
 from sweeps.config.settings import ABOUT, column
 from sweeps.config.stages import TRAINING
 from sweeps.ledger import casting
-from sweeps.ledger.schema import BUILT_IN, OF_A_FAMILY, REQUIRED, Row, described_schema
+from sweeps.ledger.schema import BUILT_IN, FAMILY_COLUMN, REQUIRED, Row, described_schema
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
 from sweeps.text import error_line
@@ -26,7 +26,7 @@ class Damaged(ValueError):
 
 
 @contextmanager
-def opened(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
+def open_file(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
     """Open a file to read units or rows from it.
 
     Raises:
@@ -62,7 +62,7 @@ def ids(table: pa.Table) -> list[UnitId]:
     return list(zip(table["key"].to_pylist(), table["fold"].to_pylist(), strict=True))
 
 
-def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+def take_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
     """Some rows. (pyarrow would import pandas, which costs half a second, to make an index of a list.)"""
     buffer = pa.py_buffer(array("q", rows))
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer]))
@@ -73,12 +73,12 @@ def first_of_each_key(table: pa.Table) -> pa.Table:
     first: dict[str, int] = {}
     for i, key in enumerate(table["key"].to_pylist()):
         first.setdefault(key, i)
-    return take(table, list(first.values()))
+    return take_rows(table, list(first.values()))
 
 
-def without(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:
+def without_units(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:
     """The rows of all other units."""
-    return take(table, [i for i, id_ in enumerate(ids(table)) if id_ not in unwanted]) if unwanted else table
+    return take_rows(table, [i for i, id_ in enumerate(ids(table)) if id_ not in unwanted]) if unwanted else table
 
 
 def read(file: pa.NativeFile, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -89,18 +89,18 @@ def read(file: pa.NativeFile, columns: Sequence[str], schema: pa.Schema) -> pa.T
         ValueError, pyarrow.ArrowException: it holds something else than units of ours.
     """
     parquet = pq.ParquetFile(file)
-    names, own = _check(parquet, columns, schema)
+    names, own = _columns_to_read(parquet, columns, schema)
     # No threads: one of pyarrow's pool that still holds our bytes when the interpreter ends aborts the process (seen:
     # exit code 134 after a finished sweep).
-    return _fill(parquet.read([*names, *(own or ())], use_threads=False), columns, schema, own)
+    return _complete(parquet.read([*names, *(own or ())], use_threads=False), columns, schema, own)
 
 
 def batches(file: pa.NativeFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
     """All columns of a file of units, `size` rows at a time. Raises as `read`."""
     parquet = pq.ParquetFile(file)
-    names, own = _check(parquet, schema.names, schema)
+    names, own = _columns_to_read(parquet, schema.names, schema)
     for batch in parquet.iter_batches(size, columns=[*names, *(own or ())], use_threads=False):
-        yield _fill(pa.Table.from_batches([batch]), schema.names, schema, own)
+        yield _complete(pa.Table.from_batches([batch]), schema.names, schema, own)
 
 
 def join(tables: Sequence[pa.Table]) -> pa.Table:
@@ -111,7 +111,7 @@ def join(tables: Sequence[pa.Table]) -> pa.Table:
     for field in (field for table in tables for field in table.schema):
         known = fields.setdefault(field.name, field)
         if field.type != known.type:  # only a history's may differ
-            fields[field.name] = known.with_type(_with_terms_of(known.type, field.type))
+            fields[field.name] = known.with_type(_merge_histories(known.type, field.type))
     schema = pa.schema(fields.values())
     return pa.concat_tables([conform(table, schema) for table in tables]).combine_chunks()
 
@@ -123,7 +123,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     arrays = []
     for field in schema:
         if field.name not in table.column_names:
-            arrays.append(_absent(field.name, len(table), schema))
+            arrays.append(_default_column(field.name, len(table), schema))
         elif table[field.name].type == field.type:
             arrays.append(table[field.name])
         else:
@@ -131,7 +131,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema)
 
 
-def _with_terms_of(history: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _merge_histories(history: pa.DataType, other: pa.DataType) -> pa.DataType:
     """A history with the fields of both."""
     fields = {field.name: field for type_ in (history, other) for field in type_.value_type}
     return pa.list_(pa.struct(list(fields.values())))
@@ -142,45 +142,47 @@ def _required(schema: pa.Schema) -> list[str]:
     return [name for name in (*REQUIRED, "order") if name in schema.names]
 
 
-Own = dict[str, pa.Field]
+FamilyColumns = dict[str, pa.Field]
 """The metrics that families have of their own, as columns."""
 
 
-def _check(parquet: pq.ParquetFile, columns: Sequence[str], schema: pa.Schema) -> tuple[list[str], Own | None]:
+def _columns_to_read(
+    parquet: pq.ParquetFile, columns: Sequence[str], schema: pa.Schema
+) -> tuple[list[str], FamilyColumns | None]:
     """The asked columns that a file has, and the metrics of its own families; None for those of a file of this version,
     whose columns need no second look.
 
     Raises:
         ValueError: it holds something else than units of ours.
     """
-    there, required = parquet.schema_arrow, _required(schema)
-    if not set(required) <= set(there.names):
-        raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
-    names = [name for name in dict.fromkeys([*required, *columns]) if name in there.names]
-    if there.equals(schema):  # all that follows takes half as long as reading the file
+    found, required = parquet.schema_arrow, _required(schema)
+    if not set(required) <= set(found.names):
+        raise ValueError(f"not a unit: its columns are {', '.join(found.names[:5])}")
+    names = [name for name in dict.fromkeys([*required, *columns]) if name in found.names]
+    if found.equals(schema):  # all that follows takes half as long as reading the file
         return names, None
-    names += [name for name in _odd(there, schema) if name not in names]
-    own = _own(parquet, schema) if "declarations" in columns else {}
-    if twice := [name for name in (*names, *own) if there.names.count(name) > 1]:
+    names += [name for name in _mistyped_scores(found, schema) if name not in names]
+    own = _family_columns(parquet, schema) if "declarations" in columns else {}
+    if twice := [name for name in (*names, *own) if found.names.count(name) > 1]:
         raise ValueError(f"it has two columns {twice[0]}")
     return names, own
 
 
-def _odd(there: pa.Schema, schema: pa.Schema) -> list[str]:
+def _mistyped_scores(found: pa.Schema, schema: pa.Schema) -> list[str]:
     """The columns of scores that have another type: a table rests on them, so they must fit whatever is asked for. Else
     a run would take for done what no report can read."""
-    both = [name for name in _TABULATED if name in schema.names and there.get_field_index(name) >= 0]
-    return [name for name in both if there.field(name).type != schema.field(name).type]
+    both = [name for name in _TABULATED if name in schema.names and found.get_field_index(name) >= 0]
+    return [name for name in both if found.field(name).type != schema.field(name).type]
 
 
-def _own(parquet: pq.ParquetFile, schema: pa.Schema) -> Own:
+def _family_columns(parquet: pq.ParquetFile, schema: pa.Schema) -> FamilyColumns:
     """The metrics that the families in a file have of their own. What is said of its columns is lost where another tool
     has rewritten it: then its declarations tell these metrics from columns that somebody added."""
-    there = parquet.schema_arrow
-    further = [field for field in there if field.name not in schema.names]
-    if marked := {field.name: field for field in further if OF_A_FAMILY in (field.metadata or {})}:
+    found = parquet.schema_arrow
+    further = [field for field in found if field.name not in schema.names]
+    if marked := {field.name: field for field in further if FAMILY_COLUMN in (field.metadata or {})}:
         return marked
-    if not further or "declarations" not in there.names:
+    if not further or "declarations" not in found.names:
         return {}
     try:
         texts = parquet.read(["declarations"], use_threads=False)["declarations"].unique().to_pylist()
@@ -192,33 +194,33 @@ def _own(parquet: pq.ParquetFile, schema: pa.Schema) -> Own:
 
 def _type_of(field: pa.Field, expected: pa.DataType) -> pa.DataType:
     """The type in which a column is read: a history keeps the further terms that it has, in its own order."""
-    if field.name != "history" or not casting.is_a_list(field.type) or not pa.types.is_struct(field.type.value_type):
+    if field.name != "history" or not casting.is_any_list(field.type) or not pa.types.is_struct(field.type.value_type):
         return expected
     known = {term.name: term for term in expected.value_type}
     terms = {term.name: known.get(term.name, pa.field(term.name, pa.float64())) for term in field.type.value_type}
     return pa.list_(pa.struct(list((terms | known).values())))
 
 
-def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema, own: Own | None) -> pa.Table:
+def _complete(table: pa.Table, columns: Sequence[str], schema: pa.Schema, own: FamilyColumns | None) -> pa.Table:
     """The asked columns in their order, then the own ones; where the file has none, the setting's neutral value, or
-    null. `own`: as `_check` returns it.
+    null. `own`: as `_columns_to_read` returns it.
 
     Raises:
         ValueError: a row has no key, fold or settings, or a value does not fit into its column.
     """
     if own is not None:
-        table = _in_our_types(table, schema, own)
+        table = _cast_columns(table, schema, own)
     if not len(table) or any(table[name].null_count for name in _required(schema)):
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
     if own is None and table.column_names == list(columns):
         return table
     own = own or {}
-    arrays = [table[n] if n in table.column_names else _absent(n, len(table), schema) for n in (*columns, *own)]
+    arrays = [table[n] if n in table.column_names else _default_column(n, len(table), schema) for n in (*columns, *own)]
     fields = [own.get(n) or schema.field(n) for n in (*columns, *own)]
     return pa.table(arrays, pa.schema([f.with_type(a.type) for f, a in zip(fields, arrays, strict=True)]))
 
 
-def _in_our_types(table: pa.Table, schema: pa.Schema, own: Own) -> pa.Table:
+def _cast_columns(table: pa.Table, schema: pa.Schema, own: FamilyColumns) -> pa.Table:
     """The known columns alone, as they are where this version wrote them, else cast."""
     columns = {}
     for field in table.schema:
@@ -229,6 +231,6 @@ def _in_our_types(table: pa.Table, schema: pa.Schema, own: Own) -> pa.Table:
     return pa.table(columns)
 
 
-def _absent(name: str, n: int, schema: pa.Schema) -> pa.Array:
+def _default_column(name: str, n: int, schema: pa.Schema) -> pa.Array:
     """A column that a file of an earlier version lacks: rows of one configuration must not differ by their age."""
     return pa.repeat(pa.scalar(_NEUTRAL.get(name), schema.field(name).type), n)

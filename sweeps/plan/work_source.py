@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sweeps.data.datasets import Source
-from sweeps.data.splits import Drawn
+from sweeps.data.splits import FoldDraw
 from sweeps.plan.unit import Outcome, Unit, UnitId
 
 Record = Mapping[str, Any]
@@ -42,10 +42,10 @@ class Envelope:
         """The images that units need, each source once."""
         return list(dict.fromkeys(unit.settings.source for unit in self.units))
 
-    def drawn(self, source: Source) -> list[Drawn]:
+    def drawn(self, source: Source) -> list[FoldDraw]:
         """The folds that units of a source need, each once."""
         units = [unit.settings for unit in self.units if unit.settings.source == source]
-        return list(dict.fromkeys(Drawn.by(settings.folds, settings.seed) for settings in units))
+        return list(dict.fromkeys(FoldDraw.of(settings.folds, settings.seed) for settings in units))
 
 
 class WorkSource(Protocol):
@@ -130,6 +130,6 @@ def examples(units: Iterable[Unit]) -> Iterable[Unit]:
         (id(unit.settings), unit.stage): unit for unit in reversed(list(units))
     }  # folds share their settings
     of_kind = {
-        (u.shape, Drawn.by(u.settings.folds, u.settings.seed), u.settings.resources): u for u in of_settings.values()
+        (u.shape, FoldDraw.of(u.settings.folds, u.settings.seed), u.settings.resources): u for u in of_settings.values()
     }
     return reversed(of_kind.values())

@@ -37,8 +37,8 @@ class Actions:
                 rows, damaged = export(ledger, file, what)
                 said += [f"{rows:,} rows in {file}", *named(damaged)]
         if self.tensorboard is not None:
-            from sweeps.ledger.tensorboard import from_ledger
+            from sweeps.ledger.tensorboard import write_all
 
-            units, damaged = from_ledger(ledger, self.tensorboard)
+            units, damaged = write_all(ledger, self.tensorboard)
             said += [f"the epochs of {units:,} units in {self.tensorboard}", *named(damaged)]
         return said

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sweeps.data.datasets import DATASETS, Data, DataError, Loaded, Source, declared, load
-from sweeps.data.hashes import Same, of_files
-from sweeps.data.seen import Seen, compare
+from sweeps.data.hashes import SameImages, files_hash_of
+from sweeps.data.seen import SeenImages, check_seen
 
 SOURCE = Source(Data(dataset="digits", limit=50), False)
 
@@ -25,7 +25,7 @@ def loaded(pixels, files):
 
 def test_other_pixels_of_the_same_files_are_said():
     """Another version of a JPEG library decodes a few levels differently: the run goes on."""
-    (line,) = compare(SOURCE, loaded("b" * 64, "f" * 64), [Seen(("a" * 64, "f" * 64), 3, "unit")])
+    (line,) = check_seen(SOURCE, loaded("b" * 64, "f" * 64), [SeenImages(("a" * 64, "f" * 64), 3, "unit")])
     assert "3 done units saw, decoded to other pixels" in line
 
 
@@ -35,18 +35,18 @@ def test_other_pixels_of_the_same_files_are_said():
     ids=["nothing", "both", "of an earlier version", "written anew", "unknown", "files alone"],
 )
 def test_the_same_images_are_no_news(seen):
-    assert compare(SOURCE, loaded("a", "f"), [Seen(hashes, 1, "unit") for hashes in seen]) == ()
+    assert check_seen(SOURCE, loaded("a", "f"), [SeenImages(hashes, 1, "unit") for hashes in seen]) == ()
 
 
 @pytest.mark.parametrize("seen", [("b", "g"), ("b", None), (None, "g")])
 def test_other_images_stop_a_run(seen):
     with pytest.raises(DataError, match=r"2 done units \(such as a unit\) saw other images"):
-        compare(SOURCE, loaded("a", "f"), [Seen(("a", "f"), 1, "another"), Seen(seen, 2, "a unit")])
+        check_seen(SOURCE, loaded("a", "f"), [SeenImages(("a", "f"), 1, "another"), SeenImages(seen, 2, "a unit")])
 
 
 def test_a_chain_of_hashes_is_one_set():
     """Pixels a and b come from files f; b was seen without a hash of its files by an earlier version."""
-    same = Same([("a", "f"), ("b", "f"), ("c", "g"), ("b", None)])
+    same = SameImages([("a", "f"), ("b", "f"), ("c", "g"), ("b", None)])
     assert same.name(("a", "f")) == same.name(("b", None)) != same.name(("c", "g"))
     assert same.name((None, None)) is None
 
@@ -66,7 +66,7 @@ def test_sameness_is_an_equivalence(pairs):
                     merged = True
                     break
     for order in (pairs, pairs[::-1]):
-        same = Same(order)
+        same = SameImages(order)
         names = [{same.name(pair) for pair in one} for one in classes]
         assert all(len(found) == 1 for found in names)
         assert len(set.union(set(), *names)) == len(classes)
@@ -77,9 +77,9 @@ def test_hashes_of_files(tmp_path):
     paths[0].write_bytes(b"1")
     paths[1].write_bytes(b"23")
     parts = [hashlib.sha256(b"1").digest(), hashlib.sha256(b"23").digest(), b"gone"]
-    assert of_files(paths, 2) == hashlib.sha256((2).to_bytes(8, "little") + b"".join(parts)).hexdigest()
-    assert of_files(paths, 1) != of_files(paths, 2)  # a file that gave no image this time
-    assert of_files([], 0) is None
+    assert files_hash_of(paths, 2) == hashlib.sha256((2).to_bytes(8, "little") + b"".join(parts)).hexdigest()
+    assert files_hash_of(paths, 1) != files_hash_of(paths, 2)  # a file that gave no image this time
+    assert files_hash_of([], 0) is None
 
 
 def test_every_image_is_hashed_with_its_source(shared_data):
@@ -87,8 +87,8 @@ def test_every_image_is_hashed_with_its_source(shared_data):
     whole = load(source)
     assert len(whole.images) == 100 + 100
     raw = shared_data / "MNIST" / "raw"
-    assert whole.files_hash == of_files([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"], 200)
-    assert load(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"], 100)
+    assert whole.files_hash == files_hash_of([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"], 200)
+    assert load(source._replace(test_half=False)).files_hash == files_hash_of([raw / "train-images-idx3-ubyte"], 100)
 
 
 def idx(images):
@@ -152,7 +152,7 @@ def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals,
     """The reader had the file; one that is never ours to read is left out by the reader too, and counts as closed."""
     path = tmp_path / "0.bmp"
     path.write_bytes(b"an image")
-    before, opened, left = of_files([path], 1), Path.open, iter(range(refusals))
+    before, opened, left = files_hash_of([path], 1), Path.open, iter(range(refusals))
 
     def refused(self, *args):
         if next(left, None) is not None:
@@ -160,4 +160,4 @@ def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals,
         return opened(self, *args)
 
     monkeypatch.setattr(Path, "open", refused)
-    assert (of_files([path], 1) == before) is same
+    assert (files_hash_of([path], 1) == before) is same

@@ -183,7 +183,7 @@ class Heard:
 
 def test_a_long_reading_says_how_far_it_is(tmp_path, monkeypatch):
     fill(tmp_path, 3)
-    monkeypatch.setattr(readers, "SAY_SECONDS", 0)
+    monkeypatch.setattr(readers, "LOG_SECONDS", 0)
     heard = Heard()
     files = sorted(tmp_path.iterdir())
     with inline.reading_told(heard):

@@ -99,7 +99,7 @@ class TestContract:
         rows, damaged = ledger.read()
         assert [row["key"] for row in rows] == [good.key]
         assert len(damaged) == 3
-        assert len(ledger.sound([])[1]) == 3
+        assert len(ledger.set_damaged_aside([])[1]) == 3
         assert ledger.units() == {good.id}
         assert storage.read(f"units/{foreign.name}.parquet.damaged") == b"<html>"
         assert storage.read("units/notes.txt") == b"mine"
@@ -154,7 +154,7 @@ class TestContract:
             compact(ledger)
         assert storage.read("units.parquet") == b"<html>"
         assert ledger.has(plan.units[0])
-        assert [name for name, _ in ledger.sound([])[1]] == ["units.parquet"]
+        assert [name for name, _ in ledger.set_damaged_aside([])[1]] == ["units.parquet"]
         assert storage.read("units.parquet.damaged") == b"<html>"
 
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
@@ -169,7 +169,12 @@ class TestContract:
         for name in ("units.parquet", f"units/{plan.units[2].name}.parquet"):
             fresh = Ledger(Troubled(storage.root, storage.filesystem))
             fresh.storage.trouble = (name, number)
-            for look in (fresh.read, partial(fresh.sound, []), partial(compact, fresh), partial(parts, fresh)):
+            for look in (
+                fresh.read,
+                partial(fresh.set_damaged_aside, []),
+                partial(compact, fresh),
+                partial(parts, fresh),
+            ):
                 with pytest.raises(StorageError, match=rf"(?s)cannot read .*{name}: {os.strerror(number)}"):
                     look()
             if name == "units.parquet":
@@ -264,7 +269,7 @@ def test_a_folder_of_other_versions_is_a_sweep_that_goes_on(tiny, ledger, plan):
     paths = [ledger.storage.path(f"units/{unit.name}.parquet") for unit in (older, later)]
     pq.write_table(pq.read_table(paths[0]).drop_columns(["perplexity"]), paths[0])
     pq.write_table(pq.read_table(paths[1]).append_column("novelty", pa.array([1.0])), paths[1])
-    assert ledger.sound([])[1] == []
+    assert ledger.set_damaged_aside([])[1] == []
     assert len(Plan(tiny, ledger.units(), frozenset()).missing()) == 3
     rows, damaged = ledger.read()
     assert (len(rows), damaged) == (3, [])
@@ -331,7 +336,7 @@ def test_a_link_to_nowhere_is_no_missing_unit(plan, tmp_path, name, to):
     path = tmp_path / (f"units/{unit.name}.parquet" if name == "unit" else name)
     path.unlink(missing_ok=True)
     path.symlink_to("../.annex/nowhere" if to == "nowhere" else path.name)
-    for look in (ledger.units, partial(ledger.sound, []), partial(ledger.table, "units", ["key"])):
+    for look in (ledger.units, partial(ledger.set_damaged_aside, []), partial(ledger.table, "units", ["key"])):
         with pytest.raises(StorageError, match=f"cannot read {path}: "):
             look()
     assert path.is_symlink()

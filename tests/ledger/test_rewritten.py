@@ -100,7 +100,7 @@ def test_columns_that_somebody_added_are_no_metrics(trained, tmp_path):
     path = ledger.storage.path("units.parquet")
     table = pq.read_table(path).replace_schema_metadata(None)
     pq.write_table(pa.table({name: table[name] for name in table.column_names} | {"score": np.ones(6)}), path)
-    with unit_file.opened(ledger.storage, "units.parquet") as file:
+    with unit_file.open_file(ledger.storage, "units.parquet") as file:
         found = unit_file.read(file, UNIT_SCHEMA.names, UNIT_SCHEMA)
     assert found.column_names == [*UNIT_SCHEMA.names, "mean_size", "largest"]
 
@@ -163,7 +163,7 @@ def test_a_run_sets_aside_what_no_table_can_hold(ledger, plan, name, value):
     path = f"units/{plan.units[0].name}.parquet"
     good = pq.read_table(ledger.storage.path(path))
     pq.write_table(changed(name, [value])(good), ledger.storage.path(path))
-    ((file, why),) = ledger.sound([])[1]
+    ((file, why),) = ledger.set_damaged_aside([])[1]
     assert file == path and why.startswith(f"{name} is ")
     assert ledger.units() == {plan.units[1].id}
     pq.write_table(changed(name, [value])(good), ledger.storage.path("units.parquet"))

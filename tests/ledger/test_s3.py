@@ -121,4 +121,4 @@ def test_a_file_that_cannot_be_had_is_not_called_damaged(bucket, plan, monkeypat
 
     monkeypatch.setattr(ledger.storage, "read", refuse)
     with pytest.raises(StorageError, match="ACCESS_DENIED"):
-        ledger.sound([])[1]
+        ledger.set_damaged_aside([])[1]

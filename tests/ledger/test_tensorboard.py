@@ -41,12 +41,12 @@ def test_a_full_disk_keeps_the_files_before(plan, ledger, tmp_path):
     """A report that finds no room raises one line, leaves the earlier curves, and no half-written file."""
     history = [{"epoch": n, "train_unconditioned": 1.0, "selection_total": 2.0} for n in range(1, 101)]
     ledger.write(plan.units[0], {"history": history})
-    assert tensorboard.from_ledger(ledger, tmp_path / "tb") == (1, [])
+    assert tensorboard.write_all(ledger, tmp_path / "tb") == (1, [])
     (run,) = (tmp_path / "tb").iterdir()
     before = {file.name: file.read_bytes() for file in run.iterdir()}
     assert len(before) == 1
     with largest_file(4000), pytest.raises(StorageError, match=f"cannot write {run}: File too large"):
-        tensorboard.from_ledger(ledger, tmp_path / "tb")
+        tensorboard.write_all(ledger, tmp_path / "tb")
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
 
 
