@@ -1,4 +1,4 @@
-"""What code and which packages made a result."""
+"""Provenance: which code and which package versions made a result."""
 
 import json
 import subprocess
@@ -29,9 +29,12 @@ def _version(package: str) -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """The columns `git_commit`, `git_dirty` (null outside a checkout of this code) and `versions`, which names this
-    project's own version first: an installed wheel has no commit."""
-    # An installed copy may lie inside somebody else's repository (a venv there): only a tracked file counts.
+    """Return the columns `git_commit`, `git_dirty` and `versions`.
+
+    The first two are null outside a checkout of this code. `versions` begins with this project's own version, because
+    an installed wheel has no commit.
+    """
+    # An installed copy may lie in a venv inside somebody else's repository, so only a file that git tracks counts.
     tracked = _git("ls-files", "--error-unmatch", str(Path(__file__))) is not None
     status = _git("status", "--porcelain", "--untracked-files=no") if tracked else None
     versions = {PROJECT: __version__} | {package: version for package in PACKAGES if (version := _version(package))}
