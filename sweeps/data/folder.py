@@ -23,7 +23,7 @@ from sweeps.text import error_line, number_text
 
 @dataclass(frozen=True)
 class ImageFolder(Dataset):
-    """Any folder of images. It is known by its files' names and sizes until it is read."""
+    """Any folder of images. Its files' names and sizes identify it until it is read."""
 
     resizes = True
 
@@ -69,7 +69,7 @@ class ImageFolder(Dataset):
 
 @contextmanager
 def _folder_errors() -> Iterator[None]:
-    """Turn trouble of the machine into one line."""
+    """Turn an OSError into a DataError of one line."""
     try:
         yield
     except OSError as error:

@@ -1,5 +1,7 @@
-"""A decoded image -> grey or RGB of 8 bits in sRGB, nothing transparent. Done strip by strip, so that a large image is
-never in memory in a wider form than its decoder gave."""
+"""Conversion of a decoded image to opaque grey or RGB of 8 bits in sRGB.
+
+It works strip by strip, so that a large image is never in memory in a wider form than its decoder gave.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +21,7 @@ _GREY = ("1", "L", "LA", "La", "I")
 
 
 class PixelMeaning(NamedTuple):
-    """What a file's values mean, where its decoded image does not tell.
+    """The meaning of a file's values that its decoded image does not show.
 
     `white`: the largest value where values are wider than 8 bits. `inverted`: whether 0 is white there.
     `transparent_value`: the one such value that is transparent. `transparent_mask`: 255 where a pixel is transparent,
@@ -33,12 +35,13 @@ class PixelMeaning(NamedTuple):
 
 
 def to_plain(file: "Image", mode: str, meaning: PixelMeaning, note: Callable[[str], None]) -> "Image":
-    """An image as L or RGB, as `mode` asks; grey stays L, which is brought to RGB after it is made smaller.
+    """Convert an image to L or RGB, as `mode` says. Grey stays L: it is converted to RGB after it is resized.
 
-    `note` is told of a colour profile that cannot be used.
+    Args:
+        note: called with a text if the colour profile cannot be used.
 
     Raises:
-        Unusable: pixels whose range is not known.
+        Unusable: the range of the pixels is not known.
     """
     from PIL import Image
 
@@ -64,7 +67,7 @@ def to_plain(file: "Image", mode: str, meaning: PixelMeaning, note: Callable[[st
 
 
 def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """The boxes of an image, of its full width, that are worked on one after another."""
+    """Yield boxes of the full width that cover an image from top to bottom: (left, top, right, bottom)."""
     width, height = size
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
@@ -72,13 +75,14 @@ def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _levels(meaning: PixelMeaning) -> NDArray[np.uint8]:
-    """Of each wide value its level from 0 to 255."""
+    """Return the level, 0 to 255, of each 16-bit value: uint8 (65536,)."""
     levels = np.rint(np.arange(65536) * 255.0 / meaning.white if meaning.white != 65535 else np.arange(65536) / 257)
     levels = levels.clip(0, 255).astype(np.uint8)
     return 255 - levels if meaning.inverted else levels
 
 
 def _to_8_bits(strip: "Image", levels: NDArray[np.uint8], transparent_value: int | None) -> "Image":
+    """Convert a strip of 16-bit values to 8 bits, and make transparent ones white."""
     from PIL import Image
 
     values = np.asarray(strip)
@@ -89,14 +93,14 @@ def _to_8_bits(strip: "Image", levels: NDArray[np.uint8], transparent_value: int
 
 
 def _colour_mode(file: "Image") -> str:
-    """The mode of an image's colours, without what is transparent."""
+    """Return the mode of an image's colours without transparency."""
     if file.mode in _GREY or file.mode.startswith("I;16"):
         return "L"
     return file.mode if file.mode in ("CMYK", "LAB") else "RGB"
 
 
 def _transform(file: "Image", note: Callable[[str], None]) -> "ImageCmsTransform | None":
-    if "icc_profile" not in file.info or file.mode == "LAB":  # which is no device's colours
+    if "icc_profile" not in file.info or file.mode == "LAB":  # LAB does not depend on a device
         return None
     try:
         return colour.to_srgb(bytes(file.info["icc_profile"] or b""), _colour_mode(file))
@@ -106,10 +110,10 @@ def _transform(file: "Image", note: Callable[[str], None]) -> "ImageCmsTransform
 
 
 def _on_white(strip: "Image", transform: "ImageCmsTransform | None", transparent: bool, target: str) -> "Image":
-    """A strip in sRGB, on white."""
+    """Convert a strip to sRGB, on white."""
     from PIL import Image
 
-    if strip.mode == "La":  # alpha is multiplied in, and Pillow converts it to LA alone
+    if strip.mode == "La":  # its colours are premultiplied, and Pillow can only convert them to LA
         strip = strip.convert("LA")
     if not transparent:
         return (strip if transform is None else transform.apply(strip.convert(transform.input_mode))).convert(target)

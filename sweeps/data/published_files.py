@@ -1,5 +1,7 @@
-"""Which file of a published data set is not what it should be, and what it is instead. Asked after torchvision failed,
-whose words (ValueError, AssertionError, "you can use download=True") name no file and give advice that is none here."""
+"""Search for the file of a published data set that is not the published one, after torchvision failed to read it.
+
+torchvision's own errors (ValueError, AssertionError, "you can use download=True") name no file and advise a download.
+"""
 
 import os
 import struct
@@ -11,20 +13,22 @@ import numpy as np
 
 from sweeps.text import error_line
 
-_IDX_HEADS = {"images-idx3-ubyte": (2051, 3), "labels-idx1-ubyte": (2049, 1)}  # of a file: its number, its dimensions
+_IDX_HEADS = {"images-idx3-ubyte": (2051, 3), "labels-idx1-ubyte": (2049, 1)}  # magic number, dimensions
 _ADVICE = "You can use download=True to download it"
 
 
 @contextmanager
 def naming_bad_file(name: str, root: Path) -> Iterator[None]:
-    """Turn any error of torchvision's parsers into an OSError that names the first file of the data set that is not the
-    published one, and says what it is. Where none is found it is the error's own words."""
+    """Turn errors of torchvision's parsers into an OSError that names the first file that is not the published one.
+
+    The OSError also says what that file is. If there is no such file, it has torchvision's own message.
+    """
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the machine's, with the file's name
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the system, which names the file
             raise
         for problem in {"mnist": _mnist_problems, "cifar10": _cifar10_problems, "celeba": _celeba_problems}[name](root):
             raise OSError(f"{problem}; put the published file there") from error
@@ -40,15 +44,15 @@ def _mnist_problems(root: Path) -> Iterator[str]:
 
 
 def _idx_problems(path: Path, number: int, dimensions: int) -> Iterator[str]:
-    """What is wrong with a file of bytes in the IDX format: a number, the sizes, the bytes."""
+    """Yield what is wrong with a file in the IDX format: magic number, sizes, bytes."""
     with path.open("rb") as file:
         head = file.read(4 * (1 + dimensions))
         if len(head) < 4 * (1 + dimensions) or struct.unpack(">I", head[:4])[0] != number:
-            yield f"{path} is no IDX file of {'images' if dimensions == 3 else 'labels'}: {_content_guess(path)}"
+            yield f"{path} is not an IDX file of {'images' if dimensions == 3 else 'labels'}: {_content_guess(path)}"
             return
         expected = len(head) + int(np.prod(struct.unpack(f">{dimensions}I", head[4:]), dtype=object))
         if (there := file.seek(0, os.SEEK_END)) != expected:
-            yield f"{path} is cut off or goes on: {there:,} bytes, where its head says {expected:,}"
+            yield f"{path} has the wrong length: {there:,} bytes, where its header says {expected:,}"
 
 
 def _cifar10_problems(root: Path) -> Iterator[str]:
@@ -63,7 +67,7 @@ def _celeba_problems(root: Path) -> Iterator[str]:
     from torchvision.datasets import CelebA
 
     for _, md5, file in CelebA.file_list:
-        if file.endswith(".txt"):  # the archives may be gone once they are unpacked
+        if file.endswith(".txt"):  # archives may have been removed after they were unpacked
             yield from _md5_problems(root / CelebA.base_folder / file, md5)
 
 
@@ -77,7 +81,7 @@ def _md5_problems(path: Path, md5: str) -> Iterator[str]:
 
 
 def _content_guess(path: Path) -> str:
-    """What a file is by its first bytes."""
+    """Return what a file is, by its first bytes."""
     with path.open("rb") as file:
         head = file.read(200)
     if not head:

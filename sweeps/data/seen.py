@@ -1,4 +1,4 @@
-"""The images that are read against those that done units saw."""
+"""Comparison of the images that are read with those that done units saw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sweeps.text import count_text
 
 @dataclass(frozen=True)
 class SeenImages:
-    """One set of images that done units saw: its hashes, how many units saw it, and the name of one of them."""
+    """A set of images that done units saw: its hashes, the number of units that saw it, and one unit's name."""
 
     hashes: Hashes
     units: int
@@ -18,10 +18,12 @@ class SeenImages:
 
 
 def check_seen(source: Source, loaded: Loaded, seen: Sequence[SeenImages]) -> tuple[str, ...]:
-    """Return a line where other pixels were decoded from the same files: another image library does that.
+    """Compare loaded images with those that done units saw.
+
+    Return a line if the same files were decoded to other pixels, as another image library may do.
 
     Raises:
-        DataError: done units saw other images than these.
+        DataError: done units saw other images.
     """
     now = (loaded.data_hash, loaded.files_hash)
     same = SameImages([now, *[s.hashes for s in seen]])
@@ -38,4 +40,4 @@ def check_seen(source: Source, loaded: Loaded, seen: Sequence[SeenImages]) -> tu
     if not decoded:
         return ()
     units = count_text(decoded, "done unit")
-    return (f"{where}: the files that {units} saw, decoded to other pixels by another image library",)
+    return (f"{where}: these are the files that {units} saw, but another image library decoded them to other pixels",)

@@ -1,7 +1,7 @@
-"""TIFF's kinds: which Pillow reads right, which it needs help with, and which are refused by name.
+"""Kinds of TIFF: those that Pillow reads only with help, and those that are refused.
 
-Pillow (13) shows 12-bit samples as if they had 16, does not invert 16-bit min-is-white samples, takes signed samples
-for unsigned ones and an 8-bit palette for black, and mixes up 16-bit samples that are stored plane by plane.
+Pillow (13) reads 12-bit samples as if they had 16 bits, does not invert 16-bit min-is-white samples, reads signed
+samples as unsigned and an 8-bit palette as black, and mixes up 16-bit samples that are stored plane by plane.
 """
 
 import errno
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-HEAD_BYTES = 16  # of a BigTIFF, the longer one
+HEAD_BYTES = 16  # the header of a BigTIFF, the longer of the two
 
 _COMPRESSION, _PHOTOMETRIC, _PLANAR, _PALETTE = 259, 262, 284, 320
 _BITS, _EXTRA, _FORMAT, _WIDTH, _LENGTH = 258, 338, 339, 256, 257
@@ -29,7 +29,7 @@ _RAW, _BY_PLANE, _SIGNED = 1, 2, 2
 
 
 class Tags(NamedTuple):
-    """What the first page's tags say. `whole`: all its strips or tiles lie within the file."""
+    """The tags of the first page. `whole`: whether all its strips or tiles lie within the file."""
 
     bits: tuple[int, ...]
     photometric: int
@@ -42,17 +42,17 @@ class Tags(NamedTuple):
 
     @property
     def white(self) -> int:
-        """The largest value of a sample that Pillow gives in 16 bits."""
+        """The largest value of a sample that Pillow returns in 16 bits."""
         return 2**12 - 1 if self.bits == (12,) else 2**16 - 1
 
     @property
     def inverted(self) -> bool:
-        """Whether Pillow, which inverts samples of 8 bits and less, leaves it to us."""
+        """Whether 0 is white and Pillow does not invert the samples, as it does up to 8 bits."""
         return self.photometric == _WHITE_IS_0 and max(self.bits) > 8
 
 
 def read_tags(stream: IO[bytes], head: bytes) -> Tags | None:
-    """The first page's tags; None where they cannot be read."""
+    """Read the first page's tags; None if they cannot be read."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     try:
@@ -69,7 +69,7 @@ def read_tags(stream: IO[bytes], head: bytes) -> Tags | None:
             palette=_values(found, _PALETTE, ()),
             whole=_is_whole(found, stream),
         )
-    except Exception as error:  # what Pillow raises for damaged tags has no common kind
+    except Exception as error:  # Pillow raises many types for damaged tags
         if is_machine_trouble(error):
             raise
         return None
@@ -90,15 +90,15 @@ def _is_whole(found: Mapping[int, Any], stream: IO[bytes]) -> bool:
 
 
 def refuse(tags: Tags) -> None:
-    """Raise Unusable for the kinds that Pillow reads wrongly and that cannot be put right."""
+    """Raise Unusable for the kinds that Pillow reads wrongly and that we cannot correct."""
     if _SIGNED in tags.formats and max(tags.bits) <= 16:
         raise Unusable(SIGNED)
     if tags.by_plane and tags.extra and tags.photometric in (_WHITE_IS_0, _BLACK_IS_0) and any(tags.extra):
-        raise Unusable(TIFF_KIND)  # grey and its alpha one after the other: read as all white
+        raise Unusable(TIFF_KIND)  # grey and alpha in separate planes, read as all white
 
 
 def kind_is_unknown(tags: Tags, error: Exception, complaints: list[str]) -> bool:
-    """Whether a file that cannot be decoded is whole. Then it is of a kind that Pillow, or the libtiff in it, lacks."""
+    """Return whether a file that cannot be decoded is whole, so that Pillow or its libtiff lacks its kind."""
     from PIL import UnidentifiedImageError
 
     refused = isinstance(error, UnidentifiedImageError) or any("not configured" in line for line in complaints)
@@ -107,8 +107,10 @@ def kind_is_unknown(tags: Tags, error: Exception, complaints: list[str]) -> bool
 
 @contextmanager
 def decoder_chosen(tags: Tags) -> Iterator[None]:
-    """Let Pillow open a file by libtiff where its own decoder is wrong: of samples that are stored plane by plane it
-    reads the plainest kinds only."""
+    """Make Pillow decode with libtiff where its own decoder is wrong.
+
+    Of samples that are stored plane by plane, its own decoder reads only the plainest kinds correctly.
+    """
     from PIL import TiffImagePlugin
 
     plain = set(tags.bits) == {8} and tags.photometric in (_BLACK_IS_0, _RGB, _CMYK, _LAB) and not tags.extra
@@ -121,7 +123,7 @@ def decoder_chosen(tags: Tags) -> Iterator[None]:
 
 
 def mend_palette(file: "Image", tags: Tags) -> None:
-    """Take a palette whose values are all below 256 for one of 8 bits, as libtiff's tools do. It must have 16."""
+    """Read a palette whose values are all below 256 as 8-bit, as libtiff's tools do. The standard demands 16 bits."""
     from PIL import ImagePalette
 
     if file.mode in ("P", "PA") and tags.palette and max(tags.palette) < 256:
@@ -130,9 +132,9 @@ def mend_palette(file: "Image", tags: Tags) -> None:
 
 @contextmanager
 def libtiff_messages(stream: IO[bytes]) -> Iterator[list[str]]:
-    """Catch what libtiff writes to standard error, which names no file: the list is filled at the end, each line once.
+    """Catch what libtiff writes to stderr, which names no file. The list is filled at the end, each line once.
 
-    It writes past Python, so the file descriptor is turned. Lines of other threads in that time are caught too.
+    libtiff writes to the file descriptor, so that is redirected. It also catches other threads' lines in that time.
     """
     caught: list[str] = []
     kept = _duplicate_stderr(stream)
@@ -155,7 +157,7 @@ def libtiff_messages(stream: IO[bytes]) -> Iterator[list[str]]:
 
 
 def _duplicate_stderr(stream: IO[bytes]) -> int | None:
-    """A second descriptor of standard error; None where that is closed, or where the image file got its number."""
+    """Return a second descriptor of stderr; None if stderr is closed or the image file got its number."""
     try:
         return None if stream.fileno() == _STDERR else os.dup(_STDERR)
     except OSError as error:
@@ -165,7 +167,7 @@ def _duplicate_stderr(stream: IO[bytes]) -> int | None:
 
 
 def _memory_file() -> int:
-    """A file in memory, where the system has such."""
+    """Return the descriptor of a temporary file, in memory if the system has such files."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("stderr")
     with tempfile.TemporaryFile() as file:
@@ -173,5 +175,5 @@ def _memory_file() -> int:
 
 
 def _flush_stderr() -> None:
-    with suppress(Exception):  # a closed or absent stream: what it holds is none of ours
+    with suppress(Exception):  # the stream may be closed or missing
         sys.stderr.flush()

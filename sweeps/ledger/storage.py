@@ -104,7 +104,7 @@ class Storage:
         """Raise StorageError for a dead link. git-annex makes such links for files whose content is elsewhere."""
         path = self.path(name)
         if self.local and os.path.islink(path) and not os.path.exists(path):
-            raise StorageError(f"cannot read {path}: it is a link to what is not there")
+            raise StorageError(f"cannot read {path}: it is a link to a missing file")
 
     def refuse_dead_links(self, folder: str) -> None:
         """Raise StorageError if one of a folder's files is a dead link, which `names` leaves out."""

@@ -169,7 +169,7 @@ class TestFolder:
         self.fill(tmp_path / "images")
         (tmp_path / "images" / "3.jpg").write_bytes(b"\xff\xd8 truncated")
         with pytest.raises(
-            DataError, match=r"1 not an image, whatever the name says \(such as '3\.jpg'\); more than the share"
+            DataError, match=r"1 not an image despite its name \(such as '3\.jpg'\); more than the share"
         ):
             read(dataset="folder", root=str(tmp_path / "images"))
 

@@ -111,10 +111,10 @@ class TestEveryKindOfFile:
         except Unusable as reason:
             assert str(reason) in {
                 "damaged or cut off",
-                "not an image, whatever the name says",
+                "not an image despite its name",
                 "more than 178,956,970 pixels",
-                "32-bit pixels, of which black and white are not known",
-                "signed pixels, of which black and white are not known",
+                "32-bit pixels whose black and white are not known",
+                "signed pixels whose black and white are not known",
                 "a kind of TIFF that is not supported",
             }
 
@@ -173,7 +173,7 @@ class TestTheFolder:
         assert len(loaded.images) == 2
         (note,) = loaded.notes
         assert "3 of the 5 image files" in note
-        assert "2 linked to what is not there (such as 'broken.png'); 1 not a regular file" in note
+        assert "2 linked to a missing file (such as 'broken.png'); 1 not a regular file" in note
 
     def test_none_and_one(self, tmp_path):
         with pytest.raises(DataError, match="no images in"):
@@ -197,7 +197,7 @@ class TestTheFolder:
         (note,) = loaded.notes
         assert note == (
             f"data: 3 of the 8 image files in '{tmp_path}' cannot be used: 1 damaged or cut off (such as 'cut.jpeg'); "
-            "2 not an image, whatever the name says (such as 'empty.jpg'); 5 images are used"
+            "2 not an image despite its name (such as 'empty.jpg'); 5 images are used"
         )
 
     def test_a_limit_counts_files_so_that_identity_does_not_depend_on_what_can_be_read(self, tmp_path):

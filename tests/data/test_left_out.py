@@ -48,7 +48,7 @@ class TestCounted:
     def test_dangling_links_are_no_images_to_pass_over(self, tmp_path):
         fill(tmp_path, 10)
         annex(tmp_path, 91)
-        with pytest.raises(DataError, match=r"91 of the 101 image files in .* 91 linked to what is not there"):
+        with pytest.raises(DataError, match=r"91 of the 101 image files in .* 91 linked to a missing file"):
             load(tmp_path)
         loaded = load(tmp_path, max_skipped=0.95)
         assert len(loaded.images) == 10
@@ -58,7 +58,7 @@ class TestCounted:
     def test_nothing_but_dangling_links(self, tmp_path):
         annex(tmp_path, 3)
         with pytest.raises(
-            DataError, match=r"no images in .*: 3 of the 3 image files in .* 3 linked to what is not there"
+            DataError, match=r"no images in .*: 3 of the 3 image files in .* 3 linked to a missing file"
         ):
             load(tmp_path)
 
@@ -74,7 +74,7 @@ class TestCounted:
     def test_images_whose_names_do_not_say_so(self, tmp_path, name, kind):
         fill(tmp_path, 3)
         Image.new("RGB", (9, 9)).save(tmp_path / name, format=kind)
-        with pytest.raises(DataError, match=r"1 an image by its content, not by its name's ending \(such as 'photo"):
+        with pytest.raises(DataError, match=r"1 an image by its content but not by its name \(such as 'photo"):
             load(tmp_path)
 
     def test_other_files_are_none(self, tmp_path):
@@ -86,7 +86,7 @@ class TestCounted:
     def test_a_link_without_an_ending_that_leads_nowhere(self, tmp_path):
         fill(tmp_path, 3)
         (tmp_path / "photo").symlink_to("nowhere")
-        assert "1 linked to what is not there (such as 'photo')" in load(tmp_path, max_skipped=0.5).notes[0]
+        assert "1 linked to a missing file (such as 'photo')" in load(tmp_path, max_skipped=0.5).notes[0]
 
     def test_linked_class_folders(self, tmp_path):
         """Each image in the linked folder counts, not the link alone."""
@@ -123,7 +123,7 @@ class TestCounted:
         """A folder may be listed and not entered: its files counted as none before."""
         fill(tmp_path, 3)
         denied(monkeypatch, "stat", tmp_path / "001.png", PermissionError(errno.EACCES, "no"))
-        with pytest.raises(DataError, match=r"1 of the 3 image files .* 1 not ours to read \(permissions\)"):
+        with pytest.raises(DataError, match=r"1 of the 3 image files .* 1 not readable \(permissions\)"):
             load(tmp_path)
 
     def test_one_reason_found_at_two_times_is_one(self, tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ class TestCounted:
         monkeypatch.setattr(
             Path, "open", refusing(Path.open, tmp_path / "002.png", PermissionError(errno.EACCES, "no"))
         )
-        with pytest.raises(DataError, match=r"2 of the 4 image files .*: 2 not ours to read \(permissions\) \(such"):
+        with pytest.raises(DataError, match=r"2 of the 4 image files .*: 2 not readable \(permissions\) \(such"):
             load(tmp_path)
 
     def test_a_limit_counts_what_stands_before_its_end(self, tmp_path):
@@ -201,7 +201,7 @@ def test_a_dry_run_tells_it_before_anything_is_read(tmp_path):
     assert "data: folder, up to 11 images of 3x32x32" in text
     assert "data: 3 of the 14 image files in" in text
     assert "data: 1 files in" in text
-    assert "17 bytes of memory a pixel while it is read, 3.0 GB at the most" in text
+    assert "17 bytes of memory per pixel, at most 3.0 GB" in text
 
 
 class TestTroubleWhileListing:

@@ -49,20 +49,20 @@ class TestMnist:
         content, words = SPOILT[kind]
         (mnist / "MNIST" / "raw" / file).write_bytes(content)
         line = refused("mnist", mnist)
-        assert f"raw/{file} is no IDX file" in line
+        assert f"raw/{file} is not an IDX file" in line
         assert words in line
 
     def test_images_in_the_place_of_labels(self, mnist):
         folder = mnist / "MNIST" / "raw"
         shutil.copy(folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte")
-        assert "train-labels-idx1-ubyte is no IDX file of labels" in refused("mnist", mnist)
+        assert "train-labels-idx1-ubyte is not an IDX file of labels" in refused("mnist", mnist)
 
     @pytest.mark.parametrize("change", [-3, 3])
     def test_cut_and_lengthened(self, mnist, change):
         path = mnist / "MNIST" / "raw" / "train-images-idx3-ubyte"
         content = path.read_bytes()
         path.write_bytes(content[:change] if change < 0 else content + bytes(change))
-        assert f"{3936 + change:,} bytes, where its head says 3,936" in refused("mnist", mnist)
+        assert f"{3936 + change:,} bytes, where its header says 3,936" in refused("mnist", mnist)
 
     def test_a_folder_in_the_place_of_a_file(self, mnist):
         path = mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
