@@ -1,4 +1,4 @@
-"""Which images are the same: by their pixels, or by the files that they were decoded from."""
+"""Identity of images: by their pixels, or by the files from which they were decoded."""
 
 import errno
 import hashlib
@@ -23,8 +23,8 @@ def loaded(pixels, files):
     return Loaded(None, (), pixels, files)
 
 
-def test_other_pixels_of_the_same_files_are_said():
-    """Another version of a JPEG library decodes a few levels differently: the run goes on."""
+def test_other_pixels_of_the_same_files_are_reported():
+    """Another version of a JPEG library decodes a few levels differently. The run continues."""
     (line,) = check_seen(SOURCE, loaded("b" * 64, "f" * 64), [SeenImages(("a" * 64, "f" * 64), 3, "unit")])
     assert "3 done units saw, but another image library decoded them" in line
 
@@ -45,7 +45,7 @@ def test_other_images_stop_a_run(seen):
 
 
 def test_a_chain_of_hashes_is_one_set():
-    """Pixels a and b come from files f; b was seen without a hash of its files by an earlier version."""
+    """Pixels a and b come from files f. An earlier version saw b without a hash of its files."""
     same = SameImages([("a", "f"), ("b", "f"), ("c", "g"), ("b", None)])
     assert same.name(("a", "f")) == same.name(("b", None)) != same.name(("c", "g"))
     assert same.name((None, None)) is None
@@ -53,7 +53,7 @@ def test_a_chain_of_hashes_is_one_set():
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["w", "x", "y", None]))))
 def test_sameness_is_an_equivalence(pairs):
-    """What shares pixels or files is the same, through any chain, in any order of the units."""
+    """Images that share pixels or files are the same, through any chain and in any order of the units."""
     classes = [{pair} for pair in set(pairs)]
     merged = True
     while merged:
@@ -92,13 +92,13 @@ def test_every_image_is_hashed_with_its_source(shared_data):
 
 
 def idx(images):
-    """A file of images as MNIST has them."""
+    """Encode images as an IDX file, like those of MNIST."""
     return b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in images.shape) + images.tobytes()
 
 
 @pytest.mark.parametrize("fault", ["ten images", "noise"])
 def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
-    """Ten images in t10k gave splits of 5/100/5, and noise of the right number was accepted."""
+    """Before, ten images in t10k gave splits of 5/100/5, and noise of the right number was accepted."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in (shared_data / "MNIST" / "raw").iterdir():
@@ -119,7 +119,7 @@ def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
 
 @pytest.mark.parametrize("how", ["written again", "replaced", "closed", "gone"])
 def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
-    """A copy that is still under way: the hash of the files would be that of other images than were read."""
+    """While a copy is in progress, the files' hash would belong to other images than those that were read."""
     for i in range(3):
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i}.bmp")
     first, kind = tmp_path / "0.bmp", type(DATASETS["folder"])
@@ -149,7 +149,7 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
 
 @pytest.mark.parametrize(("refusals", "same"), [(1, True), (9, False)])
 def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals, same):
-    """The reader had the file; one that is never ours to read is left out by the reader too, and counts as closed."""
+    """The reader could open the file. A file that is never readable is left out, and enters the hash as closed."""
     path = tmp_path / "0.bmp"
     path.write_bytes(b"an image")
     before, opened, left = files_hash_of([path], 1), Path.open, iter(range(refusals))

@@ -1,4 +1,4 @@
-"""Files of published data sets that are not what they should be: one line names the file and says what it is."""
+"""Files of published data sets that are not the published ones: one line names the file and says what it is."""
 
 import gzip
 import shutil
@@ -33,7 +33,7 @@ def refused(name, root, test_half=False):
 
 @pytest.fixture
 def mnist(tmp_path):
-    """Its four files, of a few images each."""
+    """MNIST's four files, with a few images each."""
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     for part in ("train", "t10k"):
@@ -81,7 +81,7 @@ def test_cifar10(tmp_path, kind):
     line = refused("cifar10", tmp_path)
     assert "data_batch_1 is not the published file: its MD5 is " in line
     assert words in line
-    (folder / "data_batch_1").unlink()  # one that is not looked for before
+    (folder / "data_batch_1").unlink()  # a file that is not looked for before reading
     (folder / "data_batch_2").unlink()
     (folder / "data_batch_1").write_bytes(content)
 

@@ -24,7 +24,7 @@ def largest_file(n_bytes):
 
 
 def test_a_full_disk_ends_a_training(plan, tmp_path):
-    """The epoch that finds no room raises one line, and so does closing the file."""
+    """The epoch that does not fit raises one line, and so does closing the file."""
     live = tensorboard.Live(tmp_path, plan.units[0])
     line = f"cannot write {live.run}: File too large"
     with largest_file(4000):
@@ -38,7 +38,7 @@ def test_a_full_disk_ends_a_training(plan, tmp_path):
 
 
 def test_a_full_disk_keeps_the_files_before(plan, ledger, tmp_path):
-    """A report that finds no room raises one line, leaves the earlier curves, and no half-written file."""
+    """A report that does not fit raises one line, keeps the earlier curves, and leaves no partial file."""
     history = [{"epoch": n, "train_unconditioned": 1.0, "selection_total": 2.0} for n in range(1, 101)]
     ledger.write(plan.units[0], {"history": history})
     assert tensorboard.write_all(ledger, tmp_path / "tb") == (1, [])
@@ -59,7 +59,7 @@ def test_no_thread_writes(plan, tmp_path):
 
 
 def test_a_resumed_unit_writes_the_last_file(plan, tmp_path, monkeypatch):
-    """TensorBoard reads files in the order of their names, so a clock that was set back may not decide it."""
+    """TensorBoard reads files in the order of their names, which a clock that was set back must not change."""
     names = []
     for now in (2_000_000_000.0, 1_900_000_000.0, 1_900_000_000.0):
         monkeypatch.setattr(tensorboard.time, "time", lambda now=now: now)
