@@ -45,7 +45,7 @@ class TestEveryKindOfFile:
                 assert one(tmp_path / f"a.{ending}", wide, 1) == [expected], (ending, value)
                 assert read_image(tmp_path / f"a.{ending}", 8, 3)[:, 0, 0].tolist() == [expected] * 3
 
-    def test_pixels_without_a_known_range_are_told(self, tmp_path):
+    def test_pixels_without_a_known_range_are_reported(self, tmp_path):
         for dtype in (np.int32, np.float32):
             Image.fromarray(np.full((9, 9), 7, dtype)).save(tmp_path / "a.tif")
             with pytest.raises(Unusable, match="32-bit pixels"):

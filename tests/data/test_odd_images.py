@@ -182,7 +182,7 @@ class TestLargeImages:
             Image.new("RGB", (9, 9), "red").save(tmp_path / f"a.{ending}")
             assert reason(tmp_path / f"a.{ending}") == image_file.TOO_LARGE
 
-    def test_pillows_own_limit_is_told_alike(self, tmp_path, monkeypatch):
+    def test_pillows_own_limit_is_reported_alike(self, tmp_path, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
         for ending in ("png", "tif"):
             Image.new("RGB", (9, 9), "red").save(tmp_path / f"a.{ending}")
@@ -213,7 +213,7 @@ class TestLibtiff:
         content[200:230] = bytes(30)
         path.write_bytes(content)
 
-    def test_its_complaints_are_told_by_file(self, tmp_path, capfd):
+    def test_its_complaints_are_reported_by_file(self, tmp_path, capfd):
         self.spoil(tmp_path / "spoilt.tif")
         Image.fromarray(RAMP).save(tmp_path / "cut.tif", compression="tiff_lzw")
         content = bytearray((tmp_path / "cut.tif").read_bytes())
@@ -225,9 +225,9 @@ class TestLibtiff:
             1,
             {DAMAGED: ["cut.tif"]},
         )
-        (told,) = remarks.items()
-        assert told[0] == "made libtiff complain"
-        assert [path.name for path, text in told[1] if text] == ["spoilt.tif", "cut.tif"]
+        (remark,) = remarks.items()
+        assert remark[0] == "made libtiff complain"
+        assert [path.name for path, text in remark[1] if text] == ["spoilt.tif", "cut.tif"]
         os.write(2, b"ours\n")
         assert capfd.readouterr().err == "ours\n"
 
