@@ -375,7 +375,7 @@ def scalars(run):
 
 class TestTensorBoard:
     def test_every_epoch_of_every_unit_is_there_once(self, swept, plan, tmp_path):
-        written = tensorboard.from_ledger(swept, tmp_path / "tb")
+        written = tensorboard.write_all(swept, tmp_path / "tb")
         assert written == (15, [])
         runs = {run.name: run for run in (tmp_path / "tb").iterdir()}
         assert len(runs) == 15
@@ -391,7 +391,7 @@ class TestTensorBoard:
         live.epoch(history(0, 0)[0])
         live.close()
         for _ in range(2):
-            tensorboard.from_ledger(swept, tmp_path)
+            tensorboard.write_all(swept, tmp_path)
         assert len(list(live.run.iterdir())) == 1
         assert all(len(values) == 1 for values in scalars(live.run).values())
 
@@ -449,11 +449,11 @@ class TestTensorBoard:
 
     def test_a_folder_is_tried_before_a_run(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        assert tensorboard.prepared("a/b") == str(tmp_path / "a" / "b")
+        assert tensorboard.prepare_folder("a/b") == str(tmp_path / "a" / "b")
         assert list((tmp_path / "a" / "b").iterdir()) == []
         for folder in ("/proc/here", "s3://bucket/prefix"):
             with pytest.raises(StorageError, match=f"cannot write {folder}"):
-                tensorboard.prepared(folder)
+                tensorboard.prepare_folder(folder)
 
     @pytest.mark.parametrize("write", ["live", "ledger"])
     def test_a_folder_that_cannot_be_is_one_line(self, swept, plan, tmp_path, write):
@@ -463,4 +463,4 @@ class TestTensorBoard:
             ("s3://b/c", "a folder on this machine"),
         ):
             with pytest.raises(StorageError, match=message):
-                tensorboard.Live(folder, plan.units[0]) if write == "live" else tensorboard.from_ledger(swept, folder)
+                tensorboard.Live(folder, plan.units[0]) if write == "live" else tensorboard.write_all(swept, folder)

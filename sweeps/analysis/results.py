@@ -21,7 +21,7 @@ from sweeps.analysis.columns import (
 )
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
-from sweeps.data.hashes import Same
+from sweeps.data.hashes import SameImages
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
@@ -266,7 +266,9 @@ def read_table(
         if unit["key"] in rows and unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
     _join_stages(rows, units, failed)
-    same = Same((record["data_hash"], record["files_hash"]) for row in rows.values() for record in row.folds.values())
+    same = SameImages(
+        (record["data_hash"], record["files_hash"]) for row in rows.values() for record in row.folds.values()
+    )
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
         row.images = {fold: same.name((r["data_hash"], r["files_hash"])) for fold, r in row.folds.items()}

@@ -7,8 +7,8 @@ from typing import Protocol
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import DataError, Loaded, Source, load, test_half_count
-from sweeps.data.seen import Seen, compare
-from sweeps.data.splits import Drawn, fold_numbers
+from sweeps.data.seen import SeenImages, check_seen
+from sweeps.data.splits import FoldDraw, fold_numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Outcome, Unit
@@ -66,7 +66,7 @@ def train_unit(
     )
 
 
-def read(load: Callable[[Source], Loaded], source: Source, drawn: Iterable[Drawn]) -> Loaded:
+def read(load: Callable[[Source], Loaded], source: Source, drawn: Iterable[FoldDraw]) -> Loaded:
     """Read a source's images, and draw its folds in the same process: units find both.
 
     Raises:
@@ -93,7 +93,7 @@ class RunContext:
     tensorboard: str | None = None
     run_unit: RunUnit = train_unit
     load: Callable[[Source], Loaded] = load
-    seen: Mapping[Source, Sequence[Seen]] = field(default_factory=dict)
+    seen: Mapping[Source, Sequence[SeenImages]] = field(default_factory=dict)
 
     def check(self, source: Source, loaded: Loaded) -> Sequence[str]:
         """Return what is to be said of images that were read: the loader's notes, and how they differ from what done
@@ -102,7 +102,7 @@ class RunContext:
         Raises:
             DataError: done units saw other images.
         """
-        return (*loaded.notes, *compare(source, loaded, self.seen.get(source, ())))
+        return (*loaded.notes, *check_seen(source, loaded, self.seen.get(source, ())))
 
     def record(self, unit: Unit, outcome: Outcome, columns: Sequence[str]) -> Record | None:
         """Return these columns of a unit that is done; None where it is not, or where no columns are asked for."""

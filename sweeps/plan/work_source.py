@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sweeps.data.datasets import Source
-from sweeps.data.splits import Drawn
+from sweeps.data.splits import FoldDraw
 from sweeps.plan.unit import Outcome, Unit, UnitId
 
 Record = Mapping[str, Any]
@@ -44,10 +44,10 @@ class Envelope:
         """The sources of the images that units need, each once."""
         return list(dict.fromkeys(unit.settings.source for unit in self.units))
 
-    def drawn(self, source: Source) -> list[Drawn]:
+    def drawn(self, source: Source) -> list[FoldDraw]:
         """Return the folds that units of a source need, each once."""
         units = [unit.settings for unit in self.units if unit.settings.source == source]
-        return list(dict.fromkeys(Drawn.by(settings.folds, settings.seed) for settings in units))
+        return list(dict.fromkeys(FoldDraw.of(settings.folds, settings.seed) for settings in units))
 
 
 class WorkSource(Protocol):
@@ -134,7 +134,7 @@ def examples(units: Iterable[Unit]) -> Iterable[Unit]:
     # The folds of a row share one settings object, so most units are dropped without computing their kind.
     by_settings = {(id(unit.settings), unit.stage): unit for unit in reversed(list(units))}
     by_kind = {
-        (u.memory_class, Drawn.by(u.settings.folds, u.settings.seed), u.settings.resources): u
+        (u.memory_class, FoldDraw.of(u.settings.folds, u.settings.seed), u.settings.resources): u
         for u in by_settings.values()
     }
     return reversed(by_kind.values())

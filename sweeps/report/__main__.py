@@ -84,7 +84,7 @@ def main(
     except (ReportError, StorageError) as error:
         print(one_line(str(error)), file=sys.stderr)
         raise typer.Exit(2) from None
-    if not output.said_whole():
+    if not output.all_was_written():
         raise typer.Exit(2)
 
 

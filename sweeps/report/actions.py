@@ -37,8 +37,8 @@ class Actions:
                 rows, damaged = export(ledger, file, what)
                 lines += [f"{rows:,} rows in {file}", *damage_lines(damaged)]
         if self.tensorboard is not None:
-            from sweeps.ledger.tensorboard import from_ledger
+            from sweeps.ledger.tensorboard import write_all
 
-            units, damaged = from_ledger(ledger, self.tensorboard)
+            units, damaged = write_all(ledger, self.tensorboard)
             lines += [f"the epochs of {units:,} units in {self.tensorboard}", *damage_lines(damaged)]
         return lines

@@ -65,7 +65,7 @@ def main(
         accept_images,
     )  # fmt: skip
     code = command(grid_file, overrides or [], options)
-    output.said_whole()  # the exit code says how the sweep ended, and not whether somebody could read of it
+    output.all_was_written()  # the exit code says how the sweep ended, and not whether somebody could read of it
     ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
     raise typer.Exit(code)
 

@@ -99,7 +99,7 @@ def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:
 def _data_notes(rows: Sequence[Settings]) -> list[str]:
     notes = []
     for data in dict.fromkeys(row.data for row in rows):
-        notes += [_data_note(data), *DATASETS[data.dataset].beforehand(data)]
+        notes += [_data_note(data), *DATASETS[data.dataset].notes_before_reading(data)]
     return notes
 
 

@@ -14,7 +14,7 @@ from sweeps.backends.stop import Stop
 from sweeps.config import grid
 from sweeps.data.datasets import Source, check_files
 from sweeps.data.hashes import Hashes
-from sweeps.data.seen import Seen
+from sweeps.data.seen import SeenImages
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import IMAGES
@@ -48,7 +48,7 @@ def units_to_redo(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]
     if pattern is None:
         return []
     units = plan.with_children(select(plan.units, pattern, "--redo"))
-    return [] if redo.goes_on(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
+    return [] if redo.in_progress(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
 
 
 def backend_for(options: Options) -> Backend:
@@ -81,17 +81,17 @@ OWN = Parts()
 def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN) -> bool:
     """Train what is missing. Return when it ended, for whatever reason short of bad input: whether it was stopped."""
     from sweeps.ledger.provenance import provenance
-    from sweeps.ledger.tensorboard import prepared
+    from sweeps.ledger.tensorboard import prepare_folder
 
     plan = current_plan(ledger, sweep, options)
     again = units_to_redo(ledger, plan, options.redo)
     _check_data(plan.retraining(again), options.retry)  # bad input is told before anything is touched
-    tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
+    tensorboard = None if options.tensorboard is None else prepare_folder(options.tensorboard)
     if adopted := ledger.adopt(done_under_other_keys(plan.replaced(done=ledger.units()), redo.marked(ledger.storage))):
         print(
             f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that says the same images"
         )
-    done, damaged = ledger.sound(IMAGES)
+    done, damaged = ledger.set_damaged_aside(IMAGES)
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
     _sweep_temporary(ledger)
@@ -115,7 +115,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     return stop.requested
 
 
-def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
+def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[SeenImages]]:
     """The images of each source that the grid's done units saw, those too that the plan leaves to other commands."""
     units = {unit.id: unit for unit in plan.replaced(chosen=None).units if unit.id in plan.done}
     counts: Counter[tuple[Source, Hashes]] = Counter()
@@ -125,9 +125,9 @@ def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
             kind = unit.settings.source, (record["data_hash"], record["files_hash"])
             counts[kind] += 1
             examples.setdefault(kind, unit)
-    seen: dict[Source, list[Seen]] = {}
+    seen: dict[Source, list[SeenImages]] = {}
     for (source, found), n in counts.items():
-        seen.setdefault(source, []).append(Seen(found, n, str(examples[source, found])))
+        seen.setdefault(source, []).append(SeenImages(found, n, str(examples[source, found])))
     return seen
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from mtvae.model import Model
 from sweeps.data.datasets import test_half_count
 from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers, Split, split
+from sweeps.data.splits import FoldDraw, FoldNumbers, Split, split
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row, not_finite
 from sweeps.ledger.storage import Storage
@@ -61,14 +61,14 @@ class Inputs:
     device: str
     storage: Storage | None = None
     notes: list[str] = field(default_factory=list)
-    folds: Mapping[Drawn, Numbers] | None = None
+    folds: Mapping[FoldDraw, FoldNumbers] | None = None
 
     @cached_property
     def split(self) -> Split:
         """Which of the images train, pick the epoch, and are tabulated."""
         s = self.unit.settings
         half = test_half_count(s.source)
-        numbers = (self.folds or {}).get(Drawn.by(s.folds, s.seed))
+        numbers = (self.folds or {}).get(FoldDraw.of(s.folds, s.seed))
         return split(len(self.images) - half, s.folds, s.seed, self.unit.fold, half, numbers)
 
     def parent_models(self) -> Sequence[Model]:

@@ -9,7 +9,7 @@ from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
 from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
+from sweeps.data.splits import FoldDraw, FoldNumbers
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Inputs
 from sweeps.stages.training import prepare
@@ -22,7 +22,7 @@ class _Enough(Exception):
 
 
 def footprint(
-    unit: Unit, images: Images, device: str = "cuda", folds: Mapping[Drawn, Numbers] | None = None
+    unit: Unit, images: Images, device: str = "cuda", folds: Mapping[FoldDraw, FoldNumbers] | None = None
 ) -> tuple[int, int]:
     """Bytes of the GPU's memory that are taken while this process trains the unit, its CUDA context included, and all
     that there are. Nobody else may use the GPU meanwhile.

@@ -14,7 +14,7 @@ from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
 from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
+from sweeps.data.splits import FoldDraw, FoldNumbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.provenance import machine
 from sweeps.ledger.schema import Row
@@ -45,7 +45,7 @@ def run_unit(
     tensorboard: str | None = None,
     notes: Sequence[str] = (),
     files_hash: str | None = None,
-    folds: Mapping[Drawn, Numbers] | None = None,
+    folds: Mapping[FoldDraw, FoldNumbers] | None = None,
     data_hash: str = "",
 ) -> Outcome:
     """Carry out the stage of one unit and record it, from its checkpoint if it has one.

@@ -14,7 +14,7 @@ from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import DataError
-from sweeps.data.splits import Drawn, fold_numbers
+from sweeps.data.splits import FoldDraw, fold_numbers
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import group_by_source
@@ -132,7 +132,7 @@ class TestContract:
         units = Plan(g, frozenset(), frozenset()).missing()
         run(GridSource(units), partial(note_folds, notes))
         told = [json.loads((notes / unit.name).read_text()) for unit in units]
-        kinds = {f"{n} {seed}": fold_numbers(50, Drawn(n, True, seed)).tolist() for n in (2, 3) for seed in (0, 1)}
+        kinds = {f"{n} {seed}": fold_numbers(50, FoldDraw(n, True, seed)).tolist() for n in (2, 3) for seed in (0, 1)}
         assert told == [kinds] * 10
 
     def test_a_stop_ends_it(self, run, plan, notes):

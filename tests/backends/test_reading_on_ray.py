@@ -37,6 +37,6 @@ def test_a_reader_that_dies_is_one_line(read):
 
 
 def test_a_long_reading_is_told(read, monkeypatch, capsys):
-    monkeypatch.setattr("sweeps.backends.ray_tune.driver.SAY_SECONDS", 0.3)
+    monkeypatch.setattr("sweeps.backends.ray_tune.driver.LOG_SECONDS", 0.3)
     read(load_slowly)
     assert "data: 60 images of digits: read for " in capsys.readouterr().out

@@ -240,7 +240,7 @@ def test_a_sweep_runs_on_a_machine_that_lacks_all(tiny_file, tmp_path, machine):
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=gone, env=environment
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == "the current folder is gone; this command goes on in /\n"
+    assert done.stderr == "the current folder is gone; this command continues in /\n"
     private, _, why = done.stdout.partition(" serves Ray until the sweep ends: ")
     assert "too long for Ray's sockets; the token of Ray's ports, /proc/none/.ray/auth_token: No such file" in why
     assert not Path(private).exists()

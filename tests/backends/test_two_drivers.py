@@ -66,7 +66,7 @@ def test_files_that_another_driver_moved_first_are_no_error(tmp_path, tiny, read
     def drive(ledger):
         try:
             gate.wait()
-            ledger.sound([])[1]
+            ledger.set_damaged_aside([])[1]
             ledger.write_grid(read_grid("name: tiny\ngrid: [{}]"))
         except Exception as error:
             errors.append(error)

@@ -202,7 +202,7 @@ def test_a_run_is_renamed_when_its_label_grows(ledger, plan, tmp_path):
     """A TensorBoard run under an older, shorter label is renamed, not written a second time."""
     unit = plan.rows[0][0]
     (tmp_path / f"gaussian_vae-1-none-{unit.name}").mkdir()
-    assert tensorboard.from_ledger(ledger, tmp_path) == (16, [])
+    assert tensorboard.write_all(ledger, tmp_path) == (16, [])
     names = [run.name for run in tmp_path.iterdir()]
     assert len(names) == 16
     assert tensorboard.run_name(unit.label, unit.name) in names

@@ -265,7 +265,7 @@ class TestRedo:
         real = type(ledger.storage).write
 
         def write(self, name, data):
-            if name.startswith("redo/") and name != redo.ASKING and self.names("redo") != ["asking"]:
+            if name.startswith("redo/") and name != redo.MARKING and self.names("redo") != ["asking"]:
                 raise StorageError("the second mark")
             real(self, name, data)
 

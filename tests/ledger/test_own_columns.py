@@ -1,4 +1,4 @@
-"""Metrics and terms of somebody else's family in the ledger: written, joined with others, compacted, read."""
+"""Metrics and terms of a plug-in family in the ledger: written, joined with others, compacted and read."""
 
 import pytest
 
@@ -22,7 +22,7 @@ EPOCH = {"epoch": 1, "train_unconditioned": 3.0, "selection_unconditioned": 2.0,
 
 @pytest.fixture
 def written(read_grid, ledger):
-    """A ledger with two rows of two folds, of which one is the toy family's."""
+    """Write a ledger with two rows of two folds, one of them of the toy family."""
     with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         grid = read_grid(GRID)
         for unit in Plan(grid, frozenset(), frozenset()).units:
@@ -44,7 +44,7 @@ def test_its_schema_has_its_metrics_and_terms():
 
 @pytest.mark.parametrize("compacted", [False, True])
 def test_rows_of_both_families_are_read(written, compacted):
-    """Without the plug-in: what the other family lacks is null, and histories take the terms of both."""
+    """This needs no plug-in. Columns that a family lacks are null, and histories have the terms of both."""
     if compacted:
         assert compact(written) == (4, []) == compact(written)
     plain, toy = read_table(written, extra_columns=("history",)).rows
@@ -57,8 +57,8 @@ def test_rows_of_both_families_are_read(written, compacted):
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"family": {"colour": 1}}'])
-def test_a_description_that_cannot_be_read_is_said(written, text):
-    """One line that names the row, as for other bad input of a report."""
+def test_an_unreadable_description_is_reported(written, text):
+    """One line names the row, as for other bad input of a report."""
     toy = next(row for row in read_table(written).rows if row.settings["family"] != "autoencoder")
     damaged = TableRow(toy.key, toy.settings | {"declarations": text})
     with pytest.raises(ReportError, match=f"{toy.key}: its description of its family cannot be read"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sweeps.config.rules import resolve
 from sweeps.config.settings import SETTING_INFO
 from sweeps.data import seeds
-from sweeps.data.splits import Drawn, Folds, fold_numbers, fold_sizes, split
+from sweeps.data.splits import FoldDraw, Folds, fold_numbers, fold_sizes, split
 from sweeps.plan.identity import key_of
 from sweeps.plan.plan import Plan, seconds_left
 
@@ -143,7 +143,7 @@ GOLDEN_SPLITS = {
 def test_golden_splits(given):
     n, n_splits, shuffle, selection, seed, half = given
     kind = Folds(n_splits=n_splits, shuffle=shuffle, selection=selection)
-    numbers = fold_numbers(n, Drawn.by(kind, seed))
+    numbers = fold_numbers(n, FoldDraw.of(kind, seed))
     assert (numbers.dtype, numbers.shape) == (np.int16, (n,))
     for numbered in (None, numbers):
         found = [split(n, kind, seed, fold, half, numbered).hash for fold in (0, n_splits - 1)]

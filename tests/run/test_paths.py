@@ -142,5 +142,5 @@ def test_whole_paths_need_no_current_folder(tiny_file, here, tmp_path):
         filter(None, [os.path.dirname(os.path.dirname(os.path.dirname(__file__))), os.environ.get("PYTHONPATH")])
     )
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": found})
-    assert (done.returncode, done.stderr) == (0, "the current folder is gone; this command goes on in /\n")
+    assert (done.returncode, done.stderr) == (0, "the current folder is gone; this command continues in /\n")
     assert len(open_ledger(tmp_path, "tiny").units()) == 6

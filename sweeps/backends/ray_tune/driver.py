@@ -28,8 +28,8 @@ from sweeps.backends.ray_tune.suggestions import Suggestions
 from sweeps.backends.ray_tune.trial import trial
 from sweeps.backends.stop import Stop, StopFile
 from sweeps.data.datasets import DataError, Loaded, Source, image_count
-from sweeps.data.readers import SAY_SECONDS
-from sweeps.data.splits import Drawn
+from sweeps.data.readers import LOG_SECONDS
+from sweeps.data.splits import FoldDraw
 from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import Envelope, WorkSource
 from sweeps.text import error_line
@@ -109,7 +109,7 @@ class RayTune:
 
 
 @ray.remote(num_cpus=0)
-def _load(load: Callable[[Source], Loaded], source: Source, drawn: Sequence[Drawn]) -> Loaded:
+def _load(load: Callable[[Source], Loaded], source: Source, drawn: Sequence[FoldDraw]) -> Loaded:
     """Read a data set in a worker."""
     return read(load, source, drawn)
 
@@ -157,7 +157,7 @@ def _wait(source: Source, reference: Any, progress: Progress) -> None:
     """Wait for a source's images, and say from time to time that they are being read: the worker's words do not come
     here."""
     since = time.monotonic()
-    while not ray.wait([reference], timeout=SAY_SECONDS, fetch_local=False)[0]:
+    while not ray.wait([reference], timeout=LOG_SECONDS, fetch_local=False)[0]:
         seconds = time.monotonic() - since
         progress.say([f"data: {image_count(source.data):,} images of {source.data.dataset}: read for {seconds:.0f} s"])
 

@@ -20,7 +20,7 @@ from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count
-from sweeps.data.hashes import Same
+from sweeps.data.hashes import SameImages
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
@@ -159,7 +159,7 @@ def _model_picture(
 def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
     """Raise _NoPicture where a fold saw other images than those that were read."""
     now, saw = (loaded.data_hash, loaded.files_hash), (row.folds[fold]["data_hash"], row.folds[fold]["files_hash"])
-    if Same([now, saw]).differ(saw, now):
+    if SameImages([now, saw]).differ(saw, now):
         raise _NoPicture(f"the images there now are not those that fold {fold} saw")
 
 
