@@ -51,18 +51,7 @@ def train_unit(
 
     device = pick_device(unit.settings.resources.gpus)
     return run_unit(
-        unit,
-        loaded.images,
-        context.ledger,
-        device,
-        context.provenance,
-        on_progress,
-        should_stop,
-        context.tensorboard,
-        loaded.notes,
-        loaded.files_hash,
-        loaded.folds,
-        loaded.data_hash,
+        unit, loaded, context.ledger, device, context.provenance, on_progress, should_stop, context.tensorboard
     )
 
 

@@ -1,6 +1,5 @@
 """What a unit takes of a GPU's memory, by training it for a moment."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 
 import torch
@@ -8,8 +7,7 @@ import torch
 from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
-from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
+from sweeps.data.datasets import Loaded
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Inputs
 from sweeps.stages.training import prepare
@@ -21,17 +19,17 @@ class _Enough(Exception):
     """The steps are done."""
 
 
-def footprint(
-    unit: Unit, images: Images, device: str = "cuda", folds: Mapping[Drawn, Numbers] | None = None
-) -> tuple[int, int]:
-    """Bytes of the GPU's memory that are taken while this process trains the unit, its CUDA context included, and all
-    that there are. Nobody else may use the GPU meanwhile.
+def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tuple[int, int]:
+    """Train a unit for a few steps, and measure the GPU's memory. No other process may use the GPU meanwhile.
+
+    Returns:
+        The bytes taken while this process trains the unit, its CUDA context included, and the bytes of the whole GPU.
 
     Raises:
         Exception: whatever the unit itself would fail with.
     """
     with reproducible(unit.settings.training.deterministic):
-        fit = prepare(Inputs(unit, images, device, folds=folds))
+        fit = prepare(Inputs(unit, loaded.images, device, folds=loaded.folds))
         steps = iter(range(STEPS))
 
         def after_step() -> None:

@@ -1,7 +1,7 @@
 """A unit from start to Parquet: where the sweep meets the model core. Runs in a worker, or in this process."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 
@@ -12,9 +12,8 @@ from mtvae.loop import Diverged
 from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
+from sweeps.data.datasets import Loaded
 from sweeps.data.hashes import fingerprint
-from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
@@ -35,17 +34,13 @@ class _Stopped(Exception):
 
 def run_unit(
     unit: Unit,
-    images: Images,
+    loaded: Loaded,
     ledger: Ledger,
     device: str,
     provenance: Row,
     on_progress: OnProgress = lambda images: None,
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: str | None = None,
-    notes: Sequence[str] = (),
-    files_hash: str | None = None,
-    folds: Mapping[Drawn, Numbers] | None = None,
-    data_hash: str = "",
 ) -> Outcome:
     """Carry out the stage of one unit and record it, from its checkpoint if it has one.
 
@@ -53,11 +48,8 @@ def run_unit(
     of its memory is not failed but "crowded": with more room it can resume from its checkpoint.
 
     Args:
-        images: uint8 (N,C,H,W), as `sweeps.data.datasets.load` reads the unit's source.
-        notes: what there is to say of the images, for the log.
-        files_hash: of the files that the images were read from.
-        folds: which fold tabulates each image; None: it is drawn here.
-        data_hash: of the images; empty: it is taken here.
+        loaded: the images of the unit's source, as `sweeps.data.datasets.load` reads them; its notes enter the log.
+            Folds and a hash of the pixels that it lacks are computed here.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.ledger.provenance`.
         should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
@@ -72,8 +64,8 @@ def run_unit(
     if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
         return Outcome.DONE_BEFORE
     checkpoint = Checkpoint(ledger.storage, unit, device)
-    log = [f"{unit}, on {device}", *notes]
-    inputs = Inputs(unit, images, device, ledger.storage, log, folds)
+    log = [f"{unit}, on {device}", *loaded.notes]
+    inputs = Inputs(unit, loaded.images, device, ledger.storage, log, loaded.folds)
     try:
         run: Run = load(STAGES[unit.stage].run)
         with reproducible(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
@@ -91,7 +83,7 @@ def run_unit(
             checkpoint.remove()
         return Outcome.FAILED
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
-    results |= {"data_hash": data_hash or fingerprint(images), "files_hash": files_hash}
+    results |= {"data_hash": loaded.data_hash or fingerprint(loaded.images), "files_hash": loaded.files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance)
     checkpoint.remove()

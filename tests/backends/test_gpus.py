@@ -15,6 +15,7 @@ from nodes import cluster_of_nodes
 from mtvae.optimizer import AdamW
 from sweeps.backends.base import train_unit
 from sweeps.backends.ray_tune.gpu_sharing import larger, share
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.identity import key_of
@@ -22,7 +23,7 @@ from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.run.train import Parts
 from sweeps.worker import run_unit
-from sweeps.worker.memory_probe import footprint
+from sweeps.worker.memory_probe import measure_gpu_memory
 
 GRID = """
 name: shares
@@ -104,12 +105,12 @@ def test_a_unit_of_another_share_is_the_same_unit(plan):
     }
 
 
-def test_a_footprint_is_taken_of_a_training_under_way(plan, digits, monkeypatch):
-    """Without a GPU: what is asked of it is made up, and the training is a real one."""
+def test_memory_is_measured_during_a_real_training(plan, digits, monkeypatch):
+    """The training is real; the memory that the GPU reports is made up, since there may be no GPU."""
     steps = []
     monkeypatch.setattr(AdamW, "step", lambda self: steps.append(self.lr))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60, 100))
-    assert footprint(plan.units[0], digits, "cpu") == (40, 100)
+    assert measure_gpu_memory(plan.units[0], Loaded(digits), "cpu") == (40, 100)
     assert steps == [0.001] * 2  # all that 27 images in batches of 16 give
 
 
@@ -119,7 +120,7 @@ def test_out_of_memory_is_a_failure_only_of_a_unit_that_had_a_whole_gpu(gpus, ou
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     unit = plan.units[0].with_gpus(gpus)
-    assert run_unit.run_unit(unit, digits, ledger, "cpu", provenance(), out_of_memory) == outcome
+    assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", provenance(), out_of_memory) == outcome
     assert ledger.units("failed") == ({unit.id} if outcome == "failed" else frozenset())
     assert "CUDA out of memory" in ledger.storage.read(f"logs/{unit.name}.log").decode()
 

@@ -19,6 +19,7 @@ from sweeps.backends.base import RunContext, train_unit
 from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
@@ -95,7 +96,7 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
     unit = plan.units[0]
     dying, attempts = attempts_of(tmp_path, "p")
     progress = run_on_ray(plan, ledgers("hurt"), 1, [unit], dying)
-    run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    run_unit.run_unit(unit, Loaded(digits), ledgers("whole"), "cpu", {})
     assert attempts() == 2
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
@@ -162,7 +163,7 @@ def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
     dying, attempts = attempts_of(tmp_path, pattern)
     run_on_ray(plan, ledgers("hurt"), 1, [unit], dying)
     assert attempts() == len(pattern) + 1
-    run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    run_unit.run_unit(unit, Loaded(digits), ledgers("whole"), "cpu", {})
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
     assert row["resumed"] == pattern.count("p")

@@ -17,6 +17,7 @@ from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
 from mtvae.runtime.precision import forward_pass, tf32_allowed
 from sweeps.config import grid, yaml_reader
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
@@ -120,8 +121,8 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
             return asked == stop_after + 1  # it is asked once before the first step
 
         if stops:
-            assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "stopped"
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+            assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}, should_stop=should_stop) == "stopped"
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
         (record,), _ = ledger.read()
         assert record["resumed"] == int(stops)
         records.append({k: record[k] for k in ("history", "unconditioned_per_image", "conditioned_per_image")})
@@ -163,13 +164,13 @@ def test_a_unit_that_runs_out_of_memory_is_told_so_and_the_process_goes_on(gpus,
     unit = unit_of("gaussian_vae", "multi_decoder", gpus=gpus)
     limit_memory(4 * 2**20)
     try:
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == outcome
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == outcome
     finally:
         limit_memory(None)
     if outcome == "failed":
         (record,), _ = ledger.read("failed")
         assert record["reason"].startswith("out of memory: CUDA out of memory")
-    assert run_unit.run_unit(unit_of(), images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit_of(), Loaded(images), ledger, "cuda", {}) == "done"
 
 
 def test_memory_that_ends_while_a_step_is_recorded_is_out_of_memory_too(images, ledger):
@@ -184,10 +185,10 @@ def test_memory_that_ends_while_a_step_is_recorded_is_out_of_memory_too(images, 
         return False
 
     try:
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "crowded"
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}, should_stop=should_stop) == "crowded"
     finally:
         limit_memory(None)
-    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
 
 
 def limit_memory(size):
@@ -199,7 +200,7 @@ def limit_memory(size):
 
 def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
     unit = unit_of()
-    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
     (record,), _ = ledger.read()
     assert record["device"] == torch.cuda.get_device_name()
     assert record["peak_memory"] > 0

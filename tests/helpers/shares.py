@@ -34,7 +34,7 @@ def train_noting(folder, unit, loaded, context, on_progress, should_stop):
         if images == unit.images_to_train and 0 < share < float(os.environ.get("OUT_OF_MEMORY_BELOW", 0)):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    outcome = run_unit(unit, loaded.images, context.ledger, "cpu", context.provenance, until_memory_ends, should_stop)
+    outcome = run_unit(unit, loaded, context.ledger, "cpu", context.provenance, until_memory_ends, should_stop)
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     note = {"gpus": share, "given": given, "began": began, "ended": time.time()}
     (folder / f"{unit.name}.json").write_text(json.dumps(note))

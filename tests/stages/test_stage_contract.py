@@ -7,6 +7,7 @@ import toy_stage
 
 from mtvae.config import Metric
 from sweeps.config.stages import STAGES, TRAINING, stages_of
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.schema import unit_schema
 from sweeps.plan.plan import Plan
 from sweeps.worker.run_unit import run_unit
@@ -39,7 +40,7 @@ class TestContract:
     def run(self, units, name, digits, ledger):
         """The units of a stage, run after all that they require, and their records."""
         for unit in units:
-            assert run_unit(unit, digits, ledger, "cpu", {}) == "done"
+            assert run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
         own = [unit for unit in units if unit.stage == name]
         records = {(r["key"], r["fold"]): r for r in ledger.table("units")[0].to_pylist()}
         return own, [records[unit.id] for unit in own]
@@ -88,6 +89,6 @@ class TestContract:
     def test_a_stop_ends_it_and_it_resumes(self, units, name, digits, ledger):
         """ReportRequest to stop before it starts, it does nothing; run again, it is done."""
         for unit in units:
-            assert run_unit(unit, digits, ledger, "cpu", {}, should_stop=lambda: True) == "stopped"
+            assert run_unit(unit, Loaded(digits), ledger, "cpu", {}, should_stop=lambda: True) == "stopped"
             assert not ledger.has(unit)
-            assert run_unit(unit, digits, ledger, "cpu", {}) == "done"
+            assert run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"

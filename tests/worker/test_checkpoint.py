@@ -16,6 +16,7 @@ from disturbance import temporary_files, wait_for_a_new_checkpoint
 from records import rows_of, rows_of_both
 from stand_ins import raise_this
 
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
@@ -52,7 +53,9 @@ def run_interrupted(unit, images, ledger, every):
     attempts, outcome = 0, "stopped"
     while outcome == "stopped":
         steps = itertools.count()  # asked once before the first step
-        outcome = run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every)
+        outcome = run_unit.run_unit(
+            unit, Loaded(images), ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every
+        )
         attempts += 1
     assert outcome == "done"
     return attempts - 1
@@ -61,7 +64,7 @@ def run_interrupted(unit, images, ledger, every):
 def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(kinds, ledgers, digits):
     whole, pieces = ledgers("whole"), ledgers("pieces")
     for unit in kinds:
-        assert run_unit.run_unit(unit, digits, whole, "cpu", {}) == "done"
+        assert run_unit.run_unit(unit, Loaded(digits), whole, "cpu", {}) == "done"
         assert run_interrupted(unit, digits, pieces, 1) == 9  # 27 images in batches of 9, three epochs
     assert rows_of(pieces) == rows_of(whole)
     assert {row["resumed"] for row in pieces.read()[0]} == {9}
@@ -72,7 +75,9 @@ def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(
 def stopped(unit, images, ledger, steps=4):
     """Leaves a checkpoint after so many steps."""
     count = itertools.count()
-    assert run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    assert (
+        run_unit.run_unit(unit, Loaded(images), ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    )
     return f"checkpoints/{unit.name}.pt"
 
 
@@ -127,10 +132,10 @@ def tamper_other_torch(saved):
 )
 def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kinds, ledgers, digits, tamper, said):
     unit, whole, ledger = kinds[0], ledgers("whole"), ledgers("tampered")
-    run_unit.run_unit(unit, digits, whole, "cpu", {})
+    run_unit.run_unit(unit, Loaded(digits), whole, "cpu", {})
     name = stopped(unit, digits, ledger)
     ledger.storage.write(name, tamper(ledger.storage.read(name)))
-    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
     log = ledger.storage.read(f"logs/{unit.name}.log").decode()
     assert "starts again: " in log
     assert said in log
@@ -145,9 +150,9 @@ def test_memory_that_runs_out_is_no_damage(kinds, ledgers, digits, monkeypatch):
     name = stopped(kinds[0], digits, ledger)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "load", lambda *_, **__: raise_this(torch.OutOfMemoryError("CUDA out of memory")))
-        assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "failed"
+        assert run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {}) == "failed"
     assert ledger.storage.exists(name)
-    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {}) == "done"
     assert ledger.read()[0][0]["resumed"] == 1
 
 
@@ -155,7 +160,7 @@ def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
     ledger = ledgers("swapped")
     name = stopped(kinds[0], digits, ledger)
     ledger.storage.rename(name, f"checkpoints/{kinds[1].name}.pt")
-    assert run_unit.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[1], Loaded(digits), ledger, "cpu", {}) == "done"
     assert "starts again" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
 
 
@@ -168,12 +173,12 @@ def test_a_checkpoint_that_finds_no_room_is_the_folders_failure_and_the_one_befo
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(StorageError, match=f"cannot write .*{name}: File too large"):
-            run_unit.run_unit(kinds[0], digits, ledger, "cpu", {})
+            run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert ledger.storage.read(name) == before
     assert ledger.storage.names("checkpoints") == [f"{kinds[0].name}.pt"]
-    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {}) == "done"
     assert ledger.read()[0][0]["resumed"] == 1
 
 

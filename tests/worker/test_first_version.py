@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sweeps.config import grid
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
@@ -34,7 +35,7 @@ def test_its_checkpoints_resume(unit, digits, tmp_path):
     saved = torch.load(file, weights_only=True)
     same_kind = saved["kind"] == kind_of("cpu")
     torch.save(saved | {"kind": kind_of("cpu")}, file)
-    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
     (record,), _ = ledger.read()
     assert record["resumed"] == 1
     assert "goes on in epoch 3" in ledger.storage.read(f"logs/{unit.name}.log").decode()

@@ -63,9 +63,9 @@ def measured_share(unit: Unit, answer: Any, say: Callable[[Sequence[str]], None]
 
 def footprint(unit: Unit, loaded: Loaded) -> tuple[int, int]:
     """Train the unit for a moment on the GPU of this worker. Return the bytes that it takes, and all that there are."""
-    from sweeps.worker.memory_probe import footprint
+    from sweeps.worker.memory_probe import measure_gpu_memory
 
-    return footprint(unit, loaded.images, folds=loaded.folds)
+    return measure_gpu_memory(unit, loaded)
 
 
 @ray.remote(num_gpus=1, max_retries=0)

@@ -80,9 +80,7 @@ def prepare(folder):
     from sweeps.worker.run_unit import run_unit
 
     steps = iter(range(100))
-    stopped = run_unit(
-        units[3], load(units[3].settings.source).images, ledger, "cpu", {}, should_stop=lambda: next(steps) > 3
-    )
+    stopped = run_unit(units[3], load(units[3].settings.source), ledger, "cpu", {}, should_stop=lambda: next(steps) > 3)
     assert stopped == "stopped"
     return file, whole, begun
 
