@@ -29,13 +29,19 @@ from sweeps.text import count_text
 
 
 def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
-    """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
+    """Return the plan as the ledger stands now. Raises ChoiceError unless `--only` names one unit."""
+    return _plan_and_twins(ledger, sweep, options)[0]
+
+
+def _plan_and_twins(ledger: Ledger, sweep: grid.Grid, options: Options) -> tuple[Plan, dict[UnitId, Unit]]:
+    """Return the current plan, and which of its units are done under another key, by the id of the done unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
-    same = twins(plan, redo.marked(ledger.storage))
-    plan = plan.replaced(done=plan.done | {unit.id for unit in same.values()})
     if options.shard is not None:
-        return plan.only(shard(plan.units, *parse(options.shard)))
-    return plan if options.only is None else plan.only([select_one(plan.units, options.only, "--only")])
+        plan = plan.only(shard(plan.units, *parse(options.shard)))
+    elif options.only is not None:
+        plan = plan.only([select_one(plan.units, options.only, "--only")])
+    same = twins(plan, redo.marked(ledger.storage))
+    return plan.replaced(done=plan.done | {unit.id for unit in same.values()}), same
 
 
 def units_to_redo(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
@@ -83,11 +89,11 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN
     from sweeps.ledger.provenance import provenance
     from sweeps.ledger.tensorboard import prepared
 
-    plan = current_plan(ledger, sweep, options)
+    plan, same = _plan_and_twins(ledger, sweep, options)
     again = units_to_redo(ledger, plan, options.redo)
     _check_data(plan.retraining(again), options.retry)  # bad input is told before anything is touched
     tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
-    if adopted := ledger.adopt(twins(plan.replaced(done=ledger.units()), redo.marked(ledger.storage))):
+    if adopted := ledger.adopt(same):
         print(
             f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that says the same images"
         )
