@@ -113,11 +113,12 @@ class Progress:
             return Text(f"{self.plan.grid.name}: no table: {type(error).__name__}: {one_line(error_line(error))}")
 
     def table(self) -> Group:
-        """The live table: a line per configuration, a mark per fold."""
+        """Return the live table: two lines that fit 80 columns, then a line per configuration with a mark per fold."""
         speed = self.images / max(time.monotonic() - self.started_at, 1e-9)
         title = (
-            f"{self.plan.grid.name}: {len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} "
-            f"running, {len(self.failed)} failed; {speed:,.0f} images/s, about {self.time_left()} left"
+            f"{self.plan.grid.name}: {self.time_left()} left\n"
+            f"{len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} running, "
+            f"{len(self.failed)} failed; {speed:,.0f} images/s"
         )
         table = Table(box=None, pad_edge=False)
         table.add_column("configuration", overflow="fold")
