@@ -1,4 +1,4 @@
-"""What a unit takes of a GPU's memory, by training it for a moment."""
+"""Measure the GPU memory that a unit takes, by training it for a few steps."""
 
 from contextlib import suppress
 
@@ -12,11 +12,11 @@ from sweeps.plan.unit import Unit
 from sweeps.stages.base import Inputs
 from sweeps.stages.training import prepare
 
-STEPS = WARM_STEPS + 1  # after which the optimizer has its state, the allocator what a step needs, and a graph its own
+STEPS = WARM_STEPS + 1  # by then the optimizer's state, a step's tensors and a CUDA graph's memory are allocated
 
 
-class _Enough(Exception):
-    """The steps are done."""
+class _StepsDone(Exception):
+    """Ends the epoch once the steps are done."""
 
 
 def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tuple[int, int]:
@@ -34,11 +34,11 @@ def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tupl
 
         def after_step() -> None:
             if next(steps) == STEPS - 1:
-                raise _Enough
+                raise _StepsDone
 
-        with suppress(_Enough):
+        with suppress(_StepsDone):
             fit.epoch(after_step)
-        s, few = unit.settings, fit.data.images[:BATCH_SIZE]
-        evaluate(fit.model, few, s.loss, fit.sampler, 0, s.evaluation.latent)
+        s, batch = unit.settings, fit.data.images[:BATCH_SIZE]
+        evaluate(fit.model, batch, s.loss, fit.sampler, 0, s.evaluation.latent)
         free, total = torch.cuda.mem_get_info()
     return total - free, total

@@ -113,7 +113,7 @@ def test_the_lines_of_the_readme_from_submission_to_the_end(head):
     head.run(line("ray job stop"))
     first.communicate(timeout=60)
     log = head.run(line("ray job logs"))
-    assert "of 6 units done; the same command goes on: python -m sweeps.run" in log  # it saved itself, and said so
+    assert "of 6 units done; the same command resumes the sweep: python -m sweeps.run" in log
     done = {path.name: path.stat().st_mtime_ns for path in units.iterdir()}
     assert 0 < len(done) < 6
     assert ledger.storage.names("checkpoints")
@@ -158,7 +158,7 @@ def test_a_driver_that_ends_otherwise_is_a_failed_job_whose_log_says_why(head, c
     out, _ = job.communicate(timeout=300)
     assert job.returncode == 1
     assert f"exit code {code}" in out
-    said = "--retry trains them again" if code == 1 else "the same command goes on"
+    said = "--retry trains them again" if code == 1 else "the same command resumes the sweep"
     assert said in out
     assert f"Job '{name}' failed" in head.run(f"ray job status {name}")
 

@@ -55,13 +55,17 @@ def main(folder, grid, results, address, workers, per_gpu=None):
     from sweeps.backends.ray_tune.driver import RayTune
     from sweeps.run.command import command
     from sweeps.run.options import Options
-    from sweeps.run.train import Parts
+    from sweeps.run.train import Components
 
     options = Options(results, workers=int(workers), address=address, per_gpu=per_gpu)
     backend = RayTune(
-        int(workers), address, per_gpu=options.units_per_gpu(), sees_gpu=shares.sees_gpu, footprint=shares.ten_of_44
+        int(workers),
+        address,
+        per_gpu=options.units_per_gpu(),
+        sees_gpu=shares.sees_gpu,
+        measure_memory=shares.ten_of_44,
     )
-    return command(grid, [], options, Parts(backend, partial(shares.train_noting, Path(folder))))
+    return command(grid, [], options, Components(backend, partial(shares.train_noting, Path(folder))))
 
 
 if __name__ == "__main__":
