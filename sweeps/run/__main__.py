@@ -62,9 +62,11 @@ def main(
 ) -> None:
     """Train every configuration of a grid on every fold, and print the table.
 
-    The same command resumes the sweep: it trains only what is not done. A unit is named by its files (<key>-fold<k>) or
-    by its label as --status and the tables print it, with or without ", fold <k>". Exit codes: 0 every unit is done, 1
-    some failed, 2 bad input or results that cannot be written, 75 stopped before complete.
+    The same command resumes the sweep: it trains only what is not done. A unit
+    is named by its files (<key>-fold<k>) or by its label as --status and the
+    tables print it, with or without ", fold <k>". Exit codes: 0 every unit is
+    done, 1 some failed, 2 bad input or results that cannot be written, 75
+    stopped before complete.
     """
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
