@@ -15,7 +15,7 @@ from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Record, WorkSource
 from sweeps.text import error_line
 
-WAIT_SECONDS = 0.5  # an idle back end asks a source that said to wait again after so long
+WAIT_SECONDS = 0.5  # after which an idle back end asks a source again that returned Wait
 
 
 class RunUnit(Protocol):

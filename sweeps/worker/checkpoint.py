@@ -44,7 +44,7 @@ def _load(file: NativeFile, device: str) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read. This takes the place of what torch raises then.
-        Exception: whatever torch raises for a damaged file.
+        Exception: an error of torch's; the file is damaged.
     """
     reader = _ErrorKeepingFile(file)
     try:

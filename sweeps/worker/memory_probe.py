@@ -26,7 +26,7 @@ def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tupl
         The bytes taken while this process trains the unit, its CUDA context included, and the bytes of the whole GPU.
 
     Raises:
-        Exception: whatever the unit itself would fail with.
+        Exception: an error of the unit's training, such as too little memory.
     """
     with reproducible(unit.settings.training.deterministic):
         fit = prepare(Inputs(unit, loaded.images, device, folds=loaded.folds))

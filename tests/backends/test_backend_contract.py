@@ -69,7 +69,7 @@ def notes(tmp_path):
 
 @pytest.fixture
 def run(backend, plan, ledger, notes, capsys):
-    """Return a function that runs a source, and returns the `Progress` that was told."""
+    """Return a function that runs a source, and returns the `Progress` that it updated."""
 
     def run(source, run_unit=None, stop=None, **context):
         run_unit = run_unit or partial(note_only, notes, ())

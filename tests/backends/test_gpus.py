@@ -149,9 +149,9 @@ def test_a_failed_measurement_costs_only_the_sharing(plan, ray_session):
     from sweeps.backends.ray_tune.gpu_sharing import ray, share_by_memory
 
     dies = ray.remote(max_retries=0)(lambda: os._exit(1))
-    said = []
-    assert share_by_memory(plan.units[0], dies.remote(), said.extend) == 1.0
-    assert len(said) == 1 and said[0].startswith("vqvae 1 none: gets a whole GPU, its memory could not be measured: ")
+    lines = []
+    assert share_by_memory(plan.units[0], dies.remote(), lines.extend) == 1.0
+    assert len(lines) == 1 and lines[0].startswith("vqvae 1 none: gets a whole GPU, its memory could not be measured: ")
 
 
 @pytest.mark.parametrize(("per_gpu", "says"), [("0", "not a number"), ("x", "not a number"), ("auto", "--inline")])

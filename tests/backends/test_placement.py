@@ -60,7 +60,7 @@ def test_what_fits_on_some_node_is_fine(units, two_nodes):
 
 
 @pytest.mark.parametrize(
-    ("resources", "said"),
+    ("resources", "message"),
     [
         ({"gpus": 2}, "resources.gpus is 2, but the largest node has 1"),
         ({"cpus": 17}, "resources.cpus is 17, but the largest node has 16"),
@@ -68,8 +68,8 @@ def test_what_fits_on_some_node_is_fine(units, two_nodes):
         ({"cpus": 8, "gpus": 1}, "no node has .* together"),
     ],
 )
-def test_what_fits_nowhere_is_said(units, two_nodes, resources, said):
-    with pytest.raises(PlacementError, match=said):
+def test_what_fits_nowhere_is_said(units, two_nodes, resources, message):
+    with pytest.raises(PlacementError, match=message):
         nodes.check_resources(units(**resources), 0)
 
 

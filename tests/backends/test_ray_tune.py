@@ -33,7 +33,7 @@ def ledgers(tmp_path, ledger):
 
 
 def run(backend, plan, units, ledger, run_unit=train_unit):
-    """Run units of a plan, and return the `Progress` that was told."""
+    """Run units of a plan, and return the `Progress` that it updated."""
     with Progress(plan, units, terminal=False) as progress:
         backend.run(GridSource(units), RunContext(ledger, {}, run_unit=run_unit), progress, Stop())
     return progress

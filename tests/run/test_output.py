@@ -40,16 +40,16 @@ def shell(line, **environment):
 
 
 @pytest.mark.parametrize(
-    ("into", "said"),
+    ("into", "stderr"),
     [
         ("| head -1", ""),
         (">/dev/full", "not all output could be written: No space left on device\n"),
         (">&- 2>&-", ""),
     ],
 )
-def test_a_sweep_ends_whatever_becomes_of_its_output(small_file, tmp_path, into, said):
+def test_a_sweep_ends_whatever_becomes_of_its_output(small_file, tmp_path, into, stderr):
     done = shell(f"{RUN} {small_file} --inline --results {tmp_path} {into}")
-    assert (done.returncode, done.stderr) == (0, said)
+    assert (done.returncode, done.stderr) == (0, stderr)
     assert len(open_ledger(tmp_path, "small").units()) == 2
     assert len(done.stdout.splitlines()) == (1 if "head" in into else 0)
 
@@ -79,7 +79,7 @@ def results(small_file, tmp_path, capsys):
 
 def test_a_report_says_what_could_not_be_written(results):
     lost = "not all output could be written: No space left on device\n"
-    for arguments, code, said in [
+    for arguments, code, stderr in [
         ("| head -1", 0, ""),
         ("--format csv | head -0", 0, ""),
         (">/dev/full", 2, lost),
@@ -88,7 +88,7 @@ def test_a_report_says_what_could_not_be_written(results):
         (f"--export {results}/x.csv >/dev/full", 2, lost),
     ]:
         done = shell(f"{REPORT} small --results {results} {arguments}")
-        assert (done.returncode, done.stderr) == (code, said), arguments
+        assert (done.returncode, done.stderr) == (code, stderr), arguments
     assert (results / "x.csv").exists()
     done = shell(f"{REPORT} nothing --results {results} 2>&-")
     assert (done.returncode, done.stdout) == (2, "")  # not on stdout instead

@@ -47,7 +47,7 @@ class Suggestions(PickledEmpty, Searcher):
         self.handed_out: set[UnitId] = set()
         self.fatal_error: Exception | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a word
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
         """Return a trial's settings, which hold a unit; None to be asked again later; or FINISHED."""
         if self.fatal_error is not None or self.stop.requested:
             return self.FINISHED
