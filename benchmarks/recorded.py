@@ -24,7 +24,7 @@ from sweeps.plan.identity import key_of
 from sweeps.plan.unit import Outcome, Unit, UnitId
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 SWEEP = Path(__file__).parents[1] / "results" / "digits"
 SEED, SCALE = 1, "SECONDS_PER_RECORDED_SECOND"
@@ -96,7 +96,7 @@ def main(grid_file: str, results: str, workers: str) -> int:
     import recorded  # imported by its name, so that workers import it too
 
     options = Options(results, workers=int(workers))
-    return command(grid_file, [], options, Parts(run_unit=recorded.recorded_unit))
+    return command(grid_file, [], options, Components(run_unit=recorded.recorded_unit))
 
 
 if __name__ == "__main__":

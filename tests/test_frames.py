@@ -19,6 +19,7 @@ from scipy import stats
 from sweeps import frames
 from sweeps.analysis.export import export
 from sweeps.config import grid, yaml_reader
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import tensorboard
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
@@ -434,10 +435,16 @@ class TestTensorBoard:
         unit, ledger = plan.units[0], Ledger(Storage(tmp_path / "trained"))
         steps = itertools.count()
         stopped = run_unit.run_unit(
-            unit, digits, ledger, "cpu", {}, should_stop=lambda: next(steps) == 3, tensorboard=str(tmp_path / "tb")
+            unit,
+            Loaded(digits),
+            ledger,
+            "cpu",
+            {},
+            should_stop=lambda: next(steps) == 3,
+            tensorboard=str(tmp_path / "tb"),
         )
         assert stopped == "stopped"
-        assert run_unit.run_unit(unit, digits, ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
+        assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
         (row,), _ = ledger.read()
         (run,) = (tmp_path / "tb").iterdir()
         shown = {step: values for (tag, step), values in scalars(run).items() if tag == "selection/total"}

@@ -186,7 +186,7 @@ def test_a_long_reading_says_how_far_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "LOG_SECONDS", 0)
     heard = Heard()
     files = sorted(tmp_path.iterdir())
-    with inline.reading_told(heard):
+    with inline.printing_reader_log(heard):
         read_files(files, 8, 3)
     assert heard.lines == [f"data: {i} of 3 image files read" for i in (1, 2, 3)]
     read_files(files, 8, 3)

@@ -118,7 +118,7 @@ def test_a_job_is_submitted_stopped_and_resumed(head):
     head.run(line("ray job stop"))
     first.communicate(timeout=60)
     log = head.run(line("ray job logs"))
-    assert "of 6 units done; the same command goes on: python -m sweeps.run" in log  # it saved itself, and said so
+    assert "of 6 units done; the same command resumes the sweep: python -m sweeps.run" in log
     done = {path.name: path.stat().st_mtime_ns for path in units.iterdir()}
     assert 0 < len(done) < 6
     assert ledger.storage.names("checkpoints")
@@ -166,8 +166,8 @@ def test_failed_and_stopped_drivers_are_failed_jobs(head, code):
     out, _ = job.communicate(timeout=300)
     assert job.returncode == 1
     assert f"exit code {code}" in out
-    advice = "--retry trains them again" if code == 1 else "the same command goes on"
-    assert advice in out
+    said = "--retry trains them again" if code == 1 else "the same command resumes the sweep"
+    assert said in out
     assert f"Job '{name}' failed" in head.run(f"ray job status {name}")
 
 

@@ -83,7 +83,7 @@ def labels_of_live_table(swept, capsys):
     plan = Plan(grid.load(str(swept[1])), frozenset(), frozenset())
     console = Console(width=400, record=True, file=io.StringIO())
     console.print(Progress(plan, plan.units, terminal=True).render())
-    return [line.partition("  ")[0].rstrip(" ○") for line in console.export_text().splitlines()[2:]]
+    return [line.partition("  ")[0].rstrip(" ○") for line in console.export_text().splitlines()[3:]]
 
 
 def labels_of_logs(swept, capsys):

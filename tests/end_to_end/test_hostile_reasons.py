@@ -7,7 +7,7 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 HOSTILE = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", r"\input{/etc/passwd}", "\x1b[2J[red]gone[/red]", "a\nb"]
 FORBIDDEN = {  # format -> what would be markup, a formula or a command in it
@@ -32,7 +32,7 @@ def test_a_failures_reason_is_plain_text(tiny_file, tmp_path, capsys, hostile):
 
         return train_unit(unit, loaded, context, fail, should_stop)
 
-    assert command(str(tiny_file), [], Options(results, inline=True), Parts(run_unit=fail_one)) == 1
+    assert command(str(tiny_file), [], Options(results, inline=True), Components(run_unit=fail_one)) == 1
     (row,), _ = open_ledger(results, "tiny").read("failed")
     assert row["reason"].startswith("ValueError: ")
     assert "\n" not in row["reason"]

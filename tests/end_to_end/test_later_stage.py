@@ -15,7 +15,7 @@ from sweeps.plan.sharding import shard
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 GRID = """
 name: probed
@@ -90,7 +90,7 @@ def test_a_failed_training_blocks_its_probe(sweep, tmp_path, capsys):
         return train_unit(unit, loaded, context, fail, should_stop)
 
     options = Options(str(tmp_path / "results"), inline=True)
-    assert command(str(tmp_path / "probed.yaml"), [], options, Parts(run_unit=fail_one)) == 1
+    assert command(str(tmp_path / "probed.yaml"), [], options, Components(run_unit=fail_one)) == 1
     error = capsys.readouterr().err
     assert "1 of 6 units failed" in error and "1 of 6 units are blocked" in error
     assert open_ledger(tmp_path / "results", "probed").units() >= {

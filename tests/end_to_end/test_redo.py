@@ -21,7 +21,7 @@ from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Outcome
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 from sweeps.worker import run_unit
 
 
@@ -39,7 +39,7 @@ def command(tiny_file, tmp_path):
             str(tiny_file),
             [],
             Options(str(tmp_path / "results"), **{"inline": True} | options),
-            Parts(run_unit=run_unit),
+            Components(run_unit=run_unit),
         )
 
     return run
@@ -180,7 +180,7 @@ class TestRedo:
         assert command(stop_after(1), redo="*fold*") == 75
         captured = capsys.readouterr()
         assert captured.out.count("] done: ") == 1
-        assert "1 of 6 units done; the same command goes on" in captured.err
+        assert "1 of 6 units done; the same command resumes the sweep" in captured.err
         assert len(ledger.storage.names("units")) == 6  # no result was touched
         assert len(finish_times(ledger)) == len(ledger.units()) == 1
         assert command(redo="*fold*", dry_run=True) == 0
@@ -242,7 +242,7 @@ class TestRedo:
         ledger.write_failed(unit, "another driver's")
         assert command(redo=unit.name) == 0
         assert ledger.units("failed") == frozenset()
-        assert "starts again" not in ledger.storage.read(f"logs/{unit.name}.log").decode()
+        assert "starts over" not in ledger.storage.read(f"logs/{unit.name}.log").decode()
         (row,) = [r for r in ledger.read()[0] if (r["key"], r["fold"]) == unit.id]
         assert row["resumed"] == 0
 

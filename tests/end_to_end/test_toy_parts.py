@@ -5,7 +5,7 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.work_source import Done, Envelope
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 
 class LastFirst:
@@ -45,7 +45,7 @@ def test_a_toy_source_and_back_end_train(tiny_file, tmp_path, capsys):
 
     backend = TwiceChecked()
     options = Options(str(tmp_path), inline=True)
-    assert command(str(tiny_file), [], options, Parts(backend, make_source=make)) == 75
+    assert command(str(tiny_file), [], options, Components(backend, make_source=make)) == 75
     (source,) = made
     assert [outcome for _, outcome, _ in source.ended] == ["done"] * 3
     assert [unit.name for unit in reversed(backend.seen)] == [name for name, _, _ in source.ended]

@@ -58,7 +58,7 @@ def test_done_units_count_for_both_keys(sweep, capsys, first, second, compacted)
     assert "2 done, 0 failed, 0 to train" in capsys.readouterr().out
     assert sweep(second) == 0
     out = capsys.readouterr().out
-    assert "counted here too: 2 units done under another data.limit that says the same images" in out
+    assert "counted here too: 2 units done under another data.limit that means the same images" in out
     assert "] done" not in out
     after = report(sweep.results, "twins", ReportRequest(columns=("folds", "unconditioned", "latent_loss")))
     assert [line for line in after.splitlines() if "±" in line] == [line for line in before.splitlines() if "±" in line]

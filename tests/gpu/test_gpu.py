@@ -17,6 +17,7 @@ from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
 from mtvae.runtime.precision import forward_pass, tf32_allowed
 from sweeps.config import grid, yaml_reader
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
@@ -123,8 +124,8 @@ def test_a_resumed_unit_equals_an_undisturbed_one(stop_after, cuda_graph, images
             return asked == stop_after + 1  # the unit asks once before the first step
 
         if stops:
-            assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "stopped"
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+            assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}, should_stop=should_stop) == "stopped"
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
         (record,), _ = ledger.read()
         assert record["resumed"] == int(stops)
         records.append({k: record[k] for k in ("history", "unconditioned_per_image", "conditioned_per_image")})
@@ -168,13 +169,13 @@ def test_running_out_of_memory_ends_the_unit(gpus, outcome, images, ledger):
     unit = unit_of("gaussian_vae", "multi_decoder", gpus=gpus)
     limit_memory(4 * 2**20)
     try:
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == outcome
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == outcome
     finally:
         limit_memory(None)
     if outcome == "failed":
         (record,), _ = ledger.read("failed")
         assert record["reason"].startswith("out of memory: CUDA out of memory")
-    assert run_unit.run_unit(unit_of(), images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit_of(), Loaded(images), ledger, "cuda", {}) == "done"
 
 
 def test_running_out_of_memory_while_recording(images, ledger):
@@ -190,10 +191,10 @@ def test_running_out_of_memory_while_recording(images, ledger):
         return False
 
     try:
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "crowded"
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}, should_stop=should_stop) == "crowded"
     finally:
         limit_memory(None)
-    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
 
 
 def limit_memory(size):
@@ -206,7 +207,7 @@ def limit_memory(size):
 def test_a_cpu_repeats_the_scores(images, ledger):
     """The kept model of a unit that was trained on a GPU gives the recorded scores on a CPU."""
     unit = unit_of()
-    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
     (record,), _ = ledger.read()
     assert record["device"] == torch.cuda.get_device_name()
     assert record["peak_memory"] > 0

@@ -36,7 +36,7 @@ def train_noting(folder, unit, loaded, context, on_progress, should_stop):
         if images == unit.images_to_train and 0 < share < float(os.environ.get("OUT_OF_MEMORY_BELOW", 0)):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    outcome = run_unit(unit, loaded.images, context.ledger, "cpu", context.provenance, until_memory_ends, should_stop)
+    outcome = run_unit(unit, loaded, context.ledger, "cpu", context.provenance, until_memory_ends, should_stop)
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     note = {"gpus": share, "given": given, "began": began, "ended": time.time()}
     (folder / f"{unit.name}.json").write_text(json.dumps(note))
@@ -57,13 +57,17 @@ def main(folder, grid, results, address, workers, per_gpu=None):
     from sweeps.backends.ray_tune.driver import RayTune
     from sweeps.run.command import command
     from sweeps.run.options import Options
-    from sweeps.run.train import Parts
+    from sweeps.run.train import Components
 
     options = Options(results, workers=int(workers), address=address, per_gpu=per_gpu)
     backend = RayTune(
-        int(workers), address, per_gpu=options.units_per_gpu(), sees_gpu=shares.sees_gpu, footprint=shares.ten_of_44
+        int(workers),
+        address,
+        per_gpu=options.units_per_gpu(),
+        sees_gpu=shares.sees_gpu,
+        measure_memory=shares.ten_of_44,
     )
-    return command(grid, [], options, Parts(backend, partial(shares.train_noting, Path(folder))))
+    return command(grid, [], options, Components(backend, partial(shares.train_noting, Path(folder))))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from committed_losses import fit, settings_of
 
 from mtvae.runtime.determinism import reproducible
+from sweeps.data.datasets import Loaded
 from sweeps.stages import training
 from sweeps.worker import run_unit
 
@@ -89,6 +90,6 @@ def test_every_unit_runs_reproducibly(read_grid, ledger, digits, monkeypatch):
     units = Plan(g, frozenset(), frozenset()).units
     assert len({unit.key for unit in units}) == 2
     for unit in units:
-        assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+        assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
         assert state() == outside
     assert seen == [(1, False, False)] * 2 + [(1, True, False)] * 2

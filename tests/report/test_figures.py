@@ -366,7 +366,7 @@ def trained(tmp_path_factory):
     parsed = grid.read(yaml_reader.parse(TRAINED), "test.yaml")
     ledger.write_grid(parsed)
     for units in Plan(parsed, frozenset(), frozenset()).rows:
-        assert run_unit.run_unit(units[0], load(units[0].settings.source).images, ledger, "cpu", {}) == "done"
+        assert run_unit.run_unit(units[0], load(units[0].settings.source), ledger, "cpu", {}) == "done"
     return ledger
 
 

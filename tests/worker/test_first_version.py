@@ -1,6 +1,7 @@
-"""What the first version left behind: its checkpoints resume, and its kept models give their scores.
+"""Files of the first version: its checkpoints resume, and its kept models give their scores.
 
-`first_version/` was written by commit 7a2edac: each unit stopped after five steps, and trained to its end beside it.
+`first_version/` was written by commit 7a2edac: checkpoints of units stopped after five steps, and kept models and
+scores of the same units trained to their end.
 """
 
 import json
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from sweeps.config import grid
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
@@ -18,7 +20,7 @@ from sweeps.plan.plan import Plan
 from sweeps.stages.base import Inputs
 from sweeps.stages.training import prepare, score
 from sweeps.worker import run_unit
-from sweeps.worker.checkpoint import kind_of
+from sweeps.worker.checkpoint import device_kind
 
 HERE = Path(__file__).with_name("first_version")
 SCORES = json.loads((HERE / "scores.json").read_text())
@@ -27,18 +29,18 @@ UNITS = [u for u in Plan(grid.load(str(HERE / "grid.yaml")), frozenset(), frozen
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.settings.family)
 def test_its_checkpoints_resume(unit, digits, tmp_path):
-    """To the digits of an undisturbed unit; on the machine's own kind, to the digits of the first version."""
+    """They end with the scores of the first version, to rounding on the same kind of CPU and torch."""
     ledger = Ledger(Storage(tmp_path / "old"))
     shutil.copytree(HERE / "checkpoints", tmp_path / "old" / "checkpoints")
     file = tmp_path / "old" / "checkpoints" / f"{unit.name}.pt"
     saved = torch.load(file, weights_only=True)
-    same_kind = saved["kind"] == kind_of("cpu")
-    torch.save(saved | {"kind": kind_of("cpu")}, file)
-    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    same_kind = saved["kind"] == device_kind("cpu")
+    torch.save(saved | {"kind": device_kind("cpu")}, file)
+    assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
     (record,), _ = ledger.read()
     assert record["resumed"] == 1
-    assert "goes on in epoch 3" in ledger.storage.read(f"logs/{unit.name}.log").decode()
-    rel = 1e-6 if same_kind else 0.05  # another CPU or torch rounds differently, and few steps magnify it
+    assert "resumes in epoch 3" in ledger.storage.read(f"logs/{unit.name}.log").decode()
+    rel = 1e-6 if same_kind else 0.05  # another CPU or torch rounds differently, which training magnifies
     assert {name: record[name] for name in SCORES[unit.name]} == pytest.approx(SCORES[unit.name], rel=rel)
 
 

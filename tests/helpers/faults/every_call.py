@@ -23,7 +23,6 @@ from faults import ERRORS, Fault
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
-from sweeps.plan.unit import Outcome
 from sweeps.report import __main__ as reporting
 from sweeps.run.command import command
 from sweeps.run.options import Options
@@ -85,10 +84,8 @@ def prepare(folder):
     from sweeps.worker.run_unit import run_unit
 
     steps = iter(range(100))
-    stopped = run_unit(
-        units[3], load(units[3].settings.source).images, ledger, "cpu", {}, should_stop=lambda: next(steps) > 3
-    )
-    assert stopped is Outcome.STOPPED
+    stopped = run_unit(units[3], load(units[3].settings.source), ledger, "cpu", {}, should_stop=lambda: next(steps) > 3)
+    assert stopped == "stopped"
     return file, whole, begun
 
 
