@@ -33,10 +33,10 @@ from mtvae.cost import cost
 from mtvae.evaluation import evaluate
 from mtvae.losses import FixedWeighting, fixed_weights, loss_terms
 from mtvae.model import Model, build
-from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.cuda_graph import Record, cuda_graph
 from mtvae.runtime.precision import forward_pass, tf32_allowed
 from mtvae.training import Fit, TrainingSet
+from sweeps.backends.ray_tune.session import MALLOC
 from sweeps.config.rules import resolve
 from sweeps.config.settings import Settings
 from sweeps.data import seeds
@@ -90,7 +90,6 @@ def ours(
     s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch, units: int = 1, record: Record | None = None
 ) -> list[float]:
     """Train one unit as in a sweep, or several in lockstep. Return the seconds of each unit's scores of each epoch."""
-    keep_freed_memory()  # as `worker.run_unit`
     data, scoring = parts(images, device), []
 
     class Timed(Fit):
@@ -250,7 +249,9 @@ def timed(options: Sequence[str], n: int, root: Path, folders: Iterator[int]) ->
     (folder := root / str(next(folders))).mkdir()
     command = [sys.executable, __file__, *options, "--together", f"{folder}:{n}"]
     with_output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **with_output) for _ in range(n)]
+    # Ours has a worker's memory; the others are as one starts them.
+    env = os.environ | (MALLOC if options[0] == "ours" else {})
+    processes = [subprocess.Popen(command, env=env, **with_output) for _ in range(n)]
     found = list(map(_printed, processes))
     span = max(f["ended"] for f in found) - min(f["began"] for f in found)
     one = found[0]

@@ -15,6 +15,11 @@ class Architecture(Section):
     side: Count
     sizes: Section
 
+    @property
+    def condition(self) -> int:
+        """Numbers in a condition of one image: the masked image's and the mask's."""
+        return (self.channels + 1) * self.side**2
+
 
 def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
     """Return the sizes of a numbered configuration, some of them replaced by `overrides`.

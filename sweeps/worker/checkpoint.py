@@ -13,7 +13,7 @@ from sweeps.stages.base import Trainable
 from sweeps.text import error_line
 from sweeps.worker.devices import out_of_memory
 
-VERSION = 2  # of what the file holds
+VERSION = 3  # of the file's content; 2 had an optimizer and a conditioned layer of our own
 MAX_SAVING_SHARE = 0.05  # of the time; if saves are slow, the interval between them grows to keep to it
 
 
@@ -55,6 +55,15 @@ def _load(file: NativeFile, device: str) -> dict[str, Any]:
             raise reader.error
 
 
+def _unusable(saved: dict[str, Any], unit: str, kind: str) -> str | None:
+    """Return why a unit on this kind of device cannot resume from a checkpoint; None if it can."""
+    if saved["version"] != VERSION:
+        return f"was saved by another version of mtvae-sweeps (format {saved['version']}; this one reads {VERSION})"
+    if (saved["unit"], saved["kind"]) != (unit, kind):
+        return f"is of {saved['unit']} on {saved['kind']}, not of {unit} on {kind}"
+    return None
+
+
 class Checkpoint:
     """Saves a unit's training every `seconds`, and restores it.
 
@@ -84,9 +93,8 @@ class Checkpoint:
         try:
             with self.storage.reading(self.name) as file:
                 saved = _load(file, self.device)
-            made_by = (saved["version"], saved["unit"], saved["kind"])
-            if made_by != (VERSION, self.unit.name, device_kind(self.device)):
-                return f"starts over: {self.storage.path(self.name)} is of {made_by}, not {device_kind(self.device)}"
+            if why := _unusable(saved, self.unit.name, device_kind(self.device)):
+                return f"starts over: {self.storage.path(self.name)} {why}"
             fit.resume(saved["state"])
             self.resumed, self.earlier_seconds = saved["resumed"] + 1, saved["seconds"]
         except (FileNotFoundError, NotADirectoryError):

@@ -9,7 +9,6 @@ import torch
 
 from mtvae.config.registry import import_attribute
 from mtvae.loop import Diverged
-from mtvae.runtime.allocator import keep_freed_memory
 from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
 from sweeps.data.datasets import Loaded
@@ -59,7 +58,6 @@ def run_unit(
     Raises:
         StorageError: the results, or the event files, cannot be written.
     """
-    keep_freed_memory()
     if should_stop():
         return Outcome.STOPPED
     if ledger.has(unit):  # another driver may have done it since the plan was made

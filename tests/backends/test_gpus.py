@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nodes import cluster_of_nodes
 
-from mtvae.optimizer import AdamW
 from sweeps.backends.base import train_unit
 from sweeps.backends.ray_tune.gpu_sharing import share_of_gpu, with_larger_share
 from sweeps.data.datasets import Loaded
@@ -113,7 +112,7 @@ def test_the_share_is_no_part_of_a_unit(plan):
 def test_memory_is_measured_during_a_real_training(plan, digits, monkeypatch):
     """The training is real; the memory that the GPU reports is made up, since there may be no GPU."""
     steps = []
-    monkeypatch.setattr(AdamW, "step", lambda self: steps.append(self.lr))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: steps.append(self.defaults["lr"]))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60, 100))
     assert measure_gpu_memory(plan.units[0], Loaded(digits), "cpu") == (40, 100)
     assert steps == [0.001] * 2  # all that 27 images in batches of 16 give

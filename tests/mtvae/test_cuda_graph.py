@@ -3,8 +3,10 @@
 The tests need no GPU: `tape` stands in for the CUDA graph. tests/gpu shows that CUDA records every operation.
 """
 
+import copy
 import gc
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from committed_losses import double_precision, fit, kinds, settings_of
 from tape import Tape, Waited, name_of, tape
 
 from mtvae.evaluation import evaluate
+from mtvae.loop import adamw
 from mtvae.runtime.cuda_graph import WARM_STEPS, Recorded, cuda_graph
 from mtvae.runtime.determinism import reproducible
 
@@ -73,6 +76,20 @@ def test_a_resumed_training_records_again(pause):
     """An interrupted training records its step again when it resumes, and ends with the same digits."""
     given = KINDS["vqvae multi_decoder soft_adapt"]
     assert_same(trained(given), trained(given, record=tape, pause=pause))
+
+
+def test_a_training_resumed_in_place_records_again():
+    """The state that it resumes from is in other memory than the recorded one."""
+    f = fit(settings_of(KINDS["vqvae none"] | LONGER), record=tape)
+    with reproducible():
+        f.epoch()
+        first, state = f.recorded.replay, copy.deepcopy(f.state())
+        f.epoch()
+        f.resume(state)
+        while not f.finished:
+            f.epoch()
+    assert first is not None and f.recorded.replay not in (None, first)
+    assert_same(trained(KINDS["vqvae none"]), f)
 
 
 def test_in_double_precision_too():
@@ -196,6 +213,26 @@ def test_an_unused_training_is_freed_at_once(record):
         assert reference() is None
     finally:
         gc.enable()
+
+
+class Recording:
+    """A GPU's stream that is recording."""
+
+    def is_capturing(self):
+        return True
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_torch_records_only_a_capturable_optimizer(device, monkeypatch):
+    """`adamw` makes one for a GPU; torch refuses to record the step of another."""
+    s = settings_of(KINDS["vqvae none"])
+    module = torch.nn.Linear(2, 1)
+    optimizer = adamw(module, s.training, torch.device(device))
+    module(torch.ones(1, 2)).sum().backward()
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", Recording)
+    with nullcontext() if device == "cuda" else pytest.raises(RuntimeError, match="capturable is False"):
+        optimizer.step()
 
 
 def test_torch_has_the_cuda_functions():

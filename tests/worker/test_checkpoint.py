@@ -101,7 +101,7 @@ def tamper_pickle(saved):
 
 def tamper_torch_pickle(saved):
     buffer = io.BytesIO()
-    torch.save({"version": 2, "state": Evil()}, buffer)
+    torch.save({"version": 3, "state": Evil()}, buffer)
     return buffer.getvalue()
 
 
@@ -114,9 +114,16 @@ def tamper_missing_part(saved):
 
 
 def tamper_other_torch(saved):
-    values = torch.load(io.BytesIO(saved), weights_only=True)
+    return changed(saved, kind="cuda, torch 1.0")
+
+
+def tamper_other_format(saved):
+    return changed(saved, version=2)
+
+
+def changed(saved, **values):
     buffer = io.BytesIO()
-    torch.save(values | {"kind": "cuda, torch 1.0"}, buffer)
+    torch.save(torch.load(io.BytesIO(saved), weights_only=True) | values, buffer)
     return buffer.getvalue()
 
 
@@ -128,7 +135,8 @@ def tamper_other_torch(saved):
         (tamper_pickle, "is damaged"),
         (tamper_torch_pickle, "is damaged"),
         (tamper_missing_part, "is damaged"),
-        (tamper_other_torch, "is of (2, "),
+        (tamper_other_torch, "-fold0 on cuda, torch 1.0, not of "),
+        (tamper_other_format, "was saved by another version of mtvae-sweeps (format 2; this one reads 3)"),
     ],
 )
 def test_a_unit_with_an_unusable_checkpoint_starts_over(kinds, ledgers, digits, tamper, said):

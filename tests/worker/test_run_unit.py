@@ -14,7 +14,7 @@ from records import rows_of
 import sweeps
 from sweeps.data.datasets import Loaded
 from sweeps.data.hashes import fingerprint
-from sweeps.data.splits import Drawn
+from sweeps.data.splits import FoldDraw
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.provenance import provenance
 from sweeps.plan.plan import Plan
@@ -88,7 +88,7 @@ def test_order_and_earlier_units_change_no_digit(plan, ledger, digits, tmp_path)
 def test_what_was_loaded_with_the_images_is_used(plan, ledger, digits):
     """Notes enter the log, hashes the record, and the folds make the split. A hash that is missing is computed."""
     first, second = plan.units[0], next(unit for unit in plan.units[1:] if unit.key != plan.units[0].key)
-    folds = {Drawn.by(first.settings.folds, first.settings.seed): np.repeat([0, 1], [20, 40])}
+    folds = {FoldDraw.of(first.settings.folds, first.settings.seed): np.repeat([0, 1], [20, 40])}
     loaded = Loaded(digits, ("one file was skipped",), "d" * 64, "f" * 64, folds)
     assert run_unit.run_unit(first, loaded, ledger, "cpu", {}) == "done"
     assert "\none file was skipped\n" in ledger.storage.read(f"logs/{first.name}.log").decode()
@@ -220,3 +220,26 @@ def test_a_missing_gpu_is_told_before_training():
     if not torch.cuda.is_available():
         with pytest.raises(devices.PlacementError, match="torch sees no GPU"):
             devices.pick_device(0.5)
+
+
+TRAINS = """
+import sys
+import numpy as np
+from sweeps.config import grid
+from sweeps.data.splits import FoldDraw
+from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.plan import Plan
+from sweeps.worker import run_unit
+
+unit = Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units[0]
+images = np.zeros((60, 1, 16, 16), np.uint8)  # a data set is read by another process
+folds = {FoldDraw.of(unit.settings.folds, unit.settings.seed): np.arange(60) % 2}  # they come with the images
+assert run_unit.run_unit(unit, images, open_ledger(sys.argv[2], "tiny"), "cpu", {}, folds=folds) == "done"
+print("sklearn" in sys.modules)
+"""
+
+
+def test_a_worker_does_not_load_what_only_a_driver_needs(tiny_file, tmp_path):
+    """scikit-learn is 110 MB of the memory that a worker may take."""
+    command = [sys.executable, "-c", TRAINS, str(tiny_file), str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

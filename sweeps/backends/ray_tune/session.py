@@ -19,7 +19,14 @@ from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import error_line
 
-ONE_ARENA = "MALLOC_ARENA_MAX"  # a trial is a thread, which glibc would give memory of its own, kept by other rules
+MALLOC = {
+    "MALLOC_ARENA_MAX": "1",  # a trial is a thread, which glibc would give memory of its own, kept by other rules
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),  # bytes that may lie free before some go back to the kernel
+    "MALLOC_MMAP_MAX_": "0",  # large tensors have mappings of their own by default, which are never kept
+}
+"""What tensors free stays with a worker for the next ones. By default much of it goes back, and the kernel clears each
+page anew at every step (benchmarks/speed.md). glibc reads these when a process starts; others ignore them."""
+
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
 
@@ -47,8 +54,7 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
         PlacementError: there is no cluster at the address, or Ray cannot start.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if ONE_ARENA not in os.environ:
-        quiet["runtime_env"] = {"env_vars": {ONE_ARENA: "1"}}
+    quiet["runtime_env"] = {"env_vars": malloc_settings()}
     if address is not None:
         nodes.connect(address, **quiet)
         print(f"Ray cluster at {address}: {nodes.describe_cluster()}")
@@ -70,6 +76,11 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
             why = error_line(error)[:300] or type(error).__name__
             raise PlacementError(f"Ray cannot start on this machine; --inline needs no Ray: {why}") from error
     make_token_private()
+
+
+def malloc_settings() -> dict[str, str]:
+    """Return the settings of `MALLOC` that the user's environment does not have."""
+    return {name: value for name, value in MALLOC.items() if name not in os.environ}
 
 
 def make_token_private() -> None:
