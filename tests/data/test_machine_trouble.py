@@ -80,7 +80,7 @@ class TestErrorsOfReading:
             "open",
             lambda p, *a, **o: (_ for _ in ()).throw(broken(code)) if p.name == "001.png" else real(p, *a, **o),
         )
-        with pytest.raises(DataError, match=f"001.png': {os.strerror(code)}.*none was left out"):
+        with pytest.raises(DataError, match=f"001.png': {os.strerror(code)}.*no file was left out"):
             load(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
 
     @pytest.mark.parametrize("ending", ENDINGS)
