@@ -226,6 +226,7 @@ TRAINS = """
 import sys
 import numpy as np
 from sweeps.config import grid
+from sweeps.data.datasets import Loaded
 from sweeps.data.splits import FoldDraw
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
@@ -234,7 +235,7 @@ from sweeps.worker import run_unit
 unit = Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units[0]
 images = np.zeros((60, 1, 16, 16), np.uint8)  # a data set is read by another process
 folds = {FoldDraw.of(unit.settings.folds, unit.settings.seed): np.arange(60) % 2}  # they come with the images
-assert run_unit.run_unit(unit, images, open_ledger(sys.argv[2], "tiny"), "cpu", {}, folds=folds) == "done"
+assert run_unit.run_unit(unit, Loaded(images, folds=folds), open_ledger(sys.argv[2], "tiny"), "cpu", {}) == "done"
 print("sklearn" in sys.modules)
 """
 
