@@ -1,13 +1,26 @@
 """What a model costs, by arithmetic: parameters, activations, floating-point operations. Imports no torch.
 
-Mirrors `layers.py` and `model.py` layer by layer; the tests hold it against the models themselves.
+Counts the layers of `mtvae.networks`; the tests hold it against the models themselves.
 """
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 from mtvae.config import FAMILIES, METHODS, Architecture, GaussianSizes, VQSizes
+from mtvae.networks import (
+    Conv,
+    Function,
+    Head,
+    Layer,
+    Layers,
+    Normed,
+    Residual,
+    features,
+    gaussian_decoder,
+    gaussian_encoder,
+    vq_decoder,
+    vq_encoder,
+)
 
 
 class Cost(NamedTuple):
@@ -26,51 +39,35 @@ def _linear(d_in: int, d_out: int) -> Cost:
     return Cost(d_in * d_out + d_out, d_out, 2 * d_in * d_out)
 
 
-def _conv(d_in: int, d_out: int, kernel: int, side: int, bias: bool = True) -> Cost:
-    """`side`: of the output; of the input for a transposed convolution, whose outputs are counted apart."""
-    weights = d_in * d_out * kernel**2
-    return Cost(weights + bias * d_out, d_out * side**2, 2 * weights * side**2)
+def _layer(layer: Layer) -> Cost:
+    match layer:
+        case Conv(d_in, d_out, kernel, side_in, side_out, transposed):
+            weights = d_in * d_out * kernel**2
+            applied = (side_in if transposed else side_out) ** 2
+            return Cost(weights + d_out, d_out * side_out**2, 2 * weights * applied)
+        case Normed(conv, batch_norm):
+            cost = _layer(conv)
+            norm = Cost(2 * conv.d_out, cost.activations) if batch_norm else Cost()
+            return cost.plus(norm, Cost(activations=cost.activations))
+        case Residual(width, side):
+            weights = width**2 * (3**2 + 1)
+            return Cost(weights, 2 * width * side**2, 2 * weights * side**2)
+        case Head(z, condition, width, side):
+            features = width * side**2
+            return _linear(z + condition, features).plus(Cost(2 * features, 2 * features))
+        case Function():
+            return Cost()  # what it gives may replace what it takes
 
 
-def _transposed(d_in: int, d_out: int, kernel: int, side: int, stride: int) -> Cost:
-    """`side`: of the input."""
-    return _conv(d_in, d_out, kernel, side)._replace(activations=d_out * (side * stride) ** 2)
-
-
-def _normed(cost: Cost, width: int, batch_norm: bool) -> Cost:
-    """With its activation function, and its batch normalisation where there is one."""
-    norm = Cost(2 * width, cost.activations) if batch_norm else Cost()
-    return cost.plus(norm, Cost(activations=cost.activations))
-
-
-def _merge(d_in: int, d_out: int) -> Cost:
-    """The linear at a decoder's head with ReLU and BatchNorm1d."""
-    return _linear(d_in, d_out).plus(Cost(2 * d_out, 2 * d_out))
-
-
-def _residual(width: int, side: int) -> Cost:
-    return _conv(width, width, 3, side, bias=False).plus(_conv(width, width, 1, side, bias=False))
+def _sum(layers: Layers) -> Cost:
+    return Cost().plus(*map(_layer, layers))
 
 
 def gaussian(a: Architecture, heads: int = 2) -> tuple[Cost, Cost, Cost]:
     """Encoder, plain and conditioned decoder of a Gaussian VAE, whose z has two heads: mean and log-variance."""
-    s = a.sizes
-    assert isinstance(s, GaussianSizes)
-    side, encoder, sides = a.side, Cost(), [a.side]
-    for d_in, d_out in pairwise([a.channels, *s.hidden]):
-        side = side // 2 if side % 2 == 0 else side
-        sides.append(side)
-        encoder = encoder.plus(_normed(_conv(d_in, d_out, 3, side), d_out, s.batch_norm))
-    features = s.hidden[-1] * side**2
-    encoder = encoder.plus(*[_linear(features, s.latent)] * heads)
-    convs = Cost()
-    widths = [*reversed(s.hidden), s.hidden[0]]
-    for (d_in, d_out), (side_in, side_out) in zip(pairwise(widths), pairwise(reversed(sides)), strict=True):
-        stride = side_out // side_in
-        convs = convs.plus(_normed(_transposed(d_in, d_out, 3, side_in, stride), d_out, s.batch_norm))
-    convs = convs.plus(_conv(widths[-1], a.channels, 3, a.side))
-    condition = (a.channels + 1) * a.side**2
-    return encoder, convs.plus(_merge(s.latent, features)), convs.plus(_merge(s.latent + condition, features))
+    assert isinstance(a.sizes, GaussianSizes)
+    encoder = _sum(gaussian_encoder(a)).plus(*[_linear(features(a), a.sizes.latent)] * heads)
+    return encoder, _sum(gaussian_decoder(a, 0)), _sum(gaussian_decoder(a, a.condition))
 
 
 def autoencoder(a: Architecture) -> tuple[Cost, Cost, Cost]:
@@ -82,24 +79,9 @@ def vq(a: Architecture) -> tuple[Cost, Cost, Cost]:
     """Encoder with codebook, plain and conditioned decoder of a VQ-VAE."""
     s = a.sizes
     assert isinstance(s, VQSizes)
-    side, encoder = a.side, Cost()
-    for d_in, d_out in pairwise([a.channels, *s.hidden]):
-        side //= 2
-        for width in (d_in, d_out):
-            encoder = encoder.plus(_normed(_conv(width, d_out, 3, side), d_out, s.batch_norm))
-    encoder = encoder.plus(*[_residual(s.hidden[-1], side)] * s.residual_layers)
-    encoder = encoder.plus(_conv(s.hidden[-1], s.embedding_size, 1, side))
-    codebook = s.embeddings * s.embedding_size
-    encoder = encoder.plus(Cost(codebook, s.embeddings * side**2, 2 * codebook * side**2))
-    widths = list(reversed(s.hidden))
-    decoder = _normed(_conv(s.embedding_size, widths[0], 3, side), widths[0], s.batch_norm)
-    decoder = decoder.plus(*[_residual(widths[0], side)] * s.residual_layers)
-    features, condition = s.embedding_size * side**2, (a.channels + 1) * a.side**2
-    for d_in, d_out in pairwise(widths):
-        decoder = decoder.plus(_normed(_transposed(d_in, d_out, 4, side, 2), d_out, s.batch_norm))
-        side *= 2
-    decoder = decoder.plus(_transposed(widths[-1], a.channels, 4, side, 2))
-    return encoder, decoder, decoder.plus(_merge(features + condition, features))
+    codebook, grid = s.embeddings * s.embedding_size, (a.side // 2 ** len(s.hidden)) ** 2
+    quantizer = Cost(codebook, s.embeddings * grid, 2 * codebook * grid)
+    return _sum(vq_encoder(a)).plus(quantizer), _sum(vq_decoder(a, 0)), _sum(vq_decoder(a, a.condition))
 
 
 @lru_cache(maxsize=1024)  # a plan asks for every unit, and has few architectures

@@ -10,15 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mtvae.config import Architecture, GaussianSizes, Loss, VQSizes
-from mtvae.layers import (
-    VectorQuantizer,
-    gaussian_decoder,
-    gaussian_encoder,
-    halving_strides,
-    latent_side,
-    vq_decoder,
-    vq_encoder,
-)
+from mtvae.layers import VectorQuantizer, sequential
+from mtvae.networks import features, gaussian_decoder, gaussian_encoder, vq_decoder, vq_encoder
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class LatentSpace(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        """A decoder of flat [z, condition] (N, z + condition), or of z where `condition` is 0, to images (N,C,H,H)."""
+        """A decoder of z to images (N,C,H,H); of (z, condition) where there are `condition` > 0 numbers in one."""
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
@@ -70,34 +63,20 @@ def kl_divergence(latent: Latent) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
 
 
-def flat_encoder(architecture: Architecture, sizes: GaussianSizes) -> tuple[nn.Sequential, int]:
-    """The encoder that `gaussian_vae` and `autoencoder` share, and the number of features that it gives per image."""
-    a = architecture
-    f = latent_side(a.side, halving_strides(a.side, len(sizes.hidden)))
-    return gaussian_encoder(a.channels, a.side, sizes.hidden, sizes.batch_norm), sizes.hidden[-1] * f * f
-
-
-def flat_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-    """The decoder that `gaussian_vae` and `autoencoder` share."""
-    a, s = architecture, architecture.sizes
-    assert isinstance(s, GaussianSizes)
-    return gaussian_decoder(s.latent, a.channels, a.side, s.hidden, s.batch_norm, s.output, condition)
-
-
 class GaussianLatentSpace(LatentSpace):
     """q(z|x) = N(mean, exp(log_variance)) by two linear heads (2.1.2)."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
-        sizes = architecture.sizes
-        assert isinstance(sizes, GaussianSizes)
-        self.encoder, features = flat_encoder(architecture, sizes)
-        self.mean, self.log_variance = nn.Linear(features, sizes.latent), nn.Linear(features, sizes.latent)
+        a, s = architecture, architecture.sizes
+        assert isinstance(s, GaussianSizes)
+        self.encoder = sequential(gaussian_encoder(a))
+        self.mean, self.log_variance = nn.Linear(features(a), s.latent), nn.Linear(features(a), s.latent)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        features = self.encoder(x)
+        seen = self.encoder(x)
         # in the weights' precision, whatever the heads multiplied in: these are summed, squared and exponentiated
-        mean, log_variance = (head(features).to(head.weight.dtype) for head in (self.mean, self.log_variance))
+        mean, log_variance = (head(seen).to(head.weight.dtype) for head in (self.mean, self.log_variance))
         z = mean
         if generator is not None:  # reparameterization (2.1.1)
             noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
@@ -106,7 +85,7 @@ class GaussianLatentSpace(LatentSpace):
 
     @staticmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        return flat_decoder(architecture, condition)
+        return sequential(gaussian_decoder(architecture, condition))
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
@@ -121,17 +100,16 @@ class PlainLatentSpace(LatentSpace):
 
     def __init__(self, architecture: Architecture):
         super().__init__()
-        sizes = architecture.sizes
-        assert isinstance(sizes, GaussianSizes)
-        self.encoder, features = flat_encoder(architecture, sizes)
-        self.z = nn.Linear(features, sizes.latent)
+        a, s = architecture, architecture.sizes
+        assert isinstance(s, GaussianSizes)
+        self.encoder, self.z = sequential(gaussian_encoder(a)), nn.Linear(features(a), s.latent)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         return Latent(self.z(self.encoder(x)))
 
     @staticmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        return flat_decoder(architecture, condition)
+        return sequential(gaussian_decoder(architecture, condition))
 
 
 class VectorQuantizedLatentSpace(LatentSpace):
@@ -139,9 +117,9 @@ class VectorQuantizedLatentSpace(LatentSpace):
 
     def __init__(self, architecture: Architecture):
         super().__init__()
-        a, s = architecture, architecture.sizes
+        s = architecture.sizes
         assert isinstance(s, VQSizes)
-        self.encoder = vq_encoder(a.channels, s.hidden, s.residual_layers, s.embedding_size, s.batch_norm)
+        self.encoder = sequential(vq_encoder(architecture))
         self.quantizer = VectorQuantizer(s.embeddings, s.embedding_size)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
@@ -150,12 +128,7 @@ class VectorQuantizedLatentSpace(LatentSpace):
 
     @staticmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        a, s = architecture, architecture.sizes
-        assert isinstance(s, VQSizes)
-        h = a.side // 2 ** len(s.hidden)
-        return vq_decoder(
-            s.embedding_size, a.channels, h, s.hidden, s.residual_layers, s.batch_norm, s.output, condition
-        )
+        return sequential(vq_decoder(architecture, condition))
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:

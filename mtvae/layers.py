@@ -1,108 +1,81 @@
-"""Encoders, decoders, the residual layer and the vector quantizer (3.4.2, 2.2).
+"""The layers of `mtvae.networks` in torch, and the vector quantizer (2.2).
 
-Shapes: N images, C channels, side H; E embedding size, K embeddings, h the side of the latent grid; L latent size.
+Shapes: N images, E embedding size, K embeddings, h the side of the latent grid.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-OUTPUTS: dict[str, type[nn.Module]] = {"linear": nn.Identity, "tanh": nn.Tanh}
+from mtvae.networks import Conv, Function, Head, Layer, Layers, Normed, Residual
 
-
-def normed(conv: nn.Module, width: int, batch_norm: bool) -> list[nn.Module]:
-    """A convolution with its (optional) batch normalisation and LeakyReLU 0.01."""
-    return [conv, *([nn.BatchNorm2d(width)] if batch_norm else []), nn.LeakyReLU(0.01)]
-
-
-def halving_strides(side: int, layers: int) -> tuple[int, ...]:
-    """Stride 2 for as many leading layers as the side divides by 2, else 1 (28: 2, 2, 1, 1)."""
-    strides = []
-    for _ in range(layers):
-        strides.append(2 if side % 2 == 0 else 1)
-        side //= strides[-1]
-    return tuple(strides)
+FUNCTIONS: dict[str, Callable[[], nn.Module]] = {
+    "linear": nn.Identity,
+    "tanh": nn.Tanh,
+    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "flatten": nn.Flatten,
+}
 
 
-def latent_side(side: int, strides: Sequence[int]) -> int:
-    for stride in strides:
-        side //= stride
-    return side
+def sequential(layers: Layers) -> nn.Sequential:
+    """Build a network from its description."""
+    return nn.Sequential(*(module for layer in layers for module in modules(layer)))
 
 
-def gaussian_encoder(channels: int, side: int, hidden: Sequence[int], batch_norm: bool) -> nn.Sequential:
-    """Images (N,C,H,H) -> flat features (N, hidden[-1] f f)."""
-    layers: list[nn.Module] = []
-    for (d_in, d_out), stride in zip(pairwise([channels, *hidden]), halving_strides(side, len(hidden)), strict=True):
-        layers += normed(nn.Conv2d(d_in, d_out, 3, stride, 1), d_out, batch_norm)
-    return nn.Sequential(*layers, nn.Flatten())
+def modules(layer: Layer) -> list[nn.Module]:
+    """Build a layer."""
+    match layer:
+        case Conv():
+            return [convolution(layer)]
+        case Normed(conv, batch_norm):
+            return [convolution(conv), *([nn.BatchNorm2d(conv.d_out)] if batch_norm else []), nn.LeakyReLU(0.01)]
+        case Residual(width):
+            return [ResidualLayer(width)]
+        case Head(z, condition, width, side):
+            features = width * side**2
+            linear = MergeLinear(z, condition, features) if condition else nn.Linear(z, features)
+            return [linear, nn.ReLU(), nn.BatchNorm1d(features), nn.Unflatten(1, (width, side, side))]
+        case Function(name):
+            return [FUNCTIONS[name]()]
 
 
-def gaussian_decoder(
-    latent: int,
-    channels: int,
-    side: int,
-    hidden: Sequence[int],
-    batch_norm: bool,
-    output: str,
-    condition: int,
-) -> nn.Sequential:
-    """Flat [z, condition] (N, L + condition) -> images (N,C,H,H). The first linear takes both: there is no second."""
-    strides = halving_strides(side, len(hidden))
-    f, widths = latent_side(side, strides), [*reversed(hidden), hidden[0]]
-    features = widths[0] * f * f
-    layers: list[nn.Module] = [
-        MergeLinear(latent, condition, features) if condition else nn.Linear(latent, features),
-        nn.ReLU(),
-        nn.BatchNorm1d(features),
-        nn.Unflatten(1, (widths[0], f, f)),
-    ]
-    for (d_in, d_out), stride in zip(pairwise(widths), reversed(strides), strict=True):
-        conv = nn.ConvTranspose2d(d_in, d_out, 3, stride, 1, output_padding=stride - 1)
-        layers += normed(conv, d_out, batch_norm)
-    return nn.Sequential(*layers, nn.Conv2d(widths[-1], channels, 3, padding=1), OUTPUTS[output]())
+def convolution(conv: Conv) -> nn.Module:
+    d_in, d_out, kernel, side_in, side_out, transposed = conv
+    padding = (kernel - 1) // 2
+    if not transposed:
+        return nn.Conv2d(d_in, d_out, kernel, side_in // side_out, padding)
+    stride = side_out // side_in
+    more = side_out - ((side_in - 1) * stride - 2 * padding + kernel)
+    return nn.ConvTranspose2d(d_in, d_out, kernel, stride, padding, output_padding=more)
 
 
-class _PartlyDifferentiated(torch.autograd.Function):
-    """x W^T + b, with a gradient for the first `n` columns of x alone; the others' is zero."""
+class MergeLinear(nn.Module):
+    """The linear layer at a conditioned decoder's head: (z, condition), each (N, ...) -> (N, features).
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, n: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.n = n
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        of_x = torch.zeros_like(x)
-        of_x[:, : ctx.n] = g @ weight[:, : ctx.n]
-        return of_x, g.T @ x, g.sum(0), None
-
-
-class MergeLinear(nn.Linear):
-    """The linear at a conditioned decoder's head: flat [z, condition] (N, z + condition) -> (N, features).
-
-    As any linear, but the condition, which nothing learns from, is given no gradient: its product is a third of this
-    layer's work, and a tenth of a step of the Gaussian VAE with a single decoder (benchmarks/speed.md).
+    Two layers make one: nothing learns from a condition, so autograd skips the gradient of the layer that takes it.
+    That is a third of the work of one layer on [z, condition], whose initial and kept values it takes all the same.
     """
 
     def __init__(self, z: int, condition: int, features: int):
-        super().__init__(z + condition, features)
-        self.z = z
+        super().__init__()
+        self.z = nn.Linear(z, features)
+        self.condition = nn.Linear(condition, features, bias=False)
+        self.register_load_state_dict_pre_hook(_split_joint_weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        device = "cuda" if x.is_cuda else "cpu"  # the meta device, which only counts, knows no autocast
-        operands: list[Tensor] = [x, self.weight, self.bias]
-        if torch.is_autocast_enabled(device):  # it looks at torch's own functions only
-            operands = [operand.to(torch.get_autocast_dtype(device)) for operand in operands]
-        return _PartlyDifferentiated.apply(*operands, self.z)  # type: ignore[no-any-return]
+    def forward(self, z_and_condition: tuple[Tensor, Tensor]) -> Tensor:
+        z, condition = z_and_condition
+        return self.z(z.flatten(1)) + self.condition(condition.flatten(1))  # type: ignore[no-any-return]
+
+
+def _split_joint_weight(merge: MergeLinear, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Take apart the weight (features, z + condition) of one layer, as models were kept by version 0.1."""
+    if f"{prefix}weight" in state:
+        widths = [merge.z.in_features, merge.condition.in_features]
+        of_z, of_condition = state.pop(f"{prefix}weight").split(widths, 1)
+        state |= {f"{prefix}z.weight": of_z, f"{prefix}condition.weight": of_condition}
+        state[f"{prefix}z.bias"] = state.pop(f"{prefix}bias")
 
 
 class ResidualLayer(nn.Module):
@@ -115,49 +88,6 @@ class ResidualLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv1(F.relu(self.conv3(x)))  # type: ignore[no-any-return]
-
-
-def vq_encoder(
-    channels: int, hidden: Sequence[int], residual_layers: int, embedding_size: int, batch_norm: bool
-) -> nn.Sequential:
-    """Images (N,C,H,H) -> z_e (N,E,h,h), h = H / 2^len(hidden)."""
-    layers: list[nn.Module] = []
-    for d_in, d_out in pairwise([channels, *hidden]):
-        layers += normed(nn.Conv2d(d_in, d_out, 3, 2, 1), d_out, batch_norm)
-        layers += normed(nn.Conv2d(d_out, d_out, 3, 1, 1), d_out, batch_norm)
-    layers += [ResidualLayer(hidden[-1]) for _ in range(residual_layers)]
-    # The LeakyReLU after the 1x1 convolution is the published run's; the text does not name one.
-    layers += [nn.LeakyReLU(0.01), nn.Conv2d(hidden[-1], embedding_size, 1), nn.LeakyReLU(0.01)]
-    return nn.Sequential(*layers)
-
-
-def vq_decoder(
-    embedding_size: int,
-    channels: int,
-    grid_side: int,
-    hidden: Sequence[int],
-    residual_layers: int,
-    batch_norm: bool,
-    output: str,
-    condition: int,
-) -> nn.Sequential:
-    """z_q (N,E,h,h), or flat [z_q, condition] (N, E h h + condition) where condition > 0 -> images (N,C,H,H)."""
-    widths = list(reversed(hidden))
-    layers: list[nn.Module] = []
-    if condition:
-        features = embedding_size * grid_side * grid_side
-        layers += [
-            MergeLinear(features, condition, features),
-            nn.ReLU(),
-            nn.BatchNorm1d(features),
-            nn.Unflatten(1, (embedding_size, grid_side, grid_side)),
-        ]
-    layers += normed(nn.Conv2d(embedding_size, widths[0], 3, padding=1), widths[0], batch_norm)
-    layers += [ResidualLayer(widths[0]) for _ in range(residual_layers)]
-    layers += [nn.LeakyReLU(0.01)]
-    for d_in, d_out in pairwise(widths):
-        layers += normed(nn.ConvTranspose2d(d_in, d_out, 4, 2, 1), d_out, batch_norm)
-    return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), OUTPUTS[output]())
 
 
 class VectorQuantizer(nn.Module):

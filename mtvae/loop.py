@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from mtvae.config import SoftAdapt, Training
 from mtvae.losses import weighting
-from mtvae.optimizer import AdamW
 from mtvae.runtime.cuda_graph import Record, Recorded
 from mtvae.runtime.precision import tf32_allowed
 
@@ -29,6 +28,17 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
+
+
+def adamw(module: nn.Module, training: Training, device: torch.device) -> torch.optim.AdamW:
+    """The optimizer of a module on a device (3.4.3). Its state is created by the first step."""
+    return torch.optim.AdamW(
+        module.parameters(),
+        lr=training.lr,
+        weight_decay=training.weight_decay,
+        fused=True,
+        capturable=device.type == "cuda",  # or torch refuses to record a step
+    )
 
 
 State = dict[str, Any]
@@ -64,7 +74,7 @@ class Loop(ABC):
         self.weights, self.generators = weights, dict(generators)
         device = train_indices.device
         self.weighting = weighting(soft_adapt or SoftAdapt(), weights, device)
-        self.optimizer = AdamW(module.parameters(), training.lr, training.weight_decay)
+        self.optimizer = adamw(module, training, device)
         self.history: list[dict[str, float]] = []
         self.best_epoch, self.best_total = 0, math.inf
         self.best_state: dict[str, Tensor] = {}
@@ -176,7 +186,7 @@ class Loop(ABC):
         """Everything that `resume` needs. Its tensors are the live ones: save them before the next step."""
         return {
             "model": self.module.state_dict(),
-            "optimizer": self.optimizer.state(),
+            "optimizer": self.optimizer.state_dict(),
             "weighting": self.weighting.state(),
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
             "history": self.history,
@@ -192,7 +202,8 @@ class Loop(ABC):
         """Goes back to a `state` of a Fit with the same arguments, whose tensors are on this one's device (generator
         states on the CPU)."""
         self.module.load_state_dict(state["model"])
-        self.optimizer.resume(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.recorded.forget()  # the optimizer's state is in new memory, which a recorded step does not know
         self.weighting.resume(state["weighting"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name].cpu())

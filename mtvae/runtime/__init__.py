@@ -1,1 +1,1 @@
-"""How the arithmetic is done: precision, repeatable digits, recorded steps, and memory."""
+"""How the arithmetic is done: precision, repeatable digits, and recorded steps."""

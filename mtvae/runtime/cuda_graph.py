@@ -56,6 +56,10 @@ class Recorded:
         self.batch = torch.empty(0)  # where the recorded step reads its indices
         self.replay: Callable[[], None] | None = None
 
+    def forget(self) -> None:
+        """Run the next steps, and record anew."""
+        self.run, self.replay = 0, None
+
     def __call__(self, step: Callable[[Tensor], None], batch: Tensor) -> None:
         """`step` must be the same each time; it is not kept, since it holds a whole training."""
         if self.record is None or len(batch) != self.batch_size or self.run < WARM_STEPS:

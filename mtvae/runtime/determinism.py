@@ -27,25 +27,16 @@ def reproducible(deterministic: bool = False) -> Iterator[None]:
     worker may train a unit without `deterministic` before one with. A user's own value wins.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
-    threads, benchmark, before = torch.get_num_threads(), torch.backends.cudnn.benchmark, _only_deterministic()
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    only_deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = False
-    _set_only_deterministic(deterministic, False)
+    torch.use_deterministic_algorithms(deterministic)
     try:
         with tf32_allowed(tf32=False):
             yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
-        _set_only_deterministic(*before)
-
-
-def _only_deterministic() -> tuple[bool, bool]:
-    """Whether only algorithms that repeat are allowed, and whether others are only warned of."""
-    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-
-
-def _set_only_deterministic(on: bool, warn_only: bool) -> None:
-    """Says it to torch only where that changes something: the call loads torch's compiler, 160 MB, to tell it too."""
-    if (on, warn_only) != _only_deterministic():
-        torch.use_deterministic_algorithms(on, warn_only=warn_only)
+        torch.use_deterministic_algorithms(only_deterministic, warn_only=warn_only)

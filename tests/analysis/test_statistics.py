@@ -1,4 +1,4 @@
-"""Statistics against numpy, scipy and baycomp."""
+"""Statistics, compared with numpy, scipy and baycomp."""
 
 import math
 
@@ -54,8 +54,8 @@ def test_the_paired_test_against_baycomp(values):
     assert found.effect == pytest.approx(mean / np.std(b - a, ddof=1))
 
 
-def test_it_is_less_sure_of_itself_than_the_plain_paired_test():
-    """By 1.5 in the standard error at 5 folds."""
+def test_intervals_are_wider_than_a_plain_paired_test():
+    """The standard error is 1.5 times as large at 5 folds."""
     a, b = [1.0, 1.2, 0.9, 1.1, 1.0], [1.3, 1.4, 1.1, 1.5, 1.2]
     plain = scipy.stats.ttest_rel(b, a)
     found = difference(sample(a), sample(b))
@@ -64,7 +64,7 @@ def test_it_is_less_sure_of_itself_than_the_plain_paired_test():
     assert found.p > plain.pvalue
 
 
-def test_missing_folds_leave_the_common_ones_and_the_ratio_of_the_full_split():
+def test_missing_folds_leave_the_common_folds():
     a, b = sample([1.0, 2.0, 3.0, 4.0, 5.0]), Sample.of_folds({1: 2.5, 3: 4.25, 4: 5.0}, {1: None, 3: None, 4: None}, 5)
     found = difference(a, b)
     assert (found.n, found.mean) == (3, pytest.approx(0.25))
@@ -104,7 +104,7 @@ def test_the_interval_of_a_mean():
 
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_against_its_definition(ps):
-    """Reject in order of p while p <= level / (hypotheses left), at every level that matters."""
+    """Holm rejects in order of p while p <= level / (hypotheses left); some levels are tried."""
     adjusted = holm(ps)
     for level in (0.01, 0.05, 0.5):
         rejected = set()
@@ -159,7 +159,7 @@ def test_simes_against_its_definition(ps):
 
 @pytest.mark.parametrize("values", [[1.7e308, -1.7e308, 1.7e308], [0.0, 2e154, 4e154, 6e154], [1.6e308, 1.7e308]])
 def test_huge_values_never_raise(values):
-    """Sums, squares and differences of them may be too large for a number; what is a number is told right."""
+    """Their sums, squares and differences may overflow; what is finite is right."""
     huge, small = sample(values), sample([0.0, 1e-9, 2e-9, 3e-9][: len(values)])
     assert huge.summary.median == pytest.approx(np.median(np.array(values) / 4) * 4)
     for a, b in ((huge, small), (small, huge), (huge, sample(values[1:] + values[:1]))):

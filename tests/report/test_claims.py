@@ -58,8 +58,10 @@ def test_claims_pair_the_rows_that_they_name():
 
 
 def test_what_the_published_numbers_say():
-    """By eye from the table: all Gaussian multi decoder rows lie 3 to 40 standard deviations below their baselines, and
-    uniform sampling's KL 10 above gaussian's, against the text. The second decoder's output was never published."""
+    """By eye, all Gaussian multi decoder rows lie 3 to 40 standard deviations below their baselines.
+
+    Uniform sampling's KL lies 10 above gaussian's, against the text. The second decoder's output was never published.
+    """
     table = table_of("grid_thesis.yaml", all_metrics)
     words = {record["claim"]: record["published_verdict"] for record in claims_sheet("x", table).records}
     assert words["Gaussian: the multi decoder lowers the unconditioned reconstruction"] == "holds"

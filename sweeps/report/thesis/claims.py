@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sweeps.analysis.results import COUNTED, OF_METHOD
+from sweeps.analysis.columns import KEY_COLUMNS, METHOD_COLUMNS
 from sweeps.report.thesis.pairs import (
     Comparisons,
     against_baseline,
@@ -42,8 +42,8 @@ class Claim:
     any_depth: bool = False
 
 
-SOFT_ADAPT = {name for name in COUNTED if name.startswith("soft_adapt")}
-SAMPLER = {"sampler"} | {name for name in COUNTED if name.startswith("conditioning.")}
+SOFT_ADAPT = {name for name in KEY_COLUMNS if name.startswith("soft_adapt")}
+SAMPLER = {"sampler"} | {name for name in KEY_COLUMNS if name.startswith("conditioning.")}
 
 G, VQ, MULTI, SINGLE = "gaussian_vae", "vqvae", "multi_decoder", "single_decoder"
 _ERROR, _LATENT = score("unconditioned"), score("latent_loss")
@@ -64,7 +64,7 @@ CLAIMS = (
     Claim("4.1.1", "Gaussian: the multi decoder lowers the unconditioned reconstruction", "lower",
           against_baseline(G, [MULTI], _ERROR)),
     Claim("4.1.1", "Gaussian: so it does against a plain VAE whose KL weighs half, as its own does", "lower",
-          between(_HALF_KL, _G_MULTI | _OFF, OF_METHOD | {"loss.latent_weight"}, _ERROR)),
+          between(_HALF_KL, _G_MULTI | _OFF, METHOD_COLUMNS | {"loss.latent_weight"}, _ERROR)),
     Claim("4.1.1", "Gaussian: the multi decoder raises the KL", "higher", against_baseline(G, [MULTI], _LATENT)),
     Claim("4.1.1", "Gaussian: the multi decoder's rise of the KL is slight", "slightly higher",
           against_baseline(G, [MULTI], _LATENT)),
@@ -114,15 +114,15 @@ CLAIMS = (
     Claim("3.3", "VQ: the single decoder's conditioned output beats its unconditioned one", "lower",
           outputs(VQ, SINGLE)),
     Claim("5.1", "The multi decoder's second decoder costs parameters: it has more than the baseline", "higher",
-          between({"method": "none"} | _OFF, {"method": MULTI}, OF_METHOD, size_of("parameters"))),
+          between({"method": "none"} | _OFF, {"method": MULTI}, METHOD_COLUMNS, size_of("parameters"))),
     Claim("5.2", "The single decoder has fewer parameters than the multi decoder", "lower",
-          between({"method": MULTI} | _OFF, {"method": SINGLE}, OF_METHOD, size_of("parameters"))),
+          between({"method": MULTI} | _OFF, {"method": SINGLE}, METHOD_COLUMNS, size_of("parameters"))),
     Claim("5.2", "The single decoder needs fewer operations than the multi decoder", "lower",
-          between({"method": MULTI} | _OFF, {"method": SINGLE}, OF_METHOD, size_of("flops"))),
+          between({"method": MULTI} | _OFF, {"method": SINGLE}, METHOD_COLUMNS, size_of("flops"))),
     Claim("5.3", "The single decoder has hardly more parameters than the baseline", "slightly higher",
-          between({"method": "none"} | _OFF, {"method": SINGLE}, OF_METHOD, size_of("parameters"))),
+          between({"method": "none"} | _OFF, {"method": SINGLE}, METHOD_COLUMNS, size_of("parameters"))),
     Claim("5.3", "The single decoder needs hardly more operations than the baseline", "slightly higher",
-          between({"method": "none"} | _OFF, {"method": SINGLE}, OF_METHOD, size_of("flops"))),
+          between({"method": "none"} | _OFF, {"method": SINGLE}, METHOD_COLUMNS, size_of("flops"))),
     Claim("5.2.1", "Gaussian: the single decoder reconstructs better with uniform than with gaussian sampling", "lower",
           between(_G_SINGLE | _GAUSSIAN, _G_SINGLE | _UNIFORM, SAMPLER, _ERROR)),
     Claim("5.2.1", "Gaussian: gaussian sampling reconstructs better where no pixel is drawn twice", "lower",
@@ -130,9 +130,9 @@ CLAIMS = (
     Claim("5.3", "VQ: both methods improve the unconditioned reconstruction", "lower",
           against_baseline(VQ, [MULTI, SINGLE], _ERROR), needs_control=True),
     Claim("5.3", "VQ: the single decoder's VQ loss is lower than the multi decoder's", "lower",
-          between(_VQ_MULTI | _OFF, _VQ_SINGLE, OF_METHOD, _LATENT)),
+          between(_VQ_MULTI | _OFF, _VQ_SINGLE, METHOD_COLUMNS, _LATENT)),
     Claim("5.3", "VQ: the multi decoder reconstructs better than the single decoder", "lower",
-          between(_VQ_SINGLE, _VQ_MULTI | _OFF, OF_METHOD, _ERROR)),
+          between(_VQ_SINGLE, _VQ_MULTI | _OFF, METHOD_COLUMNS, _ERROR)),
 )  # fmt: skip
 """In the order of the text. "Reconstruction" without more is the unconditioned one, as the text means it. Sections
 5.2.1 and 5.2.2 explain the samplers' difference in opposite ways; both stand, each beside its rows."""

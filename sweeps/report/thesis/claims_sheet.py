@@ -102,7 +102,7 @@ def _text(amount: Amount | None) -> str:
 
 def _notes(table: Table, ours: Sequence[Verdict]) -> list[str]:
     tested = sum(verdict.p is not None for verdict in ours)
-    folds = {row.wanted for row in table.shown}
+    folds = {row.folds_wanted for row in table.shown}
     notes = [
         f"a claim holds where every pair of rows shows it at {LEVEL:g} (an intersection-union test, Berger 1982, no "
         "correction inside a claim); it does not hold where some pair shows the contrary (Simes' test); "

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from mtvae.config import FAMILIES, Architecture
 from mtvae.config.registry import is_plug_in
 from mtvae.cost import cost
-from sweeps.analysis.results import COUNTED, OF_METHOD, HasSettings, TableRow, partners
+from sweeps.analysis.columns import KEY_COLUMNS, METHOD_COLUMNS, HasSettings, rows_agreeing_except
+from sweeps.analysis.results import TableRow
 from sweeps.analysis.statistics import Sample
 from sweeps.config.settings import column
 from sweeps.data.datasets import DATASETS, Data, Published, shape
@@ -127,8 +128,8 @@ def like_the_thesis(row: HasSettings, any_depth: bool = False) -> bool:
     Batch normalisation and the decoder's last layer are free: the text and the published run differ in them.
     """
     s = row.settings
-    family = FAMILIES.known(str(s["family"]))
-    data = DATASETS.known(str(s.get("dataset", MNIST)))
+    family = FAMILIES.get(str(s["family"]))
+    data = DATASETS.get(str(s.get("dataset", MNIST)))
     if family is None or is_plug_in(family.name) or not isinstance(data, Published):
         return False
     sizes = family.configurations.get(s.get("configuration") or 0)
@@ -161,7 +162,7 @@ def between(a: Row, b: Row, vary: set[str], measure: Measure, same_pixels: bool 
     """
 
     def comparisons(rows: Rows) -> Iterator[Comparison]:
-        find = partners(having(rows, a), vary)
+        find = rows_agreeing_except(having(rows, a), vary)
         for row in having(rows, b):
             for other in find(row.settings):
                 if same_pixels and not _reveal_alike(other, row):
@@ -189,15 +190,15 @@ def against_baseline(family: str, methods: Sequence[str], measure: Measure, some
     plain = {"family": family, "soft_adapt.variant": None}
 
     def comparisons(rows: Rows) -> Iterator[Comparison]:
-        find_baseline = partners(having(rows, plain | {"method": "none"}), OF_METHOD)
-        find_control = partners(having(rows, plain | {"method": HEAD_ONLY}), OF_METHOD)
+        find_baseline = rows_agreeing_except(having(rows, plain | {"method": "none"}), METHOD_COLUMNS)
+        find_control = rows_agreeing_except(having(rows, plain | {"method": HEAD_ONLY}), METHOD_COLUMNS)
         found: dict[str, list[Alternative]] = {}
         for i, row in enumerate(having(rows, {"family": family, "method": tuple(methods)})):
             pairs = [_pair(other, row, measure) for other in find_baseline(row.settings)]
             pairs += [_pair(other, row, measure, control=True) for other in find_control(row.settings)]
             alternative = tuple(pair for pair in pairs if pair is not None)
             if any(not pair.control for pair in alternative):
-                alike = repr([row.settings.get(name) for name in COUNTED if name != "exponent"])
+                alike = repr([row.settings.get(name) for name in KEY_COLUMNS if name != "exponent"])
                 found.setdefault(alike if some_exponent else str(i), []).append(alternative)
         yield from map(tuple, found.values())
 
@@ -226,7 +227,7 @@ def trend(family: str, measure: Measure) -> Comparisons:
     def comparisons(rows: Rows) -> Iterator[Comparison]:
         groups: dict[str, list[HasSamples]] = {}
         for row in having(rows, {"family": family, "method": "single_decoder"}):
-            alike = repr([row.settings.get(name) for name in COUNTED if name != "exponent"])
+            alike = repr([row.settings.get(name) for name in KEY_COLUMNS if name != "exponent"])
             groups.setdefault(alike, []).append(row)
         for group in groups.values():
             samples = [(float(row.settings["exponent"]), measure(row)) for row in group if isinstance(row, TableRow)]
@@ -272,7 +273,7 @@ def deeper(family: str, measure: Measure) -> Comparisons:
 
     def comparisons(rows: Rows) -> Iterator[Comparison]:
         known = [row for row in having(rows, {"family": family, "method": "none"}) if row.settings.get(HIDDEN)]
-        find = partners(known, {HIDDEN})
+        find = rows_agreeing_except(known, {HIDDEN})
         for row in known:
             for other in find(row.settings):
                 shallower = len(other.settings[HIDDEN]) < len(row.settings[HIDDEN])

@@ -13,7 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from sweeps.analysis.results import METRICS, Table, TableRow
+from sweeps.analysis.columns import METRICS
+from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample, difference
 from sweeps.ledger.schema import Row
 from sweeps.report.tables.cells import decimals, folds_text, number, settings_text
@@ -58,8 +59,11 @@ def _sample(mean: str, fold_sd: str) -> Sample:
 
 
 def _row(line: dict[str, str]) -> PublishedRow:
-    """A line of the file. What is printed for single_decoder is its conditioned reconstruction; the unconditioned mean
-    is from a later table of the author's, without a spread: the conditioned's stands in."""
+    """Read a line of the file.
+
+    The printed reconstruction of single_decoder is the conditioned one. Its unconditioned mean is from a later table of
+    the author's, without a spread, so the conditioned spread stands in.
+    """
     values = line["sampler"] or None, float(line["exponent_label"]) if line["exponent_label"] else None
     variant = "loss_weighted" if line["soft_adapt"] == "true" else None
     identity = (line["family"], int(line["configuration"]), line["method"], *values, variant)
@@ -178,8 +182,11 @@ def _records(table: Table) -> list[tuple[TableRow, dict[str, Any]]]:
 
 
 def published_sheet(name: str, table: Table) -> Sheet:
-    """The published table beside ours, cell by cell: mean ± sample standard deviation of both, their ratio, their
-    difference in published standard deviations, a verdict, and the known reasons why they may differ."""
+    """Make the sheet of the published table beside ours, cell by cell.
+
+    It has mean ± sample standard deviation of both, their ratio, their difference in published standard deviations, a
+    verdict, and the known reasons why they may differ.
+    """
     every = _records(table)
     if not every:
         note = f"no row of this sweep is in the published table ({len(published_rows())} rows on MNIST)"
