@@ -198,7 +198,7 @@ def test_the_requested_columns_are_shown(swept):
 
 def test_others_metrics_can_be_columns(read_grid, ledger):
     """The ledger alone describes a plug-in family and its metrics."""
-    with FAMILIES.holding(FAMILIES["autoencoder"]):  # afterwards, the plug-in is not registered
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):  # afterwards, the plug-in is not registered
         grid = read_grid("name: made\nfolds.n_splits: 2\ngrid: [{family: 'toy_family:SMALL'}]")
         ledger.write_grid(grid)
         for unit in Plan(grid, frozenset(), frozenset()).units:

@@ -104,7 +104,7 @@ def test_the_latex_of_every_sheet_compiles(written, tmp_path):
 
 
 def test_where_the_numbers_come_from():
-    table = read_table(open_ledger(ROOT / "results", "digits"), more=ORIGINS)
+    table = read_table(open_ledger(ROOT / "results", "digits"), extra_columns=ORIGINS)
     lines = origins(table)
     assert lines[0] == "90 units"
     assert re.fullmatch(r"code: [0-9a-f]{10}", lines[1])
@@ -123,7 +123,7 @@ def test_the_origin_repeats_what_the_units_say(tiny, ledger, plan):
     ledger.write_grid(tiny)
     for n, (unit, record) in enumerate(zip(plan.units, recorded, strict=False), 1):
         ledger.write(unit, record | {"device": "cpu", "collapsed": False})
-        lines = origins(read_table(ledger, more=ORIGINS))
+        lines = origins(read_table(ledger, extra_columns=ORIGINS))
         if n == 1:
             assert lines[1:3] == ["code: aaaaaaaaaa", "device: cpu"]
             assert not any(line.startswith(("processor", "host")) for line in lines)
