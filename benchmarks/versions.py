@@ -83,7 +83,7 @@ def python(version: Path, arguments: Sequence[str], settings: dict[str, str]) ->
     return subprocess.Popen([sys.executable, *arguments], cwd=version, env=env, **pipes)
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def output_of(process: "subprocess.Popen[str]") -> str:
     out, error = process.communicate()
     if process.returncode:
         raise RuntimeError(f"{process.args!r}: {error[-2000:]}")
@@ -99,7 +99,7 @@ def turns(old: Path, model: str, pairs: int) -> Values:
     for i in range(pairs):
         for name in kinds if i % 2 == 0 else reversed(kinds):
             version, settings = kinds[name]
-            found[name].append(1e3 * float(said(python(version, [__file__, "step", model], settings))))
+            found[name].append(1e3 * float(output_of(python(version, [__file__, "step", model], settings))))
         print(model, {name: round(values[-1], 1) for name, values in found.items()}, file=sys.stderr, flush=True)
     return found
 
@@ -113,7 +113,7 @@ def private(pid: int) -> int:
 
 
 def family_of(pid: int) -> Iterator[int]:
-    """A process and all that it started."""
+    """Return a process and all that it started."""
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -136,7 +136,7 @@ def memory(version: Path, model: str, root: str, inline: bool) -> float:
                     if inline or Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
                         peak = max(peak, private(pid))
             time.sleep(0.2)
-        said(process)
+        output_of(process)
     return peak / 1e6
 
 
@@ -146,7 +146,7 @@ def lines(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def of_steps(found: dict[str, Values]) -> str:
-    """The table of step times: medians, and old / new of the same turn."""
+    """Make the table of step times: medians, and old / new of the same turn."""
     rows = []
     for model, values in found.items():
         for kind, bar in BARS.items():
@@ -160,7 +160,7 @@ def of_steps(found: dict[str, Values]) -> str:
 
 
 def of_memory(found: dict[str, dict[str, Values]]) -> str:
-    """The table of private memory."""
+    """Make the table of private memory."""
     rows = []
     for model, kinds in found.items():
         for kind, values in kinds.items():
@@ -179,11 +179,11 @@ def main(
     sweeps: Annotated[int, typer.Option(help="of each kind, for the memory")] = 3,
     raw: Annotated[Path | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     from trainings import conditions
 
     how, old, root = conditions("cpu"), old.resolve(), str(Path(root).resolve())
-    commit = said(subprocess.Popen(["git", "-C", str(old), "rev-parse", "--short", "HEAD"], stdout=-1, text=True))
+    commit = output_of(subprocess.Popen(["git", "-C", str(old), "rev-parse", "--short", "HEAD"], stdout=-1, text=True))
     held: dict[str, dict[str, Values]] = {}
     for model in models.split(","):
         held[model] = {kind: {"old": [], "new": []} for kind in BARS}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mtvae.config import SoftAdapt, Training
 from mtvae.losses import weighting
 from mtvae.runtime.cuda_graph import Record, Recorded
-from mtvae.runtime.precision import multiplying
+from mtvae.runtime.precision import tf32_allowed
 
 
 class Diverged(ArithmeticError):
@@ -121,12 +121,12 @@ class Loop(ABC):
         Raises:
             Diverged: a training or validation loss is not finite.
         """
-        with multiplying(tf32=self.training.precision == "tf32"):
+        with tf32_allowed(tf32=self.training.precision == "tf32"):
             for batch in self.batches_left():
                 if not self.history and not self.position:
                     self.before_first_step(batch)
                 self.recorded(self.train_on, batch)
-                self.stepped()
+                self.finish_step()
                 after_step()
         self.end_epoch()
 
@@ -153,7 +153,7 @@ class Loop(ABC):
         for name, term in terms.items():
             self.sums[name].add_(term.detach().double() * len(batch))
 
-    def stepped(self) -> None:
+    def finish_step(self) -> None:
         """Do the host's part of a step, after the device's."""
         self.weighting.after_step()
         self.position += 1

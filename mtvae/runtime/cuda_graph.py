@@ -1,7 +1,7 @@
 """Each training step is replayed as one CUDA graph, instead of hundreds of kernels that Python launches one by one.
 
 A graph holds operations and the memory that they read and write, and nothing of Python. So a step must do the same
-operations on the same memory each time and must not wait for a number; what the host decides (`Loop.stepped`) stays
+operations on the same memory each time and must not wait for a number; what the host decides (`Loop.finish_step`) stays
 outside.
 """
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 import torch
 
-from mtvae.runtime.precision import multiplying
+from mtvae.runtime.precision import tf32_allowed
 
 CUBLAS_WORKSPACE = ":4096:8"  # 8 buffers of 4 MiB: one of the two that NVIDIA documents as reproducible
 
 
 @contextmanager
-def repeatable(deterministic: bool = False) -> Iterator[None]:
+def reproducible(deterministic: bool = False) -> Iterator[None]:
     """One thread inside, and what was set before comes back after.
 
     One thread because sums are taken in an order that depends on the number of threads, and because workers share a
@@ -34,7 +34,7 @@ def repeatable(deterministic: bool = False) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic)
     try:
-        with multiplying(tf32=False):
+        with tf32_allowed(tf32=False):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ from mtvae.config import Precision
 
 
 @contextmanager
-def multiplying(tf32: bool) -> Iterator[None]:
+def tf32_allowed(tf32: bool) -> Iterator[None]:
     """Allow or forbid TF32 (10 bits of mantissa) for fp32 products and convolutions on a GPU, inside this context.
 
     torch's own default differs between the two. The settings of before are restored afterwards.

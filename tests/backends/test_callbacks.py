@@ -1,4 +1,4 @@
-"""What the driver does about Tune's trials when it fails itself."""
+"""What becomes of trials when the driver itself raises an error."""
 
 from types import SimpleNamespace
 
@@ -9,6 +9,7 @@ from sweeps.backends.progress import Progress
 from sweeps.backends.ray_tune.callbacks import Callback
 from sweeps.backends.ray_tune.suggestions import Suggestions
 from sweeps.backends.stop import Stop
+from sweeps.plan.unit import Outcome
 from sweeps.plan.work_source import GridSource
 
 HOOKS = ["on_trial_start", "on_trial_result", "on_trial_complete", "on_trial_recover", "on_trial_error"]
@@ -16,9 +17,9 @@ HOOKS = ["on_trial_start", "on_trial_result", "on_trial_complete", "on_trial_rec
 
 @pytest.fixture
 def trial(plan):
-    """A trial as Tune has it, of a unit that is done."""
+    """Return a trial like Tune's, of a unit that is done."""
     kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
-    last = {"images": 1, "outcome": "done"}
+    last = {"images": 1, "outcome": Outcome.DONE}
     return SimpleNamespace(
         config={"unit": plan.units[0]}, last_result=last, run_metadata=kept, handle_error=lambda error: None
     )
@@ -37,7 +38,7 @@ def call(callback, trial, hook):
 
 
 class Broken:
-    """A part of the driver that nothing can be asked of."""
+    """A part of the driver that raises an error whatever it is asked for."""
 
     def __getattr__(self, name):
         raise BrokenPipeError(name)
@@ -45,21 +46,21 @@ class Broken:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_an_error_in_a_hook_ends_the_sweep(callback, trial, ledger, hook):
-    """Tune hears nothing of it: it would fail the trial. The first error is kept."""
+    """Tune never sees the error, as it would fail the trial. The first error is kept."""
     callback.progress = callback.ledger = callback.deaths = Broken()
     call(callback, trial, hook)
-    first = callback.suggestions.over
+    first = callback.suggestions.fatal_error
     assert isinstance(first, BrokenPipeError)
     call(callback, trial, hook)
-    assert callback.suggestions.over is first
+    assert callback.suggestions.fatal_error is first
     assert callback.suggestions.suggest("a trial") == Suggestions.FINISHED
     assert ledger.units("failed") == frozenset()
 
 
-@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_trial_recover"])  # which shows nothing
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_trial_recover"])  # it does not use the screen
 def test_a_broken_screen_fails_no_unit(callback, trial, ledger, hook):
     callback.progress = Broken()
-    callback.deaths.died = lambda *arguments, **named: 1
+    callback.deaths.record = lambda *arguments, **named: 1
     call(callback, trial, hook)
-    assert isinstance(callback.suggestions.over, BrokenPipeError)
+    assert isinstance(callback.suggestions.fatal_error, BrokenPipeError)
     assert ledger.units("failed") == frozenset()

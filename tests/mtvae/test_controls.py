@@ -12,7 +12,7 @@ from mtvae.config import METHODS, Architecture, Conditioning, Loss, Sizes, resol
 from mtvae.cost import cost
 from mtvae.evaluation import BATCH_SIZE, evaluate, generators, to_pixels, training_error, with_empty_statistics
 from mtvae.model import parameter_count
-from sweeps.config.rules import Impossible
+from sweeps.config.rules import IncompatibleSettings
 from sweeps.data import seeds
 from sweeps.plan.identity import key_of
 
@@ -123,7 +123,9 @@ class TestHeadOnly:
 
     @pytest.mark.parametrize("family", ["gaussian_vae", "autoencoder"])
     def test_it_is_refused_where_it_is_none(self, family):
-        with pytest.raises(Impossible, match=f"method: head_only is the same as none in family {family}, whose plain"):
+        with pytest.raises(
+            IncompatibleSettings, match=f"method: head_only is the same as none in family {family}, whose plain"
+        ):
             settings_of({"family": family, "method": "head_only"})
 
     def test_it_is_no_baseline(self):
@@ -171,7 +173,7 @@ class TestCodebookFromData:
     def test_a_resumed_training_does_not_start_again(self):
         f, batch, _ = self.started("data")
         f.recorded(f.train_on, batch)
-        f.stepped()
+        f.finish_step()
         learnt = f.model.latent_space.quantizer.codebook.clone()
         state = f.state()
         other, _, _ = self.started("data")
