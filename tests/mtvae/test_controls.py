@@ -124,7 +124,7 @@ class TestHeadOnly:
     @pytest.mark.parametrize("family", ["gaussian_vae", "autoencoder"])
     def test_it_is_refused_where_it_is_none(self, family):
         with pytest.raises(
-            IncompatibleSettings, match=f"method: head_only is the same as none in family {family}, whose plain"
+            IncompatibleSettings, match=f"head_only is the same as none in family {family}, whose plain"
         ):
             settings_of({"family": family, "method": "head_only"})
 
