@@ -26,6 +26,7 @@ def hang_up(folder, *arguments):
     command = [sys.executable, "-m", "sweeps.run", str(folder / "long.yaml"), "--results", str(folder), *arguments]
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run the command in pytest's process leave it ignored
         os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT), 2)
         os.execv(sys.executable, command)
     threading.Thread(target=drain, args=(terminal,), daemon=True).start()
