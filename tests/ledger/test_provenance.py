@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A committed copy of the code, with a results folder that git tracks and one that it ignores."""
+    """Make a committed copy of the code, with a results folder that git tracks and one that it ignores."""
     for name in ("mtvae", "sweeps"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".gitignore").write_text("__pycache__\nignored/\n")

@@ -38,7 +38,9 @@ def test_twins_are_found_once_a_look(tmp_path, capsys, monkeypatch):
     ledger, looks, searches = open_ledger(tmp_path, "twins"), [], []
     units, twins = Ledger.units, train.done_under_other_keys
     monkeypatch.setattr(Ledger, "units", lambda self, *folder: looks.append(folder) or units(self, *folder))
-    monkeypatch.setattr(train, "done_under_other_keys", lambda *arguments: searches.append(arguments) or twins(*arguments))
+    monkeypatch.setattr(
+        train, "done_under_other_keys", lambda *arguments: searches.append(arguments) or twins(*arguments)
+    )
     sweep = grid.read(yaml_reader.parse(GRID.format(limit="null")), "twins.yaml")
     assert not train.train(ledger, sweep, Options(str(tmp_path), inline=True))
     assert len(searches) == looks.count(()) == looks.count(("failed",)) == 2
