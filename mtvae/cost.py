@@ -99,7 +99,7 @@ def cost(architecture: Architecture) -> Cost:
 def training_bytes(architecture: Architecture, batch_size: int) -> int:
     """Estimate the bytes that a training holds at its peak in fp32, without the images and the process itself.
 
-    It holds weights, gradients, AdamW's two moments and the best weights, and a batch's activations with their gradients.
+    It holds weights, gradients, AdamW's two moments, the best weights, and a batch's activations with their gradients.
     """
     of = cost(architecture)
     return 4 * (5 * of.parameters + 2 * batch_size * of.activations)

@@ -21,6 +21,7 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_mnist10k.yaml": (18, 90),
     "grid_vqvae.yaml": (45, 225),
     "grid_gaussian.yaml": (30, 150),
+    "grid_controls.yaml": (20, 100),
     "grid_exponents.yaml": (28, 140),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),

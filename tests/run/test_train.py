@@ -36,11 +36,9 @@ def test_twins_are_found_once_a_look(tmp_path, capsys, monkeypatch):
     """A run reads which units are done twice: before it adopts any, and for the units that it trains."""
     assert run(tmp_path, "1797") == 0
     ledger, looks, searches = open_ledger(tmp_path, "twins"), [], []
-    units, twins = Ledger.units, train.done_under_other_keys
+    units, find = Ledger.units, train.done_under_other_keys
     monkeypatch.setattr(Ledger, "units", lambda self, *folder: looks.append(folder) or units(self, *folder))
-    monkeypatch.setattr(
-        train, "done_under_other_keys", lambda *arguments: searches.append(arguments) or twins(*arguments)
-    )
+    monkeypatch.setattr(train, "done_under_other_keys", lambda *args: searches.append(args) or find(*args))
     sweep = grid.read(yaml_reader.parse(GRID.format(limit="null")), "twins.yaml")
     assert not train.train(ledger, sweep, Options(str(tmp_path), inline=True))
     assert len(searches) == looks.count(()) == looks.count(("failed",)) == 2
