@@ -165,7 +165,7 @@ class TestFolder:
 
         g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path}}}\ngrid: [{{}}]")
         text = dry_run(Plan(g, frozenset(), frozenset()), open_ledger(tmp_path, "a"), 1, False)
-        assert "not here, so its images, keys and what is done of them are unknown" in text
+        assert "not here, so its images, its keys and its done units are unknown" in text
 
     def test_a_file_that_is_no_image_is_named(self, tmp_path):
         self.fill(tmp_path / "images")
