@@ -41,6 +41,7 @@ class Method:
             "plain": self.plain,
             "samplers": list(self.samplers),
             "power_law": self.power_law,
+            "head": self.head,
             "footnote": self.footnote,
         }
 

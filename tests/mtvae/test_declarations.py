@@ -51,7 +51,7 @@ def test_a_registry_holds_a_declaration_for_a_while():
 
 def test_a_registry_says_what_it_knows():
     """An unknown name is refused with the known ones, and an imported object must have the registry's type."""
-    with pytest.raises(KeyError, match="no method multi, only none, conditioned"):
+    with pytest.raises(KeyError, match="no method multi, only none, head_only, conditioned"):
         METHODS["multi"]
     with pytest.raises(KeyError, match=r"mtvae\.config:FAMILIES is a Registry, not a Method"):
         METHODS["mtvae.config:FAMILIES"]

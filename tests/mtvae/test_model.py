@@ -29,7 +29,7 @@ def architecture(family, method, configuration=1, side=16, channels=1, **sizes):
 
 
 def sampler_for(method, name=None, side=16):
-    if method == "none":
+    if not METHODS[method].samplers:
         return None
     exponent = 2.0 if method == "single_decoder" else None
     return ConditionSampler(Conditioning(sampler=name or METHODS[method].samplers[0], exponent=exponent), side)
