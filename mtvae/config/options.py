@@ -189,7 +189,7 @@ class Evaluation(Section):
         None,
         description="gaussian_vae: score one seeded z per image (default), or z's mean, whose errors are far lower",
     )
-    draws: Annotated[Literal["joint", "separate"], Setting(neutral="joint")] = Field(
+    draws: Annotated[Literal["joint", "separate"], Setting(neutral="joint", silent=True)] = Field(
         "joint",
         description="joint: one generator draws z and the pixels in turn, so that after the first 512 images z differs "
         "between methods; separate: the pixels have a generator of their own",
@@ -201,6 +201,7 @@ class Evaluation(Section):
             default=constant("running"),
             why_not="only where a conditioned decoder makes the unconditioned output",
             neutral="running",
+            silent=True,
             of_method=True,
         ),
     ] = Field(

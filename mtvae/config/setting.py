@@ -28,6 +28,7 @@ class Setting:
         neutral: the value at which it stays out of the key. A setting that is added later needs one, at which the
             numbers are the same as before, so that done work of earlier versions still counts.
         neutral_where: says whether that value is neutral in a configuration; None if it is in all.
+        silent: whether the lines above a table leave it out at its neutral value, as they did before it existed.
         applies: says whether it applies to a configuration; None if it applies to all.
         default: returns its value in a configuration to which it applies and which does not give one.
         why_not: one clause that says why it does not apply; `{family}` and other settings are filled in.
@@ -37,6 +38,7 @@ class Setting:
     in_key: bool = True
     neutral: Any = NO_VALUE
     neutral_where: Callable[[Values], bool] | None = None
+    silent: bool = False
     applies: Callable[[Values], bool] | None = None
     default: Callable[[Values], Any] = lambda values: None
     why_not: str = ""

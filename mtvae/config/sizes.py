@@ -27,7 +27,7 @@ class Sizes(Section):
     output: Output | None = Field(
         None, description="last layer of a decoder (default tanh for vqvae, linear otherwise)"
     )
-    codebook_init: Annotated[CodebookInit | None, Setting(neutral="uniform")] = Field(
+    codebook_init: Annotated[CodebookInit | None, Setting(neutral="uniform", silent=True)] = Field(
         None,
         description="vqvae: first codebook; uniform: within 0.05 (default, the published run); data: outputs of the "
         "encoder for the first batch",

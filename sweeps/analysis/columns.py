@@ -19,6 +19,9 @@ SETTING_COLUMNS = [column(path) for path in FIELDS]
 KEY_COLUMNS = [column(path) for path, info in SETTING_INFO.items() if info.in_key]
 """Settings that are part of a unit's key."""
 
+SILENT_VALUES = {column(path): info.neutral for path, info in SETTING_INFO.items() if info.silent}
+"""Values of settings that the lines above a table leave out."""
+
 LABEL_COLUMNS = [column(path) for path in LABEL_ORDER]
 """All settings, in the order in which labels try them."""
 

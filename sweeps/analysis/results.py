@@ -16,6 +16,7 @@ from sweeps.analysis.columns import (
     METRICS,
     SCORE_COLUMNS,
     SETTING_COLUMNS,
+    SILENT_VALUES,
     STAGE_COLUMNS,
     rows_agreeing_except,
 )
@@ -185,10 +186,10 @@ class Table:
 
     @cached_property
     def shared(self) -> Row:
-        """The settings that all rows have in common, without those that do not apply or are not in the key."""
+        """The settings that all rows share, except those that do not apply, are not in the key or are silent."""
         first = self.rows[0].settings
         same = [name for name in KEY_COLUMNS if all(row.settings.get(name) == first.get(name) for row in self.rows)]
-        return {name: first[name] for name in same if first.get(name) is not None}
+        return {name: first[name] for name in same if first.get(name) not in (None, SILENT_VALUES.get(name))}
 
     @cached_property
     def metrics(self) -> list[str]:

@@ -95,7 +95,7 @@ def test_a_sweep_of_toys_resumes(run):
         ({"family": "toy_famly:SMALL"}, "ModuleNotFoundError: No module named 'toy_famly'"),
         ({"family": "toy_family:LARGE"}, "AttributeError: module 'toy_family' has no attribute 'LARGE'"),
         ({"family": "toy_method:SHY"}, "toy_method:SHY is a Method, not a Family"),
-        ({"method": "shy"}, "one of none, conditioned, multi_decoder, single_decoder"),
+        ({"method": "shy"}, "one of none, head_only, conditioned, multi_decoder, single_decoder"),
     ],
 )
 def test_a_missing_plug_in_is_refused(tmp_path, toy, why):

@@ -165,7 +165,10 @@ def test_status_counts_and_changes_nothing(results, ledger, capsys):
 
 
 def test_a_run_resumes_it(results, ledger, capsys):
-    """The marked unit and the missing one are trained, and the failed one is not. The run writes rows.parquet."""
+    """The marked unit and the missing one are trained, and the failed one is not. The run writes rows.parquet.
+
+    grid.yaml gains the settings that are new since, so the earlier one is kept as grid-1.yaml.
+    """
     before = {(row["key"], row["fold"]): row["finished_at"] for row in ledger.read()[0]}
     assert command(GRID, [], Options(results, inline=True)) == 1
     assert capsys.readouterr().out.count("] done: ") == 2
@@ -174,7 +177,7 @@ def test_a_run_resumes_it(results, ledger, capsys):
     assert after.keys() - before.keys() == {("7b3fed415bec", 1), ("4683ad0c8c81", 0)}
     assert redo.marked(ledger.storage) == frozenset()
     assert "rows.parquet" in ledger.storage.names("")
-    assert "grid-1.yaml" not in ledger.storage.names("")
+    assert "grid-1.yaml" in ledger.storage.names("")
     again = report(results, "old", ReportRequest())
     assert "uniform, training.lr 0.002          1/2 (1 failed)" in again
     assert compact(ledger) == (9, [])
