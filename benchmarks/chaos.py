@@ -1,9 +1,10 @@
-"""Kills a sweep at random moments, in every way, until it is complete, and compares it with an undisturbed one.
+"""Kill a sweep at random moments, in every way, until it is complete, and compare it with an undisturbed one.
 
 python benchmarks/chaos.py [--seed 1] > benchmarks/chaos.md
 
-About 8 minutes on two cores; needs the `test` extra. The seed picks the kills and their order; the moments are also the
-machine's. Ends with 1 where anything was lost. Commit nothing meanwhile: rows say of which commit they are.
+It takes about 8 minutes on two cores and needs the `test` extra. The seed picks the kills and their order; the moments
+also depend on the machine. The exit code is 1 if anything was lost. Commit nothing meanwhile, because records name the
+commit that made them.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 from disturbance import adopting, descendants, orphans, reap, temporary_files, wait_for_a_new_checkpoint
 from nodes import Nodes, cluster_of_nodes
-from records import rows_of_both
+from records import rows_without_intervals
 
 from sweeps.ledger.ledger import Ledger, open_ledger
 
@@ -52,7 +53,7 @@ ON_A_CLUSTER = {**dict.fromkeys(DRIVER, 1), WORKER: 1, NODE: 4}
 
 @dataclass
 class Chaos:
-    """The disturbed sweep: its command, and what was done to it."""
+    """The disturbed sweep: its command, the kills so far, and what went wrong."""
 
     command: list[str]
     folder: Path
@@ -74,7 +75,7 @@ class Chaos:
         return self.driver
 
     def strike(self, kind: str) -> bool:
-        """One kill of a kind at a random moment, once there is something to lose. Whether there was."""
+        """Kill once at a random moment, once there is something to lose. Return whether something was killed."""
         driver = self.start()
         early = kind in DRIVER and self.random.random() < EARLY
         if not early:
@@ -91,7 +92,7 @@ class Chaos:
         return True
 
     def kill(self, kind: str, driver: subprocess.Popen[bytes]) -> bool:
-        """Whether there was something to kill."""
+        """Kill a process of this kind. Return whether there was one."""
         if kind in DRIVER:
             driver.send_signal(DRIVER[kind])
         elif kind == NODE and self.nodes:
@@ -106,11 +107,11 @@ class Chaos:
         return True
 
     def expect_end(self, kind: str, driver: subprocess.Popen[bytes], early: bool) -> None:
-        """A driver that was killed, or lost its Ray, ends, and its workers with it."""
+        """Check that a driver that was killed or lost its Ray ends, and that its workers end with it."""
         try:
             code = driver.wait(timeout=90)
         except subprocess.TimeoutExpired:
-            self.wrong.append(f"{kind}: the driver went on for 90 s")
+            self.wrong.append(f"{kind}: the driver ran for 90 s more")
             driver.kill()
             code = driver.wait()
         self.codes.append(f"{kind}{', before it trained' * early}: {code}")
@@ -134,8 +135,10 @@ def say(line: str) -> None:
 
 
 def deck(kinds: dict[str, int], rng: random.Random) -> list[str]:
-    """The kills in random order, with at most two in a row that the driver survives: a unit whose worker dies three
-    times is given up."""
+    """Return the kills in random order, with at most two in a row that the driver survives.
+
+    A unit whose worker dies three times fails.
+    """
     while True:
         drawn = [kind for kind, n in kinds.items() for _ in range(n)]
         rng.shuffle(drawn)
@@ -148,7 +151,7 @@ def disturb(command: list[str], folder: Path, seed: int) -> Chaos:
     chaos = Chaos(command, folder, random.Random(seed), set(descendants()))
     for kind in deck(ON_THIS_MACHINE, chaos.random):
         any(chaos.strike(kind) for _ in range(TRIES))
-    if chaos.driver and chaos.driver.poll() is None:  # it would go on without the cluster
+    if chaos.driver and chaos.driver.poll() is None:  # it would continue outside the cluster
         chaos.driver.terminate()
         chaos.driver.wait()
     with cluster_of_nodes(2) as nodes:
@@ -163,11 +166,11 @@ def disturb(command: list[str], folder: Path, seed: int) -> Chaos:
 
 
 def verdict(chaos: Chaos, hurt: Ledger, whole: Ledger) -> list[str]:
-    """What is wrong; nothing where nothing was lost."""
+    """Return what went wrong, one line each; an empty list means that nothing was lost."""
     wrong = list(chaos.wrong)
     if not len(hurt.read()[0]) == len(hurt.units()) == len(whole.units()):
         wrong.append(f"{len(hurt.read()[0])} rows of {len(hurt.units())} units, {len(whole.units())} undisturbed")
-    got, expected = rows_of_both(hurt), rows_of_both(whole)
+    got, expected = rows_without_intervals(hurt), rows_without_intervals(whole)
     wrong += [
         f"{column} of {key}-fold{fold} is {got[key, fold][column]!r:.80}, undisturbed {value!r:.80}"
         for key, fold in expected.keys() & got.keys()
@@ -179,7 +182,7 @@ def verdict(chaos: Chaos, hurt: Ledger, whole: Ledger) -> list[str]:
     if left := temporary_files(hurt):
         wrong.append(f"left in the folder: {left}")
     if sum(row["resumed"] > 0 for row in hurt.read()[0]) < 3:
-        wrong.append("fewer than three units went on in the middle")
+        wrong.append("fewer than three units resumed in the middle")
     return wrong
 
 
@@ -189,27 +192,28 @@ def page(chaos: Chaos, hurt: Ledger, seconds: tuple[float, float], wrong: list[s
     lines = [
         "# A sweep under fire",
         "",
-        f"{len(rows)} units on digits, two at a time, and {sum(chaos.kills.values())} kills at random moments; after "
-        f"each that ended the driver, the same command again: {chaos.starts} starts. "
-        "`python benchmarks/chaos.py > benchmarks/chaos.md`",
+        f"`python benchmarks/chaos.py > benchmarks/chaos.md`: {len(rows)} units on digits, two at a time, and "
+        f"{sum(chaos.kills.values())} kills at random moments. After each kill that ended the driver, the same command "
+        f"ran again: {chaos.starts} starts.",
         "",
         "| kill | times |",
         "|---|---|",
         *[f"| {kind} | {n} |" for kind, n in sorted(chaos.kills.items())],
         "",
-        "| unit | times it went on in the middle | images trained |",
+        "| unit | times it resumed in the middle | images trained |",
         "|---|---|---|",
         *[
             f"| {r['family']} {r['method']}, fold {r['fold']} | {r['resumed']} | {r['images_trained']:,} |"
             for r in rows
         ],
         "",
-        f"Undisturbed: {seconds[0]:.0f} s. Disturbed: {seconds[1]:.0f} s, {seconds[1] / seconds[0]:.1f} times that: "
-        f"starts of Ray and of workers above all. The units themselves say {trained:.0f} s.",
+        f"The undisturbed sweep took {seconds[0]:.0f} s, the disturbed one {seconds[1]:.0f} s, which is "
+        f"{seconds[1] / seconds[0]:.1f} times as long. Most of the difference is starts of Ray and of workers. The "
+        f"disturbed sweep's units recorded {trained:.0f} s of training.",
         "",
-        "**Every row equals the undisturbed one bit for bit, none is missing or twice, and no temporary file is left "
-        "in the results. No worker outlived its driver by 30 s; at the end no process at all is left, though Ray's own "
-        "agents (which train and write nothing) may take more than half a minute to notice.**"
+        "**Every unit's record equals the undisturbed one bit for bit, no unit is missing or recorded twice, and no "
+        "temporary file is left in the results. No worker outlived its driver by 30 s. At the end no process is left; "
+        "Ray's own agents (which train and write nothing) may take more than half a minute to end.**"
         if not wrong
         else "**Lost:** " + "; ".join(wrong),
     ]

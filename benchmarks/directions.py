@@ -1,4 +1,4 @@
-"""Do the thesis's directions hold on real MNIST? Reads the ledger of `directions.yaml`; prints Markdown.
+"""Print, as Markdown, whether the thesis's directions hold on real MNIST. The ledger is that of `directions.yaml`.
 
 python benchmarks/directions.py [RESULTS] > benchmarks/directions.md
 """
@@ -9,7 +9,7 @@ from collections import defaultdict
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.schema import Row
 
-CLAIMS = (  # family, method, metric, its sign against the baseline, the thesis's words and section
+CLAIMS = (  # family, method, metric, sign of its difference to the baseline, the thesis's words and section
     (
         "gaussian_vae",
         "multi_decoder",
@@ -34,14 +34,14 @@ Cell = tuple[str, str, int, int]  # family, method, epochs, seed
 
 
 def differences(cells: dict[Cell, list[Row]], cell: Cell, metric: str) -> list[float]:
-    """By fold, the method minus the baseline of the same family, epochs and seed."""
+    """Return, for each fold, the method minus the baseline of the same family, epochs and seed."""
     family, _, epochs, seed = cell
     baseline = cells[family, "none", epochs, seed]
     return [ours[metric] - theirs[metric] for ours, theirs in zip(cells[cell], baseline, strict=True)]
 
 
 def claim_line(cells: dict[Cell, list[Row]], family: str, method: str, metric: str, sign: int, words: str) -> str:
-    """The differences of every seed, how many folds agree with the thesis, and the verdict."""
+    """Return a claim's line: the differences of every seed, how many folds agree with the thesis, and the verdict."""
     texts, agreements = [], []
     for cell in sorted(cell for cell in cells if cell[:2] == (family, method)):
         found = differences(cells, cell, metric)
@@ -53,11 +53,11 @@ def claim_line(cells: dict[Cell, list[Row]], family: str, method: str, metric: s
 
 
 def mean_line(cell: Cell, units: list[Row]) -> str:
-    """The means over the folds of one configuration."""
+    """Return a line of the means over one configuration's folds."""
     family, method, epochs, seed = cell
-    unit = "per_pixel" if family == "vqvae" else "per_image"
+    scale = "per_pixel" if family == "vqvae" else "per_image"
     means = []
-    for metric in (f"unconditioned_{unit}", f"conditioned_{unit}", "latent_loss"):
+    for metric in (f"unconditioned_{scale}", f"conditioned_{scale}", "latent_loss"):
         values = [row[metric] for row in units if row[metric] is not None]
         means.append(f"{sum(values) / len(values):.4g}" if values else "-")
     collapsed = sum(row["collapsed"] for row in units)
@@ -68,7 +68,7 @@ def main(results: str = "results") -> None:
     ledger = open_ledger(results, "directions")
     rows, damaged = ledger.read()
     assert not damaged, damaged
-    rows = [row for row in rows if row["key"] in (ledger.keys() or ())]  # the latest grid's
+    rows = [row for row in rows if row["key"] in (ledger.keys() or ())]  # rows of the latest grid
     cells: dict[Cell, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["fold"]):
         cells[row["family"], row["method"], row["training.epochs"], row["seed"]].append(row)
@@ -78,9 +78,10 @@ def main(results: str = "results") -> None:
     print("# The thesis's directions on real MNIST\n")
     print(
         f"`benchmarks/directions.yaml`: the first {one['data.limit']:,} images, {one['folds.n_splits']} folds, "
-        f"{len(seeds)} seeds, configuration 1, sampler uniform, exponent 40; {len(rows)} units. Cells: mean over the "
-        "folds of (method minus the baseline of as many epochs), and in brackets how many folds agree with the thesis. "
-        f"Printed by `benchmarks/directions.py` from units of commit {commits} (*: with local changes), on CPU.\n"
+        f"{len(seeds)} seeds, configuration 1, sampler uniform, exponent 40; {len(rows)} units. A cell holds the mean "
+        "over the folds of (method minus the baseline of as many epochs), and in brackets how many folds agree with "
+        f"the thesis. `benchmarks/directions.py` prints this page, here from units of commit {commits} (*: with local "
+        "changes), on CPU.\n"
     )
     print("| claim | " + " | ".join(f"seed {seed}" for seed in seeds) + " | verdict |")
     print("|---|" + "---|" * (len(seeds) + 1))

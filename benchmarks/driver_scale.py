@@ -1,9 +1,10 @@
-"""What a large sweep costs its driver: planner, ledger, Ray and callbacks, with training replaced by its recorded time.
+"""Measure what a large sweep costs its driver: planner, ledger, Ray and callbacks, without the trainings.
 
 python benchmarks/driver_scale.py [--seeds 11,33,112] [--workers 16] [--seconds 0.7] > driver_scale.md
 
-The grid is that of results/digits under so many seeds (90 units each); 112 are 10,080 units, and take a quarter of an
-hour. `recorded.py` says what is replaced. Last, what needs no worker: plan, dry run, status at 100,000 units.
+`recorded.py` replaces each training by its recorded time. The grid is that of results/digits under several seeds, with
+90 units per seed; 112 seeds are 10,080 units and take a quarter of an hour. The last measurements need no worker: plan,
+dry run and status at 100,000 units.
 """
 
 import json
@@ -35,12 +36,12 @@ MANY = 1111  # seeds: 99,990 units
 _ENDED = re.compile(r"\[(?P<n>\d+)/(?P<total>\d+)\] done: ")
 
 NOTES = """
-The first units wait until all workers have started, so that "until the first unit starts" is mostly the start of Ray's
-workers on so few cores, and the makespan is that of a sweep under way. It ends with its report.
+The first units wait until all workers have started. So "until the first unit starts" is mostly the start of Ray's
+workers on few cores, and the makespan is that of a sweep under way. "After the last unit" includes the printed report.
 
 ## What broke first, and what was done
 
-Measured before (commit 351bb34, the same machine under more load):
+The column "before" was measured at commit 351bb34, on the same machine under more load:
 
 | what | before | now |
 |---|---|---|
@@ -52,23 +53,24 @@ a file of all trials every 10 s | CPU per unit 51 ms in 990 units, 164 ms in 2,9
 | within a fold the longest units start first: recorded times of results/digits, makespan / bound | 1.14 on 16 \
 workers, 1.30 on 32 | 1.09, 1.24 |
 
-At 100,000 units the next to break is memory: about 1.5 GB by these slopes. Then going on: a start reads the files of
-all done units (1.6 ms each, 160 s) before its first unit; `python -m sweeps.report SWEEP --compact` makes that 0.1 s.
-Parts (`--shard`) divide both.
+At 100,000 units memory breaks next: these slopes lead to about 1.5 GB. Then comes the start of a resumed sweep, which
+reads the files of all done units (1.6 ms each, 160 s) before its first unit; `python -m sweeps.report SWEEP --compact`
+makes that 0.1 s. `--shard` divides both.
 
-Measured after the page above: what Tune leaves behind is collected before the report, which makes the driver's peak at
+After these measurements, the driver was changed to collect Tune's leftovers before the report. That makes its peak at
 10,080 units 420 MB instead of 501 (4 workers, 0.02 s in the mean unit, one run; still 379 MB at the last unit).
 
-Units shorter than the start of a worker (a second or more) fill all workers as well: of 16 workers 16 had 5 to 12 of
-120 units of 0.5 s, on 2 cores. Tune gives a worker that is free the next unit of the source, and calls off no start.
+Units that are shorter than the start of a worker (a second or more) fill all workers as well: each of 16 workers had 5
+to 12 of 120 units of 0.5 s, on 2 cores. Tune gives a free worker the next unit of the source, and cancels no start.
 
-Measured when Tune began to ask a work source for units (1,170 units, 4 workers, 0.1 s in the mean unit, three turns of
-each on a loaded machine): CPU per unit 8.0 to 9.2 ms before, 8.2 to 8.6 now; at the last unit 251 to 252 MB and 251.
+When Tune began to ask a work source for units, both ways were measured (1,170 units, 4 workers, 0.1 s in the mean unit,
+three turns of each on a loaded machine). CPU per unit was 8.0 to 9.2 ms before and 8.2 to 8.6 ms after, memory at the
+last unit 251 to 252 MB and 251 MB.
 """
 
 
 def grid_file(folder: Path, seeds: int) -> Path:
-    """The grid of results/digits, every row under so many seeds."""
+    """Write the grid of results/digits with every row under `seeds` seeds, and return its path."""
     described = yaml.safe_load((SWEEP / "grid.yaml").read_text())
     described |= {"name": f"seeds{seeds}", "seed": 1}
     for block in described["grid"]:
@@ -80,7 +82,7 @@ def grid_file(folder: Path, seeds: int) -> Path:
 
 @dataclass
 class Mark:
-    """The driver's process when `ended` units had: seconds since its start, CPU seconds, peak memory in MB."""
+    """The driver's process after `ended` units: seconds since its start, CPU seconds, peak memory in MB."""
 
     ended: int
     seconds: float
@@ -90,7 +92,7 @@ class Mark:
 
 @dataclass
 class Run:
-    """One sweep: marks at its first unit, its tenths and its last; peak MB and seconds of its whole."""
+    """One sweep: marks at its first unit, its tenths and its last unit; peak MB and seconds of the whole command."""
 
     workers: int
     began: float
@@ -99,7 +101,7 @@ class Run:
     whole: float = 0.0
 
     def mark(self, pid: int, ended: int) -> None:
-        """Reads the kernel's account of the process."""
+        """Add a mark from the kernel's account of the process."""
         stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         peak = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
         assert peak
@@ -108,12 +110,12 @@ class Run:
         self.marks.append(Mark(ended, time.time() - self.began, cpu, int(peak[1]) / 1e3))
 
     def per_unit(self, first: Mark, last: Mark) -> float:
-        """CPU milliseconds."""
+        """Return the CPU milliseconds per unit between two marks."""
         return 1e3 * (last.cpu - first.cpu) / (last.ended - first.ended)
 
 
 def sweep(root: Path, seeds: int, workers: int, seconds: float) -> Run:
-    """Runs the command, and looks at its process on the way. `seconds`: of the mean unit."""
+    """Run the command, and mark its process on the way. `seconds` is the time of the mean unit."""
     recorded_mean = sum(row["seconds"] for row in recorded().values()) / len(recorded())
     started = root / f"started{seeds}"
     started.mkdir()
@@ -142,7 +144,7 @@ def sweep(root: Path, seeds: int, workers: int, seconds: float) -> Run:
 
 
 def placement(ledger: Ledger, run: Run) -> dict[str, float]:
-    """How well the workers were kept at work, from what the units recorded."""
+    """Return how well the workers were kept busy, computed from the units' records."""
     rows, _ = ledger.read("units", ["seconds", "finished_at", "device"])
     by_process: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
@@ -164,7 +166,7 @@ def placement(ledger: Ledger, run: Run) -> dict[str, float]:
 
 
 def measured(root: Path, seeds: int, workers: int, seconds: float) -> dict[str, float]:
-    """A column of the page."""
+    """Return a column of the page."""
     run = sweep(root, seeds, workers, seconds)
     first, middle, last = run.marks[0], run.marks[len(run.marks) // 2], run.marks[-1]
     ledger = open_ledger(root, f"seeds{seeds}")
@@ -181,7 +183,7 @@ def measured(root: Path, seeds: int, workers: int, seconds: float) -> dict[str, 
 
 
 def without_workers(root: Path) -> Iterator[str]:
-    """Lines of the page: what needs no worker, at MANY seeds."""
+    """Yield the page's lines of what needs no worker, at MANY seeds."""
     path = grid_file(root, MANY)
     for option in ("--dry-run", "--status"):
         command = [sys.executable, "-m", "sweeps.run", str(path), option, "--results", str(root)]
@@ -202,12 +204,12 @@ def number(value: float) -> str:
 
 
 def page(columns: list[dict[str, float]], rest: list[str], how: str) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     rows = [f"| {name} | " + " | ".join(number(c[name]) for c in columns) + " |" for name in columns[0]]
     return "\n".join(
         [
             f"# A sweep of {columns[-1]['units']:,} units, seen from its driver\n",
-            f"{how} The bound: the units' seconds over the workers. Of each kind one run.\n",
+            f"{how} The bound is the units' seconds divided by the workers. Each sweep was run once.\n",
             "\n".join([rows[0], "|---" * (len(columns) + 1) + "|", *rows[1:]]) + "\n",
             f"{MANY * 90:,} units, without a worker:\n",
             "| | s | CPU s | MB |\n|---|---|---|---|",
@@ -223,10 +225,10 @@ def main(
     seconds: Annotated[float, typer.Option(help="of the mean unit")] = 0.7,
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     how = (
         f"`python benchmarks/driver_scale.py`; {machine()}; load {os.getloadavg()[0]:.1f} when it began. {workers} "
-        f"workers, {seconds:g} s in the mean unit, from a third to two and a half times that."
+        f"workers; the mean unit takes {seconds:g} s, the others from a third to two and a half times that."
     )
     columns: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:

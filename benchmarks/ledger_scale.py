@@ -1,9 +1,9 @@
-"""What a large ledger costs: makes one in a temporary folder, and times report, reading, compaction and export on it.
+"""Measure what a large ledger costs: make one in a temporary folder, and time report, reading, compaction and export.
 
 python benchmarks/ledger_scale.py [--units 100000] [--files 2000] > ledger_scale.md
 
-About 4 minutes and 1 GB of disk. Every measurement is repeated, in turns with the others, and shown as median and
-range. The report's bar at 100,000 units: 5 s, 1 GB.
+It takes about 4 minutes and 1 GB of disk. Every measurement is repeated, in turns with the others, and shown as median
+and range. The report may take at most 5 s and 1 GB at 100,000 units.
 """
 
 import os
@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from sweeps.analysis.results import BASE_COLUMNS, SETTINGS
+from sweeps.analysis.columns import BASE_COLUMNS, SETTING_COLUMNS
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger import unit_file
 from sweeps.ledger.compaction import BATCH, compact
@@ -50,8 +50,8 @@ grid: [{{family: vqvae, method: {methods}, model.embeddings: {embeddings}, model
          training.lr: {rates}}}]
 """
 
-# Runs a command, and says how long it took and its peak memory. In a process of its own, since a process's peak begins
-# with its parent's, and this script is a large parent.
+# Run a command, and print its seconds, its CPU seconds and its peak memory in MB. The timer is a process of its own,
+# because a process's peak begins with its parent's, and this script is a large parent.
 TIMER = """
 import resource, subprocess, sys, time
 began = time.perf_counter()
@@ -71,7 +71,7 @@ Measured = dict[str, list[float]]
 
 
 def made_grid(name: str, units: int) -> grid.Grid:
-    """A grid of about so many units: methods x sizes x learning rates."""
+    """Return a grid of about `units` units: methods x sizes x learning rates."""
     rates = max(1, units // (FOLDS * len(METHODS) * 25))
     text = GRID.format(
         name=name,
@@ -86,7 +86,7 @@ def made_grid(name: str, units: int) -> grid.Grid:
 
 
 def results(units: Sequence[Unit], random: np.random.Generator) -> dict[str, pa.Array]:
-    """Columns of results as trainings leave them: as many digits, an error that falls over the epochs."""
+    """Return columns of results like those of trainings: as many digits, and an error that falls over the epochs."""
     n = len(units)
     level = random.uniform(0.005, 0.05, n)
     text = [random.bytes(32).hex() for _ in range(n)]
@@ -114,7 +114,7 @@ def results(units: Sequence[Unit], random: np.random.Generator) -> dict[str, pa.
 
 
 def histories(level: np.ndarray, random: np.random.Generator) -> pa.Array:
-    """EPOCHS epochs of every unit."""
+    """Return a history of EPOCHS epochs for every unit."""
     falling = (level[:, None] * (1 + 3 / np.arange(1, EPOCHS + 1))).ravel()
     type_ = UNIT_SCHEMA.field("history").type
     epoch = pa.array(np.tile(np.arange(1, EPOCHS + 1), len(level)))
@@ -127,7 +127,7 @@ def histories(level: np.ndarray, random: np.random.Generator) -> pa.Array:
 
 
 def tables(plan: Plan) -> Iterator[pa.Table]:
-    """All units of a plan as the ledger holds them, some at a time."""
+    """Yield all units of a plan in the ledger's schema, BATCH units at a time."""
     random = np.random.default_rng(0)
     for start in range(0, len(plan.units), BATCH):
         units = plan.units[start : start + BATCH]
@@ -137,7 +137,7 @@ def tables(plan: Plan) -> Iterator[pa.Table]:
 
 
 def make_compacted(results_folder: Path, sweep: grid.Grid) -> None:
-    """A compacted ledger, in row groups as compaction writes them."""
+    """Write a compacted ledger, in row groups as compaction writes them."""
     ledger = open_ledger(results_folder, sweep.name)
     ledger.write_grid(sweep)
     with ledger.storage.writing(COMPACTED) as sink, pq.ParquetWriter(sink, UNIT_SCHEMA) as writer:
@@ -146,7 +146,7 @@ def make_compacted(results_folder: Path, sweep: grid.Grid) -> None:
 
 
 def make_files(results_folder: Path, sweep: grid.Grid) -> None:
-    """A ledger of a file per unit."""
+    """Write a ledger with one file per unit."""
     ledger = open_ledger(results_folder, sweep.name)
     ledger.write_grid(sweep)
     for table in tables(Plan(sweep, frozenset(), frozenset())):
@@ -157,22 +157,22 @@ def make_files(results_folder: Path, sweep: grid.Grid) -> None:
 
 
 def process(found: Measured, name: str, *arguments: str) -> None:
-    """Adds what a Python process takes."""
+    """Run a Python process, and add its seconds, CPU seconds and peak MB to what was found."""
     command = [sys.executable, "-c", TIMER, sys.executable, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    for unit, value in zip(("s", "CPU s", "MB"), done.stdout.split(), strict=True):
-        found[f"{name}: {unit}"].append(float(value))
+    for measure, value in zip(("s", "CPU s", "MB"), done.stdout.split(), strict=True):
+        found[f"{name}: {measure}"].append(float(value))
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Seconds."""
+    """Return how many seconds an action takes."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
 
 
 def measure(root: Path, files: int) -> Measured:
-    """Everything, in turns."""
+    """Measure everything REPETITIONS times, in turns."""
     found: Measured = defaultdict(list)
     reading = {
         "a file each": lambda: open_ledger(root, "files"),
@@ -188,7 +188,7 @@ def measure(root: Path, files: int) -> Measured:
             process(found, f"export of {what} as {ending}", "-c", EXPORT, str(root), out, what)
         for name, opened in reading.items():
             found[f"list, {name}: µs per unit"].append(1e6 * timed(opened().units) / count[name])
-            table = partial(opened().table, "units", [*SETTINGS, *BASE_COLUMNS])
+            table = partial(opened().table, "units", [*SETTING_COLUMNS, *BASE_COLUMNS])
             found[f"read for a table, {name}: µs per unit"].append(1e6 * timed(table) / count[name])
         shutil.copytree(root / "files", root / "copy")
         found["compaction of 1,000 units: s"].append(1e3 * timed(partial(compact, open_ledger(root, "copy"))) / files)
@@ -197,7 +197,7 @@ def measure(root: Path, files: int) -> Measured:
 
 
 def sizes(root: Path) -> list[str]:
-    """Lines of the page: bytes per unit of each form."""
+    """Return the page's lines on the bytes per unit of each form."""
     files = [file.stat() for file in (root / "files" / "units").iterdir()]
     lines = [f"| a file each | {mean(f.st_size for f in files):,.0f} | {mean(f.st_blocks * 512 for f in files):,.0f} |"]
     for sweep in ("few", "many"):
@@ -207,7 +207,7 @@ def sizes(root: Path) -> list[str]:
 
 
 def machine() -> str:
-    """Cores, processor, versions; no names."""
+    """Describe the machine by its cores, processor and versions, without its name."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     versions = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "pydantic", "PyYAML"))
     cores = len(os.sched_getaffinity(0))
@@ -215,7 +215,7 @@ def machine() -> str:
 
 
 def page(root: Path, units: int, files: int) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     began_at = os.getloadavg()[0]
     rows = "\n".join(
         f"| {name} | {median(values):.4g} | {min(values):.4g} to {max(values):.4g} |"
@@ -224,8 +224,9 @@ def page(root: Path, units: int, files: int) -> str:
     return "\n".join(
         [
             f"# A ledger of {units:,} units ({units // FOLDS:,} configurations x {FOLDS} folds, {EPOCHS} epochs each)",
-            f"\n{machine()}; load {began_at:.1f} when it began. {REPETITIONS} repetitions, in turns; MB: peak",
-            f"memory of the process. A file each and a row of few: {files:,} units; a row of many: all, compacted.\n",
+            f"\n{machine()}; load {began_at:.1f} when it began. {REPETITIONS} repetitions, in turns; MB is the peak",
+            f'memory of the process. "A file each" and "a row of few" are {files:,} units, in files of their own and',
+            'compacted; "a row of many" is all units, compacted.\n',
             f"| | median | range |\n|---|---|---|\n{rows}\n",
             "| bytes per unit | of the file | on the disk |\n|---|---|---|",
             *sizes(root),
@@ -237,7 +238,7 @@ def main(
     units: Annotated[int, typer.Option(help="of the compacted ledger, about")] = 100_000,
     files: Annotated[int, typer.Option(help="units with a file each, about")] = 2_000,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         many, few = made_grid("many", units), made_grid("few", files)

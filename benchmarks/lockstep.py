@@ -1,6 +1,6 @@
-"""Units of one shape in one process, step by step together: what processes side by side are measured against.
+"""Train units of one shape in one process, step by step together. Processes side by side are measured against this.
 
-On a GPU each unit has a stream of its own, and their steps can be recorded as one graph.
+On a GPU each unit has its own stream, and the steps of all units can be recorded as one graph.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from mtvae.training import Fit
 
 
 class Lockstep:
-    """Trains `fits`, which take equally many batches of equal size, as each would be on its own.
+    """Trains several fits together, each to the same numbers as on its own.
 
-    `record`: as in `Fit`; one recording holds the steps of all.
+    The fits take equally many batches of equal size. `record` is that of `Fit`; one recording holds the steps of all.
     """
 
     def __init__(self, fits: Sequence[Fit], record: Record | None = None):
@@ -39,11 +39,11 @@ class Lockstep:
             fit.end_epoch()
 
     def train_on(self, batches: Tensor) -> None:
-        """A step of every unit, on the images at these indices (N, units)."""
+        """Take a step of every unit, on the images at these indices (N, units)."""
         for fit, batch, stream in zip(self.fits, batches.unbind(1), self.streams, strict=True):
             if stream is not None:
                 stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):  # None: no stream of its own
+            with torch.cuda.stream(stream):  # a CPU has no stream: None changes nothing
                 fit.train_on(batch)
         for stream in self.streams:
             if stream is not None:

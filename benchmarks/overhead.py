@@ -1,10 +1,11 @@
-"""What a sweep costs over its trainings: 40 units of about 5 s on 2 workers, against the same trainings in a bare pool.
+"""Measure what a sweep of 40 units of about 5 s on 2 workers costs over the same trainings in a bare process pool.
 
 python benchmarks/overhead.py [--epochs 17] [--repetitions 3] [--raw overhead.json] > overhead.md
 
-About 12 minutes on 2 cores. The pool: two processes of one torch thread, no Ray, no ledger, no checkpoint; the same
-units in the same order. The two take turns. Seconds count from the start of the first training to the end of the last
-(in the sweep: to its file in the ledger), so that Ray's start-up is apart; the whole commands are shown as well.
+It takes about 12 minutes on 2 cores. The pool has two processes of one torch thread and neither Ray, ledger nor
+checkpoints; it trains the same units in the same order. Pool and sweep take turns. Seconds count from the start of the
+first training to the end of the last (in the sweep: to its file in the ledger), which leaves out Ray's start-up. The
+whole commands are shown as well.
 """
 
 import json
@@ -52,14 +53,14 @@ def units_of(text: str) -> list[Unit]:
 
 
 def prepare(unit: Unit) -> None:
-    """A process of the pool before its first training: one thread, and the images in memory."""
+    """Prepare a process of the pool for its first training: one thread, and the images in memory."""
     global _images
     torch.set_num_threads(1)
     _images = load(unit.settings.source).images
 
 
 def train(unit: Unit) -> tuple[float, float]:
-    """The training of a unit and its scores, and nothing besides; when it began and ended."""
+    """Train a unit and score it, and do nothing else. Return when it began and ended."""
     began = time.time()
     with reproducible(unit.settings.training.deterministic):
         inputs = Inputs(unit, _images, "cpu")
@@ -71,7 +72,7 @@ def train(unit: Unit) -> tuple[float, float]:
 
 
 def in_a_pool(text: str) -> tuple[float, float, float]:
-    """Seconds from the first training's start to the last one's end, of the whole, and of the mean training."""
+    """Run the pool. Return its seconds: first training's start to last one's end, the whole, and the mean training."""
     began, units = time.time(), units_of(text)
     with multiprocessing.get_context("spawn").Pool(WORKERS, prepare, (units[0],)) as pool:
         spans = list(pool.imap_unordered(train, units, chunksize=1))
@@ -80,7 +81,7 @@ def in_a_pool(text: str) -> tuple[float, float, float]:
 
 
 def in_a_sweep(text: str) -> tuple[float, float, float]:
-    """The same of the command."""
+    """Run the command. Return the same three numbers of seconds as `in_a_pool`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overhead.yaml"
         file.write_text(text)
@@ -96,7 +97,7 @@ def in_a_sweep(text: str) -> tuple[float, float, float]:
 
 
 def page(found: list[dict[str, tuple[float, float, float]]], how: str) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     lines = [
         f"| {i} | {turn['pool'][0]:.1f} | {turn['sweep'][0]:.1f} | {turn['sweep'][0] / turn['pool'][0]:.3f} | "
         f"{turn['pool'][1]:.1f} | {turn['sweep'][1]:.1f} | {turn['pool'][2]:.2f} | {turn['sweep'][2]:.2f} |"
@@ -113,7 +114,8 @@ def page(found: list[dict[str, tuple[float, float, float]]], how: str) -> str:
             "|---|---|---|---|---|---|---|---|",
             *lines,
             f"\nRatio: median {median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}; the bar of {BAR:.2f} "
-            f"{verdict}. Seconds: from the start of the first training to the end of the last; whole: of the commands.",
+            f"{verdict}. Seconds count from the start of the first training to the end of the last; the whole is that "
+            "of the command.",
         ]
     )
 
@@ -124,7 +126,7 @@ def main(
     repetitions: int = 3,
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     text = GRID.format(epochs=epochs, limit=limit)
     how = (
         f"`python benchmarks/overhead.py`: {len(units_of(text))} units of {epochs} epochs on {limit:,} digits, "

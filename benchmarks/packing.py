@@ -1,10 +1,11 @@
-"""How many trainings share a device, and how: as processes side by side, or in lockstep in one process.
+"""Measure trainings that share a device, as processes side by side or in lockstep in one process.
 
 python benchmarks/packing.py --root DIR [--device cuda] [--together 1,5,10,20] [--raw packing.json] > packing.md
 
-DIR holds MNIST/raw. Processes: each training is one of its own, as `--per-gpu` places units; they begin their timed
-epochs together. Lockstep: `lockstep.py`. On a GPU both also with the step as a CUDA graph. Images per second of all of
-them, as a ratio to the plain loop of the same turn, one training at a time.
+DIR holds MNIST/raw. Processes side by side train one unit each, as `--per-gpu` places units, and begin their timed
+epochs together. `lockstep.py` trains units in lockstep. On a GPU both are also measured with the step as a CUDA graph.
+The page gives the images per second of all trainings together, and their ratio to the plain loop of the same turn,
+which trains one model.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ MODELS = "vqvae 1 none,vqvae 3 none,gaussian_vae 1 multi_decoder"
 def measure(
     placed: Sequence[str], counts: Sequence[int], times: int, model: Sequence[str], file: str, root: Path
 ) -> Found:
-    """What so many trainings at once came to in each way, in each turn."""
+    """Measure each number of trainings at once, in each way and each turn."""
     folders = count()
     plain = ["plain", file, *model, *placed, "--threads", "2"]
     kinds: dict[str, Kind] = {BASE: partial(timed, plain, 1, root, folders)}
@@ -46,7 +47,7 @@ def main(
     precision: str = "fp32",
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     how, counts = conditions(device), list(map(int, together.split(",")))
     placed = ["--device", device, "--precision", precision]
     found = of_each_model(models, root, images, partial(measure, placed, counts, repetitions))

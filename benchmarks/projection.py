@@ -1,10 +1,10 @@
-"""What a grid would take, row by row, from the speeds of sweeps that were run: floating-point operations and hours.
+"""Project the floating-point operations and hours of each row of a grid from the speeds of sweeps that were run.
 
 python benchmarks/projection.py grid_thesis.yaml --measured results/mnist10k [--measured ...] [--workers 2]
 
-A row whose model one of the sweeps trained takes that model's images per second, evaluation included. Any other takes
-the rate of operations of the measured model of its family that is nearest in size, and says so. Seconds: of one worker
-among those that ran beside it.
+A row whose model one of the sweeps trained takes that model's images per second, evaluation included. Every other row
+takes the operations per second of the measured model of its family that is nearest in size, and says so. Speeds are
+those of one worker while the others ran beside it.
 """
 
 import math
@@ -27,7 +27,7 @@ Shape = tuple[Architecture, str]
 
 @dataclass
 class Measured:
-    """Of the done units of one shape: images through the training step, and seconds."""
+    """The done units of one shape: images through the training step, seconds, and devices."""
 
     images: int = 0
     seconds: float = 0.0
@@ -43,7 +43,7 @@ def shape_of(unit: Unit) -> Shape:
 
 
 def add_speeds(found: dict[Shape, Measured], folder: Path) -> None:
-    """Of a sweep's folder, to what was found in others."""
+    """Add the speeds of a sweep's folder to those found in others."""
     plan = Plan(grid.load(str(folder / "grid.yaml")), frozenset(), frozenset())
     shapes = {unit.id: shape_of(unit) for unit in plan.units}
     rows, _ = open_ledger(folder.parent, folder.name).read(
@@ -51,14 +51,14 @@ def add_speeds(found: dict[Shape, Measured], folder: Path) -> None:
     )
     for row in rows:
         if (row["key"], row["fold"]) in shapes:
-            of = found.setdefault(shapes[row["key"], row["fold"]], Measured())
-            of.images += row["images_trained"]
-            of.seconds += row["seconds"]
-            of.devices |= {row["device"]}
+            speed = found.setdefault(shapes[row["key"], row["fold"]], Measured())
+            speed.images += row["images_trained"]
+            speed.seconds += row["seconds"]
+            speed.devices |= {row["device"]}
 
 
 def rate(shape: Shape, measured: dict[Shape, Measured]) -> tuple[float, str]:
-    """Images per second of a shape, and where they are from; NaN where nothing of its family and precision was run."""
+    """Return a shape's images per second and their source; NaN if no model of its family and precision was run."""
     if shape in measured:
         return measured[shape].images_per_second, "measured"
     (architecture, precision), size = shape, cost(shape[0]).flops
@@ -70,7 +70,7 @@ def rate(shape: Shape, measured: dict[Shape, Measured]) -> tuple[float, str]:
 
 
 def rows(plan: Plan, measured: dict[Shape, Measured], workers: int) -> list[str]:
-    """Lines of the page."""
+    """Return the lines of the page's table."""
     lines = [
         "| row | units | FLOP | images/s of a worker | GFLOP/s | from | hours of one worker |",
         "|---" * 7 + "|",
@@ -95,16 +95,16 @@ def main(
     measured: Annotated[list[Path], typer.Option(help="the folder of a sweep that was run")],
     workers: Annotated[int, typer.Option(min=1, help="at a time")] = 2,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     found: dict[Shape, Measured] = {}
     for folder in measured:
         add_speeds(found, folder)
     if not found:
         raise SystemExit(f"{', '.join(map(str, measured))}: no done unit")
     plan = Plan(grid.load(grid_file), frozenset(), frozenset())
-    devices = sorted(frozenset().union(*(of.devices for of in found.values())))
+    devices = sorted(frozenset().union(*(speed.devices for speed in found.values())))
     names = ", ".join(folder.name for folder in measured)
-    print(f"# {plan.grid.name}, projected\n\nFrom {names}, run on {', '.join(devices)}. Nothing of this was run.\n")
+    print(f"# {plan.grid.name}, projected\n\nFrom {names}, run on {', '.join(devices)}. None of these rows was run.\n")
     print("\n".join(rows(plan, found, workers)))
 
 

@@ -1,8 +1,9 @@
-"""Where the time of a training step goes on this CPU, by kind of operation.
+"""Measure where the time of a training step goes on this CPU, by kind of operation.
 
 python benchmarks/step_profile.py [--models "vqvae 1 none,gaussian_vae 1 multi_decoder"] > step_profile.md
 
-One thread, batches of 128 made-up images of MNIST's shape, which cost what real ones do. Half a minute.
+One thread trains on batches of 128 made-up images of MNIST's shape, which cost what real ones do. It takes half a
+minute.
 """
 
 import json
@@ -20,7 +21,7 @@ from mtvae.runtime.determinism import reproducible
 from mtvae.training import TrainingSet
 
 WARM, STEPS, BATCH = 3, 12, 128
-KINDS = {  # parts of an operation's name -> what it is part of; the first that fits
+KINDS = {  # part of an operation's name -> its kind; the first match counts
     "conv": "convolutions",
     "batch_norm": "batch normalisation",
     "relu": "ReLU and LeakyReLU",
@@ -36,7 +37,7 @@ Shares = dict[str, float]
 
 
 class _Enough(Exception):
-    """The steps are done."""
+    """Raised when all steps are done."""
 
 
 def kind_of(name: str) -> str:
@@ -44,7 +45,7 @@ def kind_of(name: str) -> str:
 
 
 def profiled(model: str, precision: str) -> tuple[float, Shares]:
-    """Milliseconds of a step, and what share of them each kind of operation took."""
+    """Return the milliseconds of a step, and the share of them that each kind of operation took."""
     family, configuration, method = model.split()
     s = settings(family, int(configuration), method, precision)
     images = torch.randint(0, 256, ((WARM + STEPS) * BATCH + BATCH, 1, 28, 28), dtype=torch.uint8)
@@ -77,7 +78,7 @@ def _between(profiler: profile):  # type: ignore[no-untyped-def]
 
 
 def lines(found: dict[str, tuple[float, Shares]]) -> Iterator[str]:
-    """Of the page: a column per model and precision."""
+    """Yield the lines of the page's table, which has a column per model and precision."""
     yield "| share of a step | " + " | ".join(found) + " |"
     yield "|---" * (len(found) + 1) + "|"
     kinds = sorted({kind for _, shares in found.values() for kind in shares}, key=lambda kind: kind == "the rest")
@@ -92,7 +93,7 @@ def main(
     ),
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     how = conditions("cpu")
     found = {
         f"{model}, {precision}": profiled(model, precision)

@@ -1,4 +1,4 @@
-"""Hours of a grid from measured speeds: exact where everything was measured, and said where it was not."""
+"""Projected hours are exact where every model was measured; the page says where a model was not."""
 
 from pathlib import Path
 
@@ -20,7 +20,8 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_sweep_that_was_measured_takes_the_time_that_it_took():
+def test_a_measured_sweep_is_projected_exactly():
+    """The grid of results/digits, projected from its own ledger, takes the seconds that its units took."""
     found = {}
     projection.add_speeds(found, ROOT / "results" / "digits")
     lines = projection.rows(plan_of("grid_digits.yaml"), found, workers=2)
@@ -30,7 +31,8 @@ def test_the_sweep_that_was_measured_takes_the_time_that_it_took():
     assert f"{seconds / 2 / 3600:,.1f} hours" in lines[-1]
 
 
-def test_another_size_goes_by_operations_and_an_unknown_precision_is_said():
+def test_unmeasured_models_are_projected_by_operations():
+    """A larger model takes the operations per second of its nearest relative; an unmeasured precision has no hours."""
     found = {}
     projection.add_speeds(found, ROOT / "results" / "digits")
 

@@ -1,9 +1,10 @@
-"""Images per second: ours, a plain loop, Lightning. The same model and batches, in turns, as ratios to the plain loop.
+"""Measure images per second of our training, a plain loop and Lightning, in turns, as ratios to the plain loop.
 
 python benchmarks/throughput.py --root DIR [--repetitions 5] [--raw throughput.json] > throughput.md
 
-DIR holds MNIST/raw. A CPU: ours is 2 processes of one thread, as a sweep's workers; the plain loop and Lightning train
-one model with 2 threads. A GPU (--device cuda): ours is one process. About 6 minutes on 2 cores.
+DIR holds MNIST/raw. All three train the same model on batches of the same size. On a CPU ours is 2 processes of one
+thread, as a sweep's workers are; the plain loop and Lightning train one model with 2 threads. On a GPU (--device cuda)
+ours is one process. It takes about 6 minutes on 2 cores.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from trainings import BASE, Found, Kind, alternating, conditions, of_each_model,
 
 
 def measure(device: str, times: int, model: Sequence[str], file: str, root: Path) -> Found:
-    """Each kind in each turn."""
+    """Measure each kind in each turn."""
     folders = count()
 
     def kind(way: str, n: int, threads: int, *more: str) -> Kind:
@@ -41,7 +42,7 @@ def main(
     device: str = "cpu",
     raw: Annotated[str | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     how = conditions(device)
     found = of_each_model(models, root, images, partial(measure, device, repetitions))
     write(raw, "Images per second", how, images, repetitions, found)

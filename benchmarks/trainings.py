@@ -1,11 +1,11 @@
-"""Trainings in a process of their own, timed three ways: ours, a plain loop, Lightning. For the other benchmarks here.
+"""Time a training in a process of its own, in one of three ways: ours, a plain loop, Lightning.
 
 python benchmarks/trainings.py WAY --family vqvae ..., started by `timed` below; prints a JSON line.
 
-The three train the same model on batches of the same size, and score the same selection images after each epoch with
-the same function. The plain loop is what one writes first: a Dataset of images, a DataLoader with 4 workers, an eager
-step, torch's default AdamW. Time starts after a first epoch, in which workers start and memory is taken. Ours may be
-several units in lockstep, and with its step recorded.
+The other benchmarks use this. The three ways train the same model on batches of the same size, and score the same
+validation set after each epoch with the same function. The plain loop is what one writes first: a Dataset of images, a
+DataLoader with 4 workers, an eager step, torch's default AdamW. Time starts after a first epoch, in which workers start
+and memory is allocated. Ours may train several units in lockstep, and may record its step as a CUDA graph.
 """
 
 import json
@@ -47,11 +47,11 @@ BASE = "plain loop"  # what the others are held against
 AfterEpoch = Callable[[], None]
 Kind = Callable[[], dict[str, float]]
 Found = dict[str, list[dict[str, float]]]
-"""What `timed` gave of each kind in each turn."""
+"""Name of a kind -> what `timed` returned in each turn."""
 
 
 class Images(Dataset[Tensor]):
-    """uint8 (N,C,H,W) -> one float image, as torchvision's ToTensor makes it."""
+    """A data set of uint8 images (N,C,H,W), which gives each as floats as torchvision's ToTensor makes them."""
 
     def __init__(self, images: Tensor):
         self.images = images
@@ -69,7 +69,7 @@ def settings(family: str, configuration: int, method: str, precision: str) -> Se
 
 
 def parts(images: Tensor, device: str) -> TrainingSet:
-    """A tenth picks the epoch, as in a sweep."""
+    """Return training and validation sets; a tenth of the images validates, as in a sweep."""
     n = len(images) // 10
     order = torch.arange(len(images), device=device)
     return TrainingSet(images.to(device), order[n:], order[:n])
@@ -81,7 +81,7 @@ def model_and_sampler(s: Settings, device: str) -> tuple[Model, ConditionSampler
 
 
 def fit_of(s: Settings, data: TrainingSet, record: Record | None = None, fold: int = 0, kind: type[Fit] = Fit) -> Fit:
-    """A training of the house before its first step."""
+    """Return a training of ours before its first step."""
     model, sampler = model_and_sampler(s, data.images.device.type)
     return kind(model, data, s.loss, s.training, sampler, seeds.of_fold(1, fold), record=record)
 
@@ -89,7 +89,7 @@ def fit_of(s: Settings, data: TrainingSet, record: Record | None = None, fold: i
 def ours(
     s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch, units: int = 1, record: Record | None = None
 ) -> list[float]:
-    """One unit as in a sweep, or several in lockstep. Returns the seconds of each unit's scores of each epoch."""
+    """Train one unit as in a sweep, or several in lockstep. Return the seconds of each unit's scores of each epoch."""
     data, scoring = parts(images, device), []
 
     class Timed(Fit):
@@ -109,7 +109,7 @@ def ours(
 
 
 class PlainStep:
-    """A model and the loss of a batch of float images, without the house's loop."""
+    """A model and the loss of a batch of float images, without our training loop."""
 
     def __init__(self, s: Settings, device: str):
         self.s = s
@@ -124,7 +124,7 @@ class PlainStep:
         return self.weighting(loss_terms(outputs, x, self.s.architecture, self.s.loss))
 
     def score(self, data: TrainingSet) -> None:
-        evaluate(self.model, data.images[data.selection], self.s.loss, self.sampler, 0)
+        evaluate(self.model, data.images[data.selection], self.s.loss, self.sampler, {"evaluation": 0})
 
 
 def loader(data: TrainingSet, s: Settings) -> DataLoader[Tensor]:
@@ -153,7 +153,7 @@ def plain(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> 
 
 
 def lightning(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch) -> None:
-    """The same step as a LightningModule."""
+    """Train with the same step as a LightningModule."""
     import lightning as L
 
     step, data = PlainStep(s, device), parts(images, device)
@@ -182,7 +182,7 @@ def lightning(s: Settings, images: Tensor, device: str, after_epoch: AfterEpoch)
 
 
 def synchronise(device: str) -> float:
-    """The time when all that was asked of the device is done."""
+    """Wait until the device has finished its work, and return the time."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.time()
@@ -201,7 +201,7 @@ def main(
     graph: Annotated[bool, typer.Option("--graph", help="ours: the step as a CUDA graph")] = False,
     together: Annotated[str, typer.Option(help="FOLDER:N, where N processes wait for each other")] = "",
 ) -> None:
-    """Trains, and prints when the timed epochs began and ended, how many images went through them, and the memory."""
+    """Train; print when the timed epochs began and ended, how many images they trained on, and the memory."""
     torch.set_num_threads(threads)
     s = settings(family, configuration, method, precision)
     images = torch.from_numpy(np.load(file))
@@ -240,16 +240,19 @@ def wait_for_the_others(together: str) -> None:
 
 
 def timed(options: Sequence[str], n: int, root: Path, folders: Iterator[int]) -> dict[str, float]:
-    """Starts `n` processes of this script at once, as `options` says. Of all together: images and floating-point
-    operations per second; of one: the share of its time that went into scores, and its GPU memory in MB. They meet in a
-    new folder inside `root`, named by the next number."""
+    """Start `n` processes of this script at once with these options, and measure them.
+
+    The images and floating-point operations per second are those of all processes together. The share of time that
+    went into scores and the GPU memory in MB are those of one. The processes wait for each other in a new folder inside
+    `root`, named by the next number of `folders`.
+    """
     (folder := root / str(next(folders))).mkdir()
     command = [sys.executable, __file__, *options, "--together", f"{folder}:{n}"]
     with_output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # Ours has a worker's memory; the others are as one starts them.
     env = os.environ | (MALLOC if options[0] == "ours" else {})
     processes = [subprocess.Popen(command, env=env, **with_output) for _ in range(n)]
-    found = list(map(_said, processes))
+    found = list(map(_printed, processes))
     span = max(f["ended"] for f in found) - min(f["began"] for f in found)
     one = found[0]
     scoring = {} if one["scoring"] is None else {"scoring": one["scoring"] / (one["ended"] - one["began"])}
@@ -260,16 +263,17 @@ def timed(options: Sequence[str], n: int, root: Path, folders: Iterator[int]) ->
     } | scoring
 
 
-def _said(process: "subprocess.Popen[str]") -> dict[str, Any]:
+def _printed(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Return the JSON line that a process printed. Raise RuntimeError if it failed."""
     out, error = process.communicate()
     if process.returncode:
         raise RuntimeError(f"{process.args!r}: {error[-2000:]}")
-    said: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return said
+    printed: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return printed
 
 
 def alternating(kinds: dict[str, Kind], times: int) -> Found:
-    """Every kind once, in turns, so often: a machine that others use too is compared with itself."""
+    """Measure every kind once per turn, so that a machine which others use too is compared with itself."""
     found: Found = {name: [] for name in kinds}
     for i in range(times):
         for name in kinds if i % 2 == 0 else reversed(kinds):
@@ -281,8 +285,10 @@ def alternating(kinds: dict[str, Kind], times: int) -> Found:
 def of_each_model(
     models: str, root: str, images: int, measure: Callable[[list[str], str, Path], Found]
 ) -> dict[str, Found]:
-    """What `measure` finds for each of the models ("family configuration method", with commas): given the options that
-    name it, the file with the first images of MNIST, and a new folder."""
+    """Return what `measure` finds for each model ("family configuration method", separated by commas).
+
+    `measure` is given the options that name the model, the file with the first images of MNIST, and a new folder.
+    """
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/images.npy"
@@ -296,13 +302,16 @@ def of_each_model(
 
 
 def conditions(device: str) -> str:
-    """On what a page's numbers were measured."""
+    """Describe the machine on which a page's numbers are measured."""
     where = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
     return f"{where}{machine()}, torch {torch.__version__}; load {os.getloadavg()[0]:.1f} when it began."
 
 
 def rows(found: Found) -> list[str]:
-    """Lines of a page: each kind, and its ratio to the plain loop of the same turn. Scores, memory: of one process."""
+    """Return a table's lines: each kind, and its ratio to the plain loop of the same turn.
+
+    The share of scores and the memory are those of one process.
+    """
     head = [
         "",
         "images/s, median",
@@ -333,7 +342,7 @@ def write(
     turns: int,
     found: dict[str, Found],
 ) -> None:
-    """Prints a page of Markdown with a table of each model, and keeps the numbers as JSON where `raw` names a file."""
+    """Print a page of Markdown with a table of each model, and write the numbers as JSON if `raw` names a file."""
     if raw is not None:
         Path(raw).write_text(json.dumps({"how": how, "images": images, "found": found}, indent=1) + "\n")
     print(f"# {title}\n\n{how} {images:,} images of MNIST, {turns} turns.")

@@ -113,7 +113,7 @@ def private(pid: int) -> int:
 
 
 def family_of(pid: int) -> Iterator[int]:
-    """A process and all that it started."""
+    """Return a process and all that it started."""
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -146,7 +146,7 @@ def lines(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def of_steps(found: dict[str, Values]) -> str:
-    """The table of step times: medians, and old / new of the same turn."""
+    """Make the table of step times: medians, and old / new of the same turn."""
     rows = []
     for model, values in found.items():
         for kind, bar in BARS.items():
@@ -160,7 +160,7 @@ def of_steps(found: dict[str, Values]) -> str:
 
 
 def of_memory(found: dict[str, dict[str, Values]]) -> str:
-    """The table of private memory."""
+    """Make the table of private memory."""
     rows = []
     for model, kinds in found.items():
         for kind, values in kinds.items():
@@ -179,7 +179,7 @@ def main(
     sweeps: Annotated[int, typer.Option(min=1, help="of each kind, for the memory")] = 3,
     raw: Annotated[Path | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
-    """Prints a page of Markdown."""
+    """Print a page of Markdown."""
     from trainings import conditions
 
     how, old, root = conditions("cpu"), old.resolve(), str(Path(root).resolve())

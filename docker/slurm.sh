@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A sweep as a Slurm job. Every argument is one of `python -m sweeps.run`.
+# A sweep as a Slurm job. The script passes its arguments to `python -m sweeps.run`.
 #
-# One job over many nodes; Ray's head and workers by srun, the driver on the first node:
+# One job over many nodes; srun starts Ray's head and workers, and the driver runs on the first node:
 #
 #   sbatch --nodes=4 docker/slurm.sh grid_thesis.yaml --results /shared/results --set data.root=/shared/data
 #
@@ -9,8 +9,8 @@
 #
 #   sbatch --array=1-8 docker/slurm.sh grid_thesis.yaml --results /shared/results --set data.root=/shared/data
 #
-# Ahead of the time limit Slurm sends USR1 to this script alone (B:). The driver then saves every unit under way and
-# exits 75, and the job is queued again; it goes on from there. Submit from the project's folder, with the virtual
+# Two minutes before the time limit Slurm sends USR1 to this script alone (B:). The driver then saves every running unit
+# and exits with 75, and the job is queued again and resumes. Submit from the project's folder, with the virtual
 # environment active; home and results must be on storage that all nodes see.
 #SBATCH --job-name=sweep
 #SBATCH --ntasks-per-node=1
@@ -34,10 +34,10 @@ elif [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   head=${nodes[0]}
   ip=$(srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
   address="$ip:${SWEEP_PORT:-6379}"
-  # Whoever reaches Ray's ports needs the token, which all nodes read from the shared home.
+  # Ray's ports ask for the token, which all nodes read from the shared home.
   export RAY_AUTH_MODE=token
   (umask 077 && ray get-auth-token --generate >/dev/null) || exit 1
-  # The sockets of Ray need a short path, and a job's own folder may have a long one.
+  # Ray's sockets need a short path, and the job's own temporary folder may have a long one.
   [ "$(printf %s "${TMPDIR:-}" | wc -c)" -le 39 ] || export RAY_TMPDIR="/tmp/sweeps-$UID"
   common=(--num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "${SLURM_GPUS_ON_NODE:-0}" --disable-usage-stats --block)
   srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
@@ -46,7 +46,7 @@ elif [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     ray health-check --address "$address" >/dev/null 2>&1 && break
     sleep 2
   done
-  for node in "${nodes[@]:1}"; do # they may join at any time; the sweep begins without them
+  for node in "${nodes[@]:1}"; do # workers may join at any time; the sweep begins without them
     srun --overlap --nodes=1 --ntasks=1 --nodelist="$node" ray start --address "$address" "${common[@]}" &
   done
   placement=(--address "$address" --workers "$((SLURM_JOB_NUM_NODES * SLURM_CPUS_PER_TASK))")
@@ -67,10 +67,10 @@ while
   [ "$interrupted" = yes ] # a trap ended the wait, not the driver
 do :; done
 
-# Only what Slurm's clock stopped is queued again: not what failed, and not what somebody cancelled.
+# Only a job that reached its time limit is queued again, not one that failed or was cancelled.
 if [ "$code" = 75 ] && [ "$out_of_time" = yes ]; then
   scontrol requeue "$job"
 fi
-mapfile -t steps < <(jobs -p) # Ray on the nodes
+mapfile -t steps < <(jobs -p) # the srun steps with Ray
 kill "${steps[@]}" 2>/dev/null
 exit "$code"

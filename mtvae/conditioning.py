@@ -4,6 +4,7 @@ Shapes: N images, C channels, side H (= W). A condition is N x (C+1) x H x H: th
 """
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,21 +45,25 @@ class ConditionSampler:
         self.sampler = config.sampler
         self.exponent = config.exponent
         self.side = side
-        self.replacement = config.replacement or config.sampler == "gaussian"
+        own = config.sampler == "gaussian"  # 5.2.1 expects its repeats
+        self.replacement = own if config.replacement is None else config.replacement
+        self.spread = side / 6 if config.spread is None else config.spread * side  # a standard deviation, in pixels
         self.grid = config.positions or exact_positions(side)  # rows and columns of `exact`
         self._exact: dict[torch.device, Tensor] = {}  # their flat positions, where they were asked for
         fixed = len(self.grid) ** 2 if config.sampler == "exact" else config.count or fixed_count(side)
         self.count = None if config.exponent is not None else fixed
 
     def describe(self) -> str:
-        """What this object will draw, from its own state (so that a setting lost on the way here is seen)."""
+        """Describe what this object draws, from its own state, so that a setting lost on the way here is seen."""
         how_many = f"{self.count} draws"
         if self.exponent is not None:
             short = f"{self.exponent:g}"
             how_many = f"power law {short if float(short) == self.exponent else repr(self.exponent)}"
         where = f" at {list(self.grid)}" if self.sampler == "exact" else ""
         repeats = " with replacement" if self.replacement else ""
-        return f"{self.sampler}, {how_many}{where}{repeats} of {self.side}x{self.side}"
+        own = self.sampler == "gaussian" and self.spread != self.side / 6
+        spread = f", standard deviation {self.spread:g}" if own else ""
+        return f"{self.sampler}, {how_many}{where}{repeats} of {self.side}x{self.side}{spread}"
 
     def counts(self, n: int, generator: torch.Generator) -> Tensor:
         """Draws that count in each of n images, (n,) int64."""
@@ -76,15 +81,27 @@ class ConditionSampler:
                 self._exact[device] = (line[:, None] * self.side + line).flatten()
             return self._exact[device].expand(n, -1)
         draws = pixels if self.count is None else self.count
-        if self.sampler == "gaussian":
+        if self.sampler == "gaussian" and self.replacement:
             # Row and column are independent normals about the middle; what falls outside counts on the edge.
-            where = torch.randn(n, draws, 2, generator=generator, device=device) * (self.side / 6) + self.side / 2
+            where = torch.randn(n, draws, 2, generator=generator, device=device) * self.spread + self.side / 2
             row, col = where.clamp(0, self.side - 1).floor().long().unbind(-1)
             return row * self.side + col
+        if self.sampler == "gaussian":
+            # The order of keys log(p) + Gumbel noise is that of draws without replacement (Efraimidis, Spirakis 2006).
+            u = torch.rand(n, pixels, generator=generator, device=device, dtype=torch.float64)
+            return (self.log_probabilities.to(device) - (-u.log()).log()).argsort(1, descending=True)
         if self.replacement:
             return torch.randint(pixels, (n, draws), generator=generator, device=device)
         # A uniformly random permutation: every set of the first k positions is equally likely, none repeats.
         return torch.rand(n, pixels, generator=generator, device=device).argsort(1)
+
+    @cached_property
+    def log_probabilities(self) -> Tensor:
+        """Logarithm of the probability that one gaussian draw falls on each pixel, (H H,) float64."""
+        edges = torch.arange(1, self.side, dtype=torch.float64)
+        below = torch.special.ndtr((edges - self.side / 2) / self.spread)
+        line = torch.cat([below.new_zeros(1), below, below.new_ones(1)]).diff()
+        return (line[:, None] * line).flatten().log()
 
     def mask(self, n: int, generator: torch.Generator) -> Tensor:
         """Masks of n images, (n, 1, H, H) float, 1 where a pixel is revealed."""
@@ -102,6 +119,6 @@ class ConditionSampler:
 
 
 def zero_condition(images: Tensor) -> Tensor:
-    """The condition that reveals nothing: image and mask channels all zero, (N,C+1,H,H)."""
+    """Return the condition that reveals nothing: image and mask channels all zero, (N,C+1,H,H)."""
     n, channels, height, width = images.shape
     return images.new_zeros(n, channels + 1, height, width)

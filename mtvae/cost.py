@@ -24,8 +24,10 @@ from mtvae.networks import (
 
 
 class Cost(NamedTuple):
-    """Of some layers, for one image: trainable parameters, numbers put out, operations of a forward pass
-    (a multiplication with its addition is two)."""
+    """What some layers cost for one image: trainable parameters, output numbers, operations of a forward pass.
+
+    A multiplication with its addition counts as two operations.
+    """
 
     parameters: int = 0
     activations: int = 0
@@ -52,11 +54,11 @@ def _layer(layer: Layer) -> Cost:
         case Residual(width, side):
             weights = width**2 * (3**2 + 1)
             return Cost(weights, 2 * width * side**2, 2 * weights * side**2)
-        case Head(z, condition, width, side):
+        case Head(z, condition, width, side, blind):
             features = width * side**2
-            return _linear(z + condition, features).plus(Cost(2 * features, 2 * features))
+            return _linear(z + condition * (not blind), features).plus(Cost(2 * features, 2 * features))
         case Function():
-            return Cost()  # what it gives may replace what it takes
+            return Cost()  # its output may replace its input in place
 
 
 def _sum(layers: Layers) -> Cost:
@@ -64,19 +66,19 @@ def _sum(layers: Layers) -> Cost:
 
 
 def gaussian(a: Architecture, heads: int = 2) -> tuple[Cost, Cost, Cost]:
-    """Encoder, plain and conditioned decoder of a Gaussian VAE, whose z has two heads: mean and log-variance."""
+    """Return the costs of encoder, plain and conditioned decoder of a Gaussian VAE, whose z has two heads."""
     assert isinstance(a.sizes, GaussianSizes)
     encoder = _sum(gaussian_encoder(a)).plus(*[_linear(features(a), a.sizes.latent)] * heads)
     return encoder, _sum(gaussian_decoder(a, 0)), _sum(gaussian_decoder(a, a.condition))
 
 
 def autoencoder(a: Architecture) -> tuple[Cost, Cost, Cost]:
-    """As `gaussian`, with one head for z."""
+    """Return the costs as `gaussian` does, with one head for z."""
     return gaussian(a, heads=1)
 
 
 def vq(a: Architecture) -> tuple[Cost, Cost, Cost]:
-    """Encoder with codebook, plain and conditioned decoder of a VQ-VAE."""
+    """Return the costs of encoder with codebook, plain and conditioned decoder of a VQ-VAE."""
     s = a.sizes
     assert isinstance(s, VQSizes)
     codebook, grid = s.embeddings * s.embedding_size, (a.side // 2 ** len(s.hidden)) ** 2
@@ -86,7 +88,7 @@ def vq(a: Architecture) -> tuple[Cost, Cost, Cost]:
 
 @lru_cache(maxsize=1024)  # a plan asks for every unit, and has few architectures
 def cost(architecture: Architecture) -> Cost:
-    """Of a forward pass of one image through everything that the method trains."""
+    """Return the cost of one image's forward pass through everything that the method trains."""
     costs: tuple[Cost, Cost, Cost] = FAMILIES[architecture.family].load_cost()(architecture)
     encoder, plain, conditioned = costs
     method = METHODS[architecture.method]
@@ -95,7 +97,9 @@ def cost(architecture: Architecture) -> Cost:
 
 
 def training_bytes(architecture: Architecture, batch_size: int) -> int:
-    """Memory that a training holds at its peak, about, in fp32: weights, gradients, AdamW's two moments and the best
-    weights; and the activations of a batch with their gradients. Not the images, nor the process itself."""
+    """Estimate the bytes that a training holds at its peak in fp32, without the images and the process itself.
+
+    It holds weights, gradients, AdamW's two moments, the best weights, and a batch's activations with their gradients.
+    """
     of = cost(architecture)
     return 4 * (5 * of.parameters + 2 * batch_size * of.activations)

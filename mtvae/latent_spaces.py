@@ -16,7 +16,10 @@ from mtvae.networks import features, gaussian_decoder, gaussian_encoder, vq_deco
 
 @dataclass(frozen=True)
 class Latent:
-    """z, and what its loss is made of: mean and log-variance (N,L), or the quantizer's losses and indices (N,h,h)."""
+    """z and what its loss is made of.
+
+    That is mean and log-variance (N,L), or the quantizer's losses, indices (N,h,h) and the encoder's output (N,E,h,h).
+    """
 
     z: Tensor
     mean: Tensor | None = None
@@ -24,6 +27,7 @@ class Latent:
     codebook_loss: Tensor | None = None
     commitment_loss: Tensor | None = None
     indices: Tensor | None = None
+    encoded: Tensor | None = None
 
 
 class LatentSpace(nn.Module, ABC):
@@ -31,28 +35,31 @@ class LatentSpace(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        """Images (N,C,H,H) -> latent. With a generator z is drawn once per image, without one it is the mean."""
+        """Encode images (N,C,H,H). With a generator z is drawn once per image, without one it is the mean."""
 
     @staticmethod
     @abstractmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
-        """A decoder of z to images (N,C,H,H); of (z, condition) where there are `condition` > 0 numbers in one."""
+        """Build a decoder of z, or of (z, condition) with `condition` > 0 numbers in it, to images (N,C,H,H)."""
+
+    def start(self, x: Tensor, seed: int) -> None:
+        """Set initial values from the first batch of the training, images (N,C,H,H)."""
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
-        """The unweighted training terms of the latent space, scalars with gradient, as the family declares them."""
+        """Return the latent space's unweighted training terms, scalars with gradient, as the family declares them."""
         return {}
 
     def measures(self, latent: Latent) -> dict[str, Tensor]:
-        """Means over a batch, scalars, which are averaged over all scored images."""
+        """Return means over a batch, scalars, which are averaged over all scored images."""
         return {}
 
-    def counts(self, latent: Latent) -> Tensor | None:
-        """What is added up over all scored images; None: nothing."""
-        return None
+    def sums(self, latent: Latent) -> dict[str, Tensor]:
+        """Return what is added up over all scored images, by name."""
+        return {}
 
-    def scores(self, means: dict[str, float], counts: Tensor | None, loss: Loss) -> dict[str, float]:
-        """The family's metrics by name, from the averages of `measures` and the sum of `counts`."""
+    def scores(self, means: dict[str, float], sums: dict[str, Tensor], images: int, loss: Loss) -> dict[str, float]:
+        """Return the family's metrics by name, from the averages of `measures` and the `sums` over so many images."""
         return means
 
 
@@ -61,6 +68,15 @@ def kl_divergence(latent: Latent) -> Tensor:
     assert latent.mean is not None and latent.log_variance is not None
     mean, log_variance = latent.mean, latent.log_variance
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+
+
+ACTIVE = 0.01
+"""Variance of its posterior mean over the images above which a latent unit is active (Burda et al. 2016)."""
+
+
+def _variance(total: Tensor, square: Tensor, n: int) -> Tensor:
+    """Return population variances from the sums of n numbers and of their squares."""
+    return (square / n - (total / n).square()).clamp(min=0)
 
 
 class GaussianLatentSpace(LatentSpace):
@@ -94,6 +110,17 @@ class GaussianLatentSpace(LatentSpace):
     def measures(self, latent: Latent) -> dict[str, Tensor]:
         return {"latent_loss": kl_divergence(latent)}
 
+    def sums(self, latent: Latent) -> dict[str, Tensor]:
+        """Return the sums of the posterior means and of their squares, (L,) float64."""
+        assert latent.mean is not None
+        mean = latent.mean.double()
+        return {"mean": mean.sum(0), "square": mean.square().sum(0)}
+
+    def scores(self, means: dict[str, float], sums: dict[str, Tensor], images: int, loss: Loss) -> dict[str, float]:
+        """Add the number of latent units whose posterior mean varies over the images (Burda et al. 2016)."""
+        variance = _variance(sums["mean"], sums["square"], images)
+        return means | {"active_units": float((variance > ACTIVE).sum().item())}
+
 
 class PlainLatentSpace(LatentSpace):
     """One linear head and no latent loss: an autoencoder (guide, 1). Deterministic: the generator is not used."""
@@ -121,10 +148,28 @@ class VectorQuantizedLatentSpace(LatentSpace):
         assert isinstance(s, VQSizes)
         self.encoder = sequential(vq_encoder(architecture))
         self.quantizer = VectorQuantizer(s.embeddings, s.embedding_size)
+        self.codebook_from_data = s.codebook_init == "data"
+
+    @torch.no_grad()
+    def start(self, x: Tensor, seed: int) -> None:
+        """With `codebook_init: data`, take the codebook from the encoder's output at random positions of the batch.
+
+        No position is taken twice as long as there are enough. The encoder normalises by the batch, as its first step
+        will, and keeps its running statistics.
+        """
+        if not self.codebook_from_data:
+            return
+        buffers = {name: value.clone() for name, value in self.encoder.named_buffers()}
+        encoded = torch.func.functional_call(self.encoder, buffers, (x,))  # copies take the batch's statistics
+        vectors = encoded.permute(0, 2, 3, 1).flatten(0, 2)  # N h h, E
+        codebook = self.quantizer.codebook
+        order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed)).to(x.device)
+        codebook.copy_(vectors[order.repeat(-(-len(codebook) // len(order)))[: len(codebook)]])
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        z, codebook_loss, commitment_loss, indices = self.quantizer(self.encoder(x))
-        return Latent(z, codebook_loss=codebook_loss, commitment_loss=commitment_loss, indices=indices)
+        encoded = self.encoder(x)
+        z, codebook_loss, commitment_loss, indices = self.quantizer(encoded)
+        return Latent(z, codebook_loss=codebook_loss, commitment_loss=commitment_loss, indices=indices, encoded=encoded)
 
     @staticmethod
     def build_decoder(architecture: Architecture, condition: int) -> nn.Sequential:
@@ -132,7 +177,7 @@ class VectorQuantizedLatentSpace(LatentSpace):
 
     @staticmethod
     def terms(latent: Latent, loss: Loss) -> dict[str, Tensor]:
-        """The codebook loss and beta times the commitment loss, per element of the grid (eq. 2.5)."""
+        """Return the codebook loss plus beta times the commitment loss, per element of the grid (eq. 2.5)."""
         assert latent.codebook_loss is not None and latent.commitment_loss is not None
         assert loss.commitment_weight is not None
         return {"latent": latent.codebook_loss + loss.commitment_weight * latent.commitment_loss}
@@ -141,18 +186,26 @@ class VectorQuantizedLatentSpace(LatentSpace):
         assert latent.codebook_loss is not None and latent.commitment_loss is not None
         return {"codebook_loss": latent.codebook_loss, "commitment_loss": latent.commitment_loss}
 
-    def counts(self, latent: Latent) -> Tensor:
-        """How often each codebook vector was used, (K,)."""
-        assert latent.indices is not None
+    def sums(self, latent: Latent) -> dict[str, Tensor]:
+        """Return how often each codebook vector was used, (K,), and the sums of the encoder's output, (E,) float64."""
+        assert latent.indices is not None and latent.encoded is not None
         flat = latent.indices.flatten()  # not bincount, which waits for a GPU to learn the largest
-        used = flat.new_zeros(len(self.quantizer.codebook))
-        return used.scatter_add_(0, flat, torch.ones_like(flat))
+        used = flat.new_zeros(len(self.quantizer.codebook)).scatter_add_(0, flat, torch.ones_like(flat))
+        encoded = latent.encoded.double()
+        return {"used": used, "encoded": encoded.sum((0, 2, 3)), "square": encoded.square().sum((0, 2, 3))}
 
-    def scores(self, means: dict[str, float], counts: Tensor | None, loss: Loss) -> dict[str, float]:
-        """With the latent loss of the means, and the perplexity of the codebook's use, exp(entropy) from 1 to K."""
-        assert counts is not None and loss.commitment_weight is not None
-        p = counts[counts > 0].double() / counts.sum()
+    def scores(self, means: dict[str, float], sums: dict[str, Tensor], images: int, loss: Loss) -> dict[str, float]:
+        """Add the latent loss of the means, the codebook's perplexity and its error relative to the encoder's variance.
+
+        The perplexity is exp(entropy) of the codebook's use, from 1 to K. The VQ loss alone has no scale: an encoder
+        whose output shrinks lowers it without a better codebook.
+        """
+        assert loss.commitment_weight is not None
+        used = sums["used"]
+        p = used[used > 0].double() / used.sum()
+        variance = _variance(sums["encoded"], sums["square"], int(used.sum().item())).mean().item()
         return means | {
             "latent_loss": means["codebook_loss"] + loss.commitment_weight * means["commitment_loss"],
             "perplexity": (-(p * p.log()).sum()).exp().item(),
+            "relative_codebook_error": means["codebook_loss"] / variance if variance else 1.0,
         }

@@ -33,9 +33,12 @@ def modules(layer: Layer) -> list[nn.Module]:
             return [convolution(conv), *([nn.BatchNorm2d(conv.d_out)] if batch_norm else []), nn.LeakyReLU(0.01)]
         case Residual(width):
             return [ResidualLayer(width)]
-        case Head(z, condition, width, side):
+        case Head(z, condition, width, side, blind):
             features = width * side**2
-            linear = MergeLinear(z, condition, features) if condition else nn.Linear(z, features)
+            if blind:
+                linear: nn.Module = BlindLinear(z, condition, features)
+            else:
+                linear = MergeLinear(z, condition, features) if condition else nn.Linear(z, features)
             return [linear, nn.ReLU(), nn.BatchNorm1d(features), nn.Unflatten(1, (width, side, side))]
         case Function(name):
             return [FUNCTIONS[name]()]
@@ -69,6 +72,20 @@ class MergeLinear(nn.Module):
         merged: Tensor = self.z(z.flatten(1))
         merged += self.condition(condition.flatten(1))  # in place: the two have 6 MB each in the Gaussian VAE
         return merged
+
+
+class BlindLinear(nn.Linear):
+    """The layer of `MergeLinear` without the condition's columns (method `head_only`): z (N, ...) -> (N, features).
+
+    Its initial values are those that z's columns have beside a condition of so many numbers.
+    """
+
+    def __init__(self, z: int, condition: int, features: int):
+        super().__init__(z, features)
+        self.condition = condition
+
+    def forward(self, z: Tensor) -> Tensor:
+        return super().forward(z.flatten(1))
 
 
 def _split_joint_weight(merge: MergeLinear, state: dict[str, Tensor], prefix: str, *_: object) -> None:

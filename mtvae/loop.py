@@ -1,6 +1,6 @@
 """The one training loop: a plain loop over epochs whose whole state is in one object.
 
-What is trained, and on which terms, is said by a subclass: `mtvae.training.Fit` trains a model.
+A subclass says what is trained and on which terms: `mtvae.training.Fit` trains a model.
 """
 
 import math
@@ -22,8 +22,11 @@ class Diverged(ArithmeticError):
 
 
 def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
-    """Splits indices into batches. The last short one is kept, but a single image joins the batch before it, because
-    batch normalisation cannot train on one."""
+    """Split indices into batches.
+
+    The last short batch is kept. A single image joins the batch before it, because batch normalisation cannot train on
+    one image.
+    """
     parts = list(order.split(batch_size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
@@ -31,7 +34,7 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
 
 
 def adamw(module: nn.Module, training: Training, device: torch.device) -> torch.optim.AdamW:
-    """The optimizer of a module on a device (3.4.3). Its state is created by the first step."""
+    """Return the optimizer of a module on a device (3.4.3). Its first step creates its state."""
     return torch.optim.AdamW(
         module.parameters(),
         lr=training.lr,
@@ -46,11 +49,11 @@ State = dict[str, Any]
 
 
 class Loop(ABC):
-    """A training under way; `epoch` does one more. After the last, `load_best` puts the best weights into the module.
+    """A training in progress. `epoch` trains one epoch; after the last, `load_best` loads the best checkpoint.
 
-    Every epoch the total of the validation terms is measured with the fixed weights (under SoftAdapt too); its minimum
-    picks the epoch (3.4.3). `state` between any two steps is all there is: a new loop of the same arguments that
-    `resume`s from it goes on to the same digits on the same kind of device.
+    Every epoch measures the total of the validation terms with the fixed weights, under SoftAdapt too; the epoch with
+    the least total is the best (3.4.3). `state` holds everything between any two steps: a new loop of the same
+    arguments that resumes from it reaches the same digits on the same kind of device.
 
     Args:
         module: what is trained.
@@ -86,11 +89,14 @@ class Loop(ABC):
 
     @abstractmethod
     def train_terms(self, batch: Tensor) -> dict[str, Tensor]:
-        """The unweighted training terms of the images at these indices (N,): scalars with gradient, by name."""
+        """Return the unweighted training terms of the images at these indices (N,): scalars with gradient, by name."""
 
     @abstractmethod
     def validation_terms(self) -> dict[str, float]:
-        """The same terms on the images that pick the epoch, and others that are kept in the history."""
+        """Return the same terms on the validation set, and any others that the history keeps."""
+
+    def before_first_step(self, batch: Tensor) -> None:  # noqa: B027 - most have nothing to do
+        """Prepare the module from the first images that will train it, at these indices (N,)."""
 
     @property
     def drawn_from(self) -> list[torch.Generator]:
@@ -108,22 +114,24 @@ class Loop(ABC):
         return len(self.history) * len(self.train_indices) + under_way
 
     def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
-        """Goes on to the end of an epoch: trains, measures the selection images, keeps the weights if the best so far.
+        """Train to the end of an epoch, measure the validation set, and keep the weights if they are the best so far.
 
-        `after_step` is called between steps; it may read `state`, and may raise to stop there.
+        `after_step` is called between steps. It may read `state`, and it may raise to stop there.
 
         Raises:
-            Diverged: a training or selection loss is not finite.
+            Diverged: a training or validation loss is not finite.
         """
         with tf32_allowed(tf32=self.training.precision == "tf32"):
             for batch in self.batches_left():
+                if not self.history and not self.position:
+                    self.before_first_step(batch)
                 self.recorded(self.train_on, batch)
                 self.finish_step()
                 after_step()
         self.end_epoch()
 
     def batches_left(self) -> Sequence[Tensor]:
-        """Indices of the images of each step that is left of the epoch under way, or of a new one."""
+        """Return the image indices of each remaining step of the current epoch, or of a new one."""
         self.module.train()
         if self.order is None:
             self.order = self.train_indices
@@ -133,8 +141,11 @@ class Loop(ABC):
         return batches(self.order, self.training.batch_size)[self.position :]
 
     def train_on(self, batch: Tensor) -> None:
-        """A step on the images at these indices (N,): the device's part, always the same operations on the same memory,
-        and no number that the host would wait for. Adds each unweighted term times N to the sums."""
+        """Do the device's part of a step on the images at these indices (N,).
+
+        It is always the same operations on the same memory, and the host waits for no number. Each unweighted term
+        times N is added to the sums.
+        """
         terms = self.train_terms(batch)
         self.optimizer.zero_grad()
         self.weighting(terms).backward()
@@ -143,26 +154,26 @@ class Loop(ABC):
             self.sums[name].add_(term.detach().double() * len(batch))
 
     def finish_step(self) -> None:
-        """The host's part of a step, after it."""
+        """Do the host's part of a step, after the device's."""
         self.weighting.after_step()
         self.position += 1
 
     def end_epoch(self) -> None:
-        """Measures the selection images, and keeps the weights if they are the best so far.
+        """Measure the validation set, and keep the weights if they are the best so far.
 
         Raises:
-            Diverged: a training or selection loss is not finite.
+            Diverged: a training or validation loss is not finite.
         """
         number = len(self.history) + 1
         trained = {name: value.item() / len(self.train_indices) for name, value in self.sums.items()}
-        selected = self.validation_terms()
-        total = sum(weight * selected[name] for name, weight in self.weights.items())
+        validated = self.validation_terms()
+        total = sum(weight * validated[name] for name, weight in self.weights.items())
         if not all(map(math.isfinite, [*trained.values(), total])):
-            raise Diverged(f"a loss is not finite in epoch {number}: training {trained}, selection {selected}")
+            raise Diverged(f"a loss is not finite in epoch {number}: training {trained}, validation {validated}")
         self.history.append(
             {"epoch": number}
             | {f"train_{name}": value for name, value in trained.items()}
-            | {f"selection_{name}": value for name, value in selected.items()}
+            | {f"selection_{name}": value for name, value in validated.items()}
             | {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
             | {"selection_total": total}
         )
@@ -178,12 +189,12 @@ class Loop(ABC):
             value.zero_()
 
     def load_best(self) -> None:
-        """Puts the weights of the picked epoch into the model, and lets the gradients go."""
+        """Load the best checkpoint into the module, and free the gradients."""
         self.module.load_state_dict(self.best_state)
         self.optimizer.zero_grad()
 
     def state(self) -> State:
-        """Everything that `resume` needs. Its tensors are the live ones: save them before the next step."""
+        """Return everything that `resume` needs. Its tensors are the live ones: save them before the next step."""
         return {
             "model": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -199,8 +210,10 @@ class Loop(ABC):
         }
 
     def resume(self, state: State) -> None:
-        """Goes back to a `state` of a Fit with the same arguments, whose tensors are on this one's device (generator
-        states on the CPU)."""
+        """Restore a `state` of a loop with the same arguments.
+
+        Its tensors are on this loop's device, the states of generators on the CPU.
+        """
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.recorded.forget()  # the optimizer's state is in new memory, which a recorded step does not know

@@ -14,13 +14,13 @@ from mtvae.model import Outputs
 
 
 def reconstruction_scale(architecture: Architecture) -> int:
-    """What turns a squared error per pixel into this family's unit: C H W (per image) or 1 (per pixel)."""
+    """Return the factor from a squared error per pixel to this family's scale: C H W (per image) or 1 (per pixel)."""
     per_image = FAMILIES[architecture.family].scale == "per_image"
     return architecture.channels * architecture.side**2 if per_image else 1
 
 
 def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Loss) -> dict[str, Tensor]:
-    """The unweighted terms of a training pass over x (N,C,H,H), scalars with gradient, named as in `config.terms`."""
+    """Return the unweighted terms of a training pass over x (N,C,H,H), scalars with gradient, by `config.terms`."""
     scale = reconstruction_scale(architecture)
     # A bf16 decoder gives another type than the images, and on a GPU the backward pass of mse_loss takes only one.
     values = {name: scale * F.mse_loss(image.to(x.dtype), x) for name, image in outputs.reconstructions.items()}
@@ -29,7 +29,7 @@ def loss_terms(outputs: Outputs, x: Tensor, architecture: Architecture, loss: Lo
 
 
 def fixed_weights(architecture: Architecture, loss: Loss) -> dict[str, float]:
-    """W1 for the first or only decoder, W2 for the second (3.2.2), `latent_weight` for the latent term, else 1."""
+    """Return W1 for the first or only decoder, W2 for the second (3.2.2), and `latent_weight`; others are 1."""
     names = terms(architecture.family, architecture.method)
     outputs = [metric.name for metric in METHODS[architecture.method].outputs]
     given = dict(zip(outputs, (loss.w1, loss.w2), strict=False)) | {"latent": loss.latent_weight}
@@ -48,17 +48,17 @@ class FixedWeighting:
         return self.constant
 
     def __call__(self, terms: dict[str, Tensor]) -> Tensor:
-        """Named scalars -> their weighted sum."""
+        """Return the weighted sum of named scalars."""
         return torch.stack([weight * terms[name] for name, weight in self.constant.items()]).sum()
 
     def after_step(self) -> None:
-        """Has nothing to renew."""
+        """Do nothing: the weights are constant."""
 
     def state(self) -> dict[str, Any]:
         return {}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Has nothing to remember."""
+        """Do nothing: there is no state."""
 
 
 FORWARD_DIFFERENCE = {
@@ -72,11 +72,11 @@ FORWARD_DIFFERENCE = {
 class SoftAdaptWeighting:
     """The training loss with weights that follow the terms (Heydari, Thompson and Mehmood 2019, 3.1).
 
-    Every weight is 1 until the first renewal; from then on they sum to 1. Renewed every `every` steps from the
-    unweighted terms since the last renewal: weight proportional to exp(beta (slope - largest slope)), the slope
-    estimated from the last `accuracy_order` + 1 steps. Variants: `original`; `normalised`, slopes divided by the sum of
-    their absolute values; `loss_weighted`, times the term's mean. Everything stays on the terms' device, and in place:
-    a step that was recorded (`mtvae.runtime.cuda_graph`) finds it where it was.
+    Every weight is 1 until the first renewal; from then on the weights sum to 1. They are renewed every `every` steps
+    from the unweighted terms since the last renewal: a weight is proportional to exp(beta (slope - largest slope)), and
+    a slope is estimated from the last `accuracy_order` + 1 steps. There are three variants: `original`; `normalised`,
+    which divides the slopes by the sum of their absolute values; and `loss_weighted`, which multiplies by the term's
+    mean. The state stays in place on the terms' device, so that a recorded step (`mtvae.runtime.cuda_graph`) finds it.
     """
 
     EPSILON = 1e-8
@@ -94,20 +94,20 @@ class SoftAdaptWeighting:
         return dict(zip(self.names, self.current.tolist(), strict=True))
 
     def __call__(self, terms: dict[str, Tensor]) -> Tensor:
-        """Named scalars -> their weighted sum. Remembers them."""
+        """Return the weighted sum of named scalars, and remember them for the next renewal."""
         values = torch.stack([terms[name] for name in self.names])
         self.window.copy_(torch.cat([self.window[1:], values.detach()[None]]))
         return (self.current * values).sum()
 
     def after_step(self) -> None:
-        """Renews the weights when it is time."""
+        """Renew the weights after every `every` steps."""
         self.filled += 1
         if self.filled == self.every:
             self.current.copy_(self.renewed(self.window))
             self.filled = 0
 
     def state(self) -> dict[str, Any]:
-        """What the next weights depend on; `resume` takes it back."""
+        """Return what the next weights depend on, for `resume`."""
         return {"current": self.current, "window": self.window, "filled": self.filled}
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class SoftAdaptWeighting:
         self.filled = state["filled"]
 
     def renewed(self, losses: Tensor) -> Tensor:
-        """Weights (terms,) from a window of losses (steps, terms)."""
+        """Return the weights (terms,) of a window of losses (steps, terms)."""
         slopes = self.stencil @ losses[-len(self.stencil) :]
         if self.variant == "normalised":
             slopes = slopes / (slopes.abs().sum() + self.EPSILON)
@@ -130,5 +130,5 @@ Weighting = FixedWeighting | SoftAdaptWeighting
 
 
 def weighting(config: SoftAdapt, fixed: dict[str, float], device: torch.device) -> Weighting:
-    """SoftAdapt where it is on, else the fixed weights."""
+    """Return SoftAdapt where it is on, else the fixed weights."""
     return FixedWeighting(fixed) if config.variant is None else SoftAdaptWeighting(config, tuple(fixed), device)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Architecture
 from mtvae.latent_spaces import Latent, LatentSpace
-from mtvae.layers import MergeLinear, VectorQuantizer
+from mtvae.layers import BlindLinear, MergeLinear, VectorQuantizer
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,21 @@ class Model(nn.Module):
             self.conditioned = space.build_decoder(architecture, architecture.condition)
 
     def encode(self, x: Tensor, generator: torch.Generator | None) -> Latent:
-        """Images -> latent. With a generator z is drawn once per image, without one it is the mean."""
+        """Encode images. With a generator z is drawn once per image, without one it is the mean."""
         return self.latent_space(x, generator)  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor) -> Tensor:
-        """z -> images (N,C,H,H) by the unconditioned decoder of `none` and `multi_decoder`."""
+        """Decode z to images (N,C,H,H) by the unconditioned decoder."""
         assert self.plain is not None
         return self.plain(z)  # type: ignore[no-any-return]
 
     def decode_conditioned(self, z: Tensor, condition: Tensor) -> Tensor:
-        """z and a condition (N,C+1,H,H), zero or not -> images (N,C,H,H)."""
+        """Decode z and a condition (N,C+1,H,H), zero or not, to images (N,C,H,H)."""
         assert self.conditioned is not None
         return self.conditioned((z, condition))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, condition: Tensor | None, generator: torch.Generator | None) -> Outputs:
-        """A training pass over x (N,C,H,H), pixels in [0,1]."""
+        """Run a training pass over x (N,C,H,H), pixels in [0,1]."""
         latent = self.encode(x, generator)
         reconstructions = {}
         if self.plain is not None:
@@ -80,6 +80,11 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             for part in row:
                 part.uniform_(-bound, bound, generator=generator)
         module.z.bias.uniform_(-bound, bound, generator=generator)
+    elif isinstance(module, BlindLinear):
+        joint = nn.Linear(module.in_features + module.condition, module.out_features)
+        initialise(joint, generator)
+        module.weight.copy_(joint.weight[:, : module.in_features])
+        module.bias.copy_(joint.bias)
     elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         # fan in as torch counts it: a transposed convolution's weight is (in, out, k, k), read as (out, in, k, k)
         bound = 1 / math.sqrt(module.weight[0].numel())
@@ -96,7 +101,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def build(architecture: Architecture, generator: torch.Generator, device: torch.device | str = "cpu") -> Model:
-    """A model with seeded initial values, the same on every device: drawn on the CPU, then moved."""
+    """Build a model with seeded initial values. They are drawn on the CPU, and so are the same on every device."""
     with torch.random.fork_rng(devices=[]):  # torch's constructors draw from the global generator
         torch.default_generator.manual_seed(generator.initial_seed())  # so that a plug-in's other layers repeat
         model = Model(architecture)
@@ -106,6 +111,6 @@ def build(architecture: Architecture, generator: torch.Generator, device: torch.
 
 
 def parameter_count(architecture: Architecture) -> int:
-    """Trainable parameters, without allocating one."""
+    """Count trainable parameters without allocating one."""
     with torch.device("meta"):
         return sum(p.numel() for p in Model(architecture).parameters())

@@ -6,7 +6,7 @@ Shapes: N images, C channels, side H; E embedding size, h the side of the latent
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from mtvae.config import Architecture, GaussianSizes, VQSizes
+from mtvae.config import METHODS, Architecture, GaussianSizes, VQSizes
 
 
 class Conv(NamedTuple):
@@ -37,13 +37,14 @@ class Residual(NamedTuple):
 class Head(NamedTuple):
     """A linear layer on z, and on a condition where there is one, with ReLU and batch normalisation.
 
-    Gives (N, width, side, side).
+    Gives (N, width, side, side). A blind head has the initial values of one that sees the condition, and sees none.
     """
 
     z: int
     condition: int
     width: int
     side: int
+    blind: bool = False
 
 
 class Function(NamedTuple):
@@ -57,7 +58,7 @@ Layers = list[Layer]
 
 
 def sides(a: Architecture) -> list[int]:
-    """The sides around the convolutions of `gaussian_encoder`, each half the one before if that is even.
+    """Return the sides around the convolutions of `gaussian_encoder`, each half the one before if that is even.
 
     For example 28, 14, 7, 7, 7.
     """
@@ -69,13 +70,13 @@ def sides(a: Architecture) -> list[int]:
 
 
 def features(a: Architecture) -> int:
-    """Numbers per image that `gaussian_encoder` gives."""
+    """Count the numbers per image that `gaussian_encoder` puts out."""
     assert isinstance(a.sizes, GaussianSizes)
     return a.sizes.hidden[-1] * sides(a)[-1] ** 2
 
 
 def gaussian_encoder(a: Architecture) -> Layers:
-    """Images (N,C,H,H) -> flat features."""
+    """Describe the encoder: images (N,C,H,H) -> flat features."""
     s = a.sizes
     assert isinstance(s, GaussianSizes)
     convs = zip(pairwise([a.channels, *s.hidden]), pairwise(sides(a)), strict=True)
@@ -83,7 +84,7 @@ def gaussian_encoder(a: Architecture) -> Layers:
 
 
 def gaussian_decoder(a: Architecture, condition: int) -> Layers:
-    """z (N,L), or (z, condition) where condition > 0 -> images (N,C,H,H)."""
+    """Describe the decoder: z (N,L), or (z, condition) where condition > 0 -> images (N,C,H,H)."""
     s = a.sizes
     assert isinstance(s, GaussianSizes)
     widths = [*reversed(s.hidden), s.hidden[0]]
@@ -97,7 +98,7 @@ def gaussian_decoder(a: Architecture, condition: int) -> Layers:
 
 
 def vq_encoder(a: Architecture) -> Layers:
-    """Images (N,C,H,H) -> z_e (N,E,h,h), h = H / 2^len(hidden)."""
+    """Describe the encoder: images (N,C,H,H) -> z_e (N,E,h,h), h = H / 2^len(hidden)."""
     s, side = a.sizes, a.side
     assert isinstance(s, VQSizes)
     layers: Layers = []
@@ -107,17 +108,21 @@ def vq_encoder(a: Architecture) -> Layers:
         layers.append(Normed(Conv(d_out, d_out, 3, side, side), s.batch_norm))
     layers += [Residual(s.hidden[-1], side)] * s.residual_layers
     layers += [Function("leaky_relu"), Conv(s.hidden[-1], s.embedding_size, 1, side, side)]
-    return [*layers, Function("leaky_relu")]  # the published run's; the text does not name one
+    return [*layers, Function("leaky_relu")]  # as in the published run; the text names none
 
 
 def vq_decoder(a: Architecture, condition: int) -> Layers:
-    """z_q (N,E,h,h), or (z_q, condition) where condition > 0 -> images (N,C,H,H)."""
+    """Describe the decoder: z_q (N,E,h,h), or (z_q, condition) where condition > 0 -> images (N,C,H,H).
+
+    A decoder without a condition has no head, except that of method `head_only`.
+    """
     s = a.sizes
     assert isinstance(s, VQSizes)
     widths, side = s.hidden[::-1], a.side // 2 ** len(s.hidden)
     layers: Layers = []
-    if condition:
-        layers.append(Head(s.embedding_size * side**2, condition, s.embedding_size, side))
+    if condition or METHODS[a.method].head:
+        z, blind = s.embedding_size * side**2, not condition
+        layers.append(Head(z, condition or a.condition, s.embedding_size, side, blind))
     layers.append(Normed(Conv(s.embedding_size, widths[0], 3, side, side), s.batch_norm))
     layers += [Residual(widths[0], side)] * s.residual_layers
     layers.append(Function("leaky_relu"))

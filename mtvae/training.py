@@ -18,7 +18,7 @@ from mtvae.runtime.precision import forward_pass
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """uint8 images (N,C,H,H) on the model's device, and which of them train and which pick the epoch (indices)."""
+    """uint8 images (N,C,H,H) on the model's device, and the indices of the training and the validation set."""
 
     images: Tensor
     train: Tensor
@@ -26,15 +26,16 @@ class TrainingSet:
 
 
 class Fit(Loop):
-    """The training of a model (3.4.3). The validation images are scored with the same seeded draws at every epoch.
+    """The training of a model (3.4.3). Every epoch scores the validation set with the same seeded draws.
 
     Args:
-        seeds: of `batches`, `sampler`, `latent` (training draws) and `evaluation` (the validation images' draws).
+        seeds: of `init`, `batches`, `sampler`, `latent` (training draws), and those of the validation set's draws
+            (`mtvae.evaluation.generators`).
         latent: as `mtvae.evaluation.evaluate`.
         record: as `Loop`.
 
     Raises:
-        ValueError: fewer than two training images, or none to pick the epoch.
+        ValueError: fewer than two training images, or an empty validation set.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Fit(Loop):
                 f"{len(data.train)} images to train and {len(data.selection)} to pick the epoch are too few"
             )
         self.model, self.data, self.loss, self.sampler = model, data, loss, sampler
-        self.latent, self.evaluation_seed = latent, seeds["evaluation"]
+        self.latent, self.seeds, self.init_seed = latent, seeds, seeds["init"]
         device = data.images.device
         generators = {  # permutations are drawn on the CPU
             "batches": torch.Generator().manual_seed(seeds["batches"]),
@@ -64,6 +65,10 @@ class Fit(Loop):
         weights = fixed_weights(model.architecture, loss)
         super().__init__(model, data.train, training, weights, generators, soft_adapt, record)
 
+    def before_first_step(self, batch: Tensor) -> None:
+        """Let the latent space start from the first batch (`model.codebook_init`)."""
+        self.model.latent_space.start(to_pixels(self.data.images[batch]), self.init_seed)
+
     def train_terms(self, batch: Tensor) -> dict[str, Tensor]:
         x = to_pixels(self.data.images[batch])
         condition = None if self.sampler is None else self.sampler(x, self.generators["sampler"])
@@ -72,9 +77,9 @@ class Fit(Loop):
         return loss_terms(outputs, x, self.model.architecture, self.loss)
 
     def validation_terms(self) -> dict[str, float]:
-        """The scores of the images that pick the epoch, in the training terms' scale."""
+        """Return the scores of the validation set, on the training terms' scale."""
         selection = self.data.images[self.data.selection]
-        scores = evaluate(self.model, selection, self.loss, self.sampler, self.evaluation_seed, self.latent)
+        scores = evaluate(self.model, selection, self.loss, self.sampler, self.seeds, self.latent)
         family = FAMILIES[self.model.architecture.family]
         columns = {m.term: f"{m.name}_{family.scale}" for m in (UNCONDITIONED, CONDITIONED)}
         columns |= {metric.term: metric.name for metric in family.metrics}

@@ -1,8 +1,9 @@
 """The ledger as pandas frames, for a notebook: `from sweeps import frames; frames.table("quick")`.
 
-Every function takes a sweep's name and the folder of all results (a path, or a URI such as s3://bucket/results), raises
-ReportError (a ValueError) for a sweep that is not there, and warns of files that cannot be read. Whole numbers, truth
-values and text may be missing (`<NA>`); a missing real number is NaN. Lists are text, as in a grid file: "[32, 64]".
+Every function takes a sweep's name and the folder of all results (a path, or a URI such as s3://bucket/results). It
+raises ReportError (a ValueError) if the sweep does not exist, and warns about files that cannot be read. Whole numbers,
+truth values and text may be missing (`<NA>`); a missing real number is NaN. Lists are text, as in a grid file:
+"[32, 64]".
 """
 
 import warnings
@@ -13,11 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeps.analysis import differences as comparison
+from sweeps.analysis.columns import METRICS
 from sweeps.analysis.differences import Comparison
-from sweeps.analysis.export import What, flat, parts
+from sweeps.analysis.export import ExportKind, export_batches, flat
 from sweeps.analysis.images import image_notes
-from sweeps.analysis.records import comparison_record, record
-from sweeps.analysis.results import METRICS, Table, find, read_table
+from sweeps.analysis.records import comparison_record, row_record
+from sweeps.analysis.results import Table, find_sweeps, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA, Row
 
@@ -29,39 +31,47 @@ TEXT = ("key", "error_unit", "metric", "baseline_key", "why_not")
 
 
 def units(sweep: str, results: Results = "results") -> pd.DataFrame:
-    """A row per done unit, those of earlier grids too: every column of the ledger but `history`, the seeds one by one
-    (`seeds.fold`)."""
+    """Return one row per done unit, those of earlier grids too.
+
+    The columns are those of the ledger without `history`, and one for each seed (`seeds.fold`).
+    """
     return _exported(sweep, results, "units")
 
 
 def curves(sweep: str, results: Results = "results") -> pd.DataFrame:
-    """A row per done unit and epoch: key, fold, the settings that tell the units apart, and the history's columns, in
-    the training loss's units."""
+    """Return one row per done unit and epoch.
+
+    The columns are key, fold, the settings that tell the units apart, and those of the history, which are on the scales
+    of the training loss.
+    """
     return _exported(sweep, results, "curves")
 
 
 def table(sweep: str, results: Results = "results") -> pd.DataFrame:
-    """A row per configuration of the latest grid: its settings, as far as they differ, its folds, and of each metric
-    the mean, population variance, sample standard deviation, 95 % interval (Nadeau and Bengio), median and range.
+    """Return one row per configuration of the latest grid.
 
-    `error_unit` says whether its two reconstruction errors are per pixel or per image, as the thesis prints the family.
-    A spread that one fold does not tell is missing, and not 0.
+    The columns are the settings that differ, the folds, and for each metric the mean, population variance, sample
+    standard deviation, 95 % interval (Nadeau and Bengio), median and range. `error_unit` says whether the two
+    reconstruction errors are per pixel or per image, which is as the thesis prints the family. With one fold the spread
+    is missing, and not 0.
     """
     found = _read(sweep, results)
-    rows = [record(found, row) for row in found.rows]
+    rows = [row_record(found, row) for row in found.rows]
     return _frame(rows, rows[0] if rows else {})
 
 
 def differences(sweep: str, results: Results = "results") -> pd.DataFrame:
-    """A row per configuration that is no baseline, and metric: how it differs from its baseline, fold by fold.
+    """Return one row per metric and configuration that is no baseline: its difference to the baseline, paired by fold.
 
-    `difference` (on the metric's scale), `low` and `high` (95 %), `relative` (to `baseline`, its mean: 0.1 is 10 %) and
-    `effect` (in standard deviations of the differences) rest on `folds` folds; `p` is two-sided, of the corrected
-    t-test, and `p_holm` corrected over all rows of the metric. Where there is none, `why_not` says why.
+    `difference` (on the metric's scale), `low` and `high` (95 %), `relative` (to `baseline`, the baseline's mean: 0.1
+    is 10 %) and `effect` (in standard deviations of the differences) rest on `folds` folds. `p` is the two-sided p of
+    the corrected t-test, and `p_holm` is corrected over all rows of the metric. `why_not` says why they are missing.
     """
     found = _read(sweep, results)
     rows = [comparison_record(found, c) for c in comparison.differences(found)]
-    nothing = [Comparison(row, None, METRICS[0], None) for row in found.rows[:1]]  # columns, where all are baselines
+    nothing = [
+        Comparison(row, None, METRICS[0], None) for row in found.rows[:1]
+    ]  # gives the columns if all rows are baselines
     return _frame(rows, comparison_record(found, nothing[0]) if nothing else {})
 
 
@@ -70,7 +80,7 @@ def _frame(rows: Sequence[Row], columns: Row) -> pd.DataFrame:
 
 
 def _type(name: str) -> pa.DataType:
-    """Of a column of a record: a setting's own, else by what the record is known to hold."""
+    """Return the type of a record's column: the ledger's type for a setting, otherwise by the column's name."""
     if name in UNIT_SCHEMA.names and name not in WHOLE:  # `collapsed` is a count here, and not a truth value
         return UNIT_SCHEMA.field(name).type
     return pa.int64() if name in WHOLE else pa.string() if name in TEXT else pa.float64()
@@ -80,9 +90,9 @@ def _pandas(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas(types_mapper=NULLABLE.get)
 
 
-def _exported(sweep: str, results: Results, what: What) -> pd.DataFrame:
+def _exported(sweep: str, results: Results, kind: ExportKind) -> pd.DataFrame:
     damaged: Damage = []
-    found = pa.concat_tables(parts(_ledger(sweep, results), what, damaged))
+    found = pa.concat_tables(export_batches(_ledger(sweep, results), kind, damaged))
     _warn(damaged)
     return _pandas(found)
 
@@ -94,12 +104,12 @@ def _read(sweep: str, results: Results) -> Table:
 
 
 def _ledger(sweep: str, results: Results) -> Ledger:
-    """Raises ReportError where there is no such sweep."""
-    (name,) = find(str(results), sweep)
+    """Open a sweep's ledger. Raises ReportError if there is no such sweep."""
+    (name,) = find_sweeps(str(results), sweep)
     return open_ledger(results, name)
 
 
 def _warn(damaged: Damage, notes: Sequence[str] = ()) -> None:
-    """Of each file that could not be read, on the caller's line."""
+    """Warn about each file that could not be read, and with each note, on the line of the user's call."""
     for line in (*[f"not read: {name} ({why})" for name, why in damaged], *notes):
         warnings.warn(line, stacklevel=4)

@@ -1,4 +1,4 @@
-"""The streams of a command: what is printed can get lost, but it never decides how the command ends."""
+"""The output streams of a command: output can get lost, but a write that fails never ends the command."""
 
 import codecs
 import errno
@@ -9,19 +9,19 @@ import sys
 from typing import Any
 
 PLAIN = {"±": "+/-", "●": "*", "◐": "~", "○": "."}
-"""What stands for a character that the terminal's encoding lacks; others are shown by their number."""
+"""Replacements for characters that the terminal's encoding lacks. Others are shown by their code point."""
 
 
 class _Descriptor(io.FileIO):
-    """A file descriptor on which no write fails. `lost`: why the first output got lost."""
+    """A file descriptor on which no write fails. `lost` is the first error that lost output."""
 
     lost: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write what can be written, and take the rest for written."""
+        """Write what can be written, and report the rest as written."""
         try:
             written: int | None = super().write(data)
-            while written is None:  # a pipe that does not block, and is full
+            while written is None:  # a non-blocking pipe that is full
                 select.select([], [self], [])
                 written = super().write(data)
         except OSError as error:
@@ -30,11 +30,11 @@ class _Descriptor(io.FileIO):
         return written
 
     def close(self) -> None:
-        """Keep the descriptor, and raise nothing while the interpreter ends."""
+        """Leave the descriptor open, so that nothing is raised while the interpreter ends."""
 
 
-def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Put characters that an encoding lacks into others."""
+def _replace_characters(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace the characters that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
@@ -42,16 +42,16 @@ def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def guard() -> None:
-    """Make stdout and stderr streams that never raise: for the beginning of a command.
+    """Replace stdout and stderr by streams that never raise. A command calls this first.
 
-    A stream that the shell closed leads nowhere. Its number would otherwise be given to the next file that is opened.
+    A stream that the shell closed is opened on /dev/null. The next file that is opened would otherwise get its number.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
-    codecs.register_error("sweeps.plain", _plainly)
+            os.open(os.devnull, os.O_RDWR)  # this opens the lowest free number, which is the closed one
+    codecs.register_error("sweeps.plain", _replace_characters)
     sys.stdout, sys.stderr = _guarded(1, sys.stdout), _guarded(2, sys.stderr)
 
 
@@ -62,9 +62,11 @@ def _guarded(number: int, stream: Any) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "sweeps.plain", "\n", line_buffering=by_line)
 
 
-def said_whole() -> bool:
-    """Return whether what was printed could be written, and say on stderr why not. A reader that has gone, as
-    `| head -1` does, wants no more: that is no loss."""
+def all_was_written() -> bool:
+    """Return whether all output could be written, and print to stderr why not.
+
+    A reader that has closed its pipe, as in `| head -1`, wanted no more output, so nothing counts as lost.
+    """
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     lost = raw.lost if isinstance(raw, _Descriptor) else None

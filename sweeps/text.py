@@ -1,22 +1,22 @@
-"""How names and values are put into words."""
+"""Texts for names, values, numbers and errors in messages."""
 
 import difflib
 from collections.abc import Iterable
 
 FORMULA = "=+@\t\r-"
-"""What a spreadsheet takes for the beginning of a formula, in an order that a regular expression's class can hold."""
+"""Characters at which a spreadsheet begins a formula. The hyphen is last, so that they fit into a character class."""
 
 UNSET = "is empty: is a variable not set?"
-"""What there is to say of a path that a shell was to fill in."""
+"""Message about a path that is empty, usually because a shell variable is not set."""
 
 
 def error_line(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """Return an error's message on one line."""
     return " ".join(str(error).split())
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a name can be written as UTF-8; Python keeps other bytes of a name as lone surrogates."""
+    """Whether a name can be written as UTF-8. Python keeps other bytes of a name as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -25,22 +25,24 @@ def is_utf8(text: str) -> bool:
 
 
 def count_text(n: int, thing: str) -> str:
-    """A number of things in words: "1 unit", "2,000 units"."""
+    """Return a number of things as text: "1 unit", "2,000 units"."""
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def one_line(text: str) -> str:
-    """Text with its line breaks and terminal escapes made visible: a file cannot write to the screen through us."""
+    """Make line breaks and terminal escapes in a text visible, so that a file's text cannot control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(word: str, words: Iterable[str], least: float = 0.5) -> str:
-    """The end of a sentence that says what may have been meant; empty where nothing is near.
+    """Return the end of a sentence that proposes the most similar word, or an empty text if no word is similar.
+
+    If there is only one word, it is proposed in any case.
 
     Args:
-        least: likeness that is near, from 0, which everything has, to 1.
+        least: the similarity from which a word is proposed, from 0 (every word) to 1.
     """
     words = list(words)
     if len(words) == 1:
@@ -50,13 +52,13 @@ def nearest(word: str, words: Iterable[str], least: float = 0.5) -> str:
 
 
 def number_text(value: float) -> str:
-    """The shortest text of a number that reads back as the same number."""
+    """Return the shortest text that reads back as the same number."""
     text = f"{value:g}"
     return text if float(text) == value else repr(value).removesuffix(".0")
 
 
 def value_text(value: object) -> str:
-    """A setting's value as a grid file would have it."""
+    """Return a setting's value as a grid file would write it, with text without quotes."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, float):
@@ -65,7 +67,7 @@ def value_text(value: object) -> str:
 
 
 def yaml_text(value: object) -> str:
-    """Any value as a grid file would have it, with text in quotes, which tell '3' from 3."""
+    """Return any value as a grid file would write it, with text in quotes, which tell '3' from 3."""
     if value is None:
         return "null"
     if isinstance(value, bool):

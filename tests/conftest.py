@@ -1,4 +1,4 @@
-"""Shared fixtures. Tests that need real files look for them in ../shared/data and skip with a reason where absent."""
+"""Shared fixtures. Tests that need real images look for them in ../shared/data, and are skipped if there are none."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture
 def shared_data() -> Path:
+    """Return the folder of real images, or skip the test if there is none."""
     if not SHARED.is_dir():
         pytest.skip(f"no real image files in {SHARED}")
     return SHARED
@@ -25,7 +26,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def read_grid() -> Callable[..., grid.Grid]:
-    """YAML text -> grid."""
+    """Return a function that reads a grid from YAML text, with overrides as of `--set`."""
     return lambda text, overrides=(): grid.read(yaml_reader.parse(text), "test.yaml", overrides)
 
 
@@ -36,6 +37,7 @@ def tiny(read_grid: Callable[..., grid.Grid]) -> grid.Grid:
 
 @pytest.fixture
 def tiny_file(tmp_path: Path) -> Path:
+    """Write the grid `tiny` to a file, and return its path."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
@@ -43,16 +45,19 @@ def tiny_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
+    """Return an empty ledger for the grid `tiny`."""
     return Ledger(Storage(tmp_path / "results" / "tiny"))
 
 
 @pytest.fixture
 def plan(tiny: grid.Grid, ledger: Ledger) -> Plan:
+    """Return the plan of the grid `tiny`."""
     return Plan(tiny, ledger.units(), ledger.units("failed"))
 
 
 @pytest.fixture
 def digits() -> np.ndarray:
+    """Return the first 60 images of digits, uint8 (60, 1, 16, 16)."""
     from sweeps.data.datasets import Data, Source, load
 
     return load(Source(Data(limit=60), False)).images
@@ -60,7 +65,7 @@ def digits() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """A real S3 server on loopback, as host:port."""
+    """Run an S3 server (moto) on the loopback interface, and return its host:port."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -71,26 +76,26 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """A path inside a new bucket of that server -> its URI. The credentials are in the environment."""
+    """Return a function from a path in a new bucket of that server to its URI. Credentials are in the environment."""
     from pyarrow import fs
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    where = f"endpoint_override={s3_server}&scheme=http"
+    options = f"endpoint_override={s3_server}&scheme=http"
     name = f"bucket-{abs(hash(str(tmp_path)))}"
-    fs.FileSystem.from_uri(f"s3://{name}?allow_bucket_creation=true&{where}")[0].create_dir(name)
-    return lambda path: f"s3://{name}/{path}?{where}"
+    fs.FileSystem.from_uri(f"s3://{name}?allow_bucket_creation=true&{options}")[0].create_dir(name)
+    return lambda path: f"s3://{name}/{path}?{options}"
 
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """One real Ray for all tests that need one: starting it costs seconds."""
+    """Run one real Ray for all tests that need one, because starting it costs seconds."""
     from sweeps.backends.ray_tune.session import ray
 
     with pytest.MonkeyPatch.context() as patch:
-        found = [str(Path(__file__).parent / "helpers"), os.environ.get("PYTHONPATH", "")]  # by workers
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, found)))
+        folders = [str(Path(__file__).parent / "helpers"), os.environ.get("PYTHONPATH", "")]  # workers import from here
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
         ray.init(
             address="local",
             num_cpus=2,

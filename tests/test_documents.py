@@ -1,11 +1,11 @@
-"""CONTRIBUTING, the changes and the decision records: what they name is there."""
+"""CONTRIBUTING and the decision records name only files and settings that exist."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from sweeps.config.settings import ABOUT
+from sweeps.config.settings import SETTING_INFO
 
 ROOT = Path(__file__).parents[1]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
@@ -24,7 +24,7 @@ def test_every_path_of_a_page_exists(page):
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
 def test_a_decision_has_its_form(page):
-    """Its number and title, its date, three headings, and a line in the table of all."""
+    """A record has a number and title, a date, three headings, and a line in the table of all records."""
     lines = page.read_text().splitlines()
     number = page.stem[:4]
     title = lines[0].removeprefix(f"# {number}: ")
@@ -37,15 +37,15 @@ def test_decisions_are_numbered_through():
     assert [int(page.stem[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
 
-def test_settings_outside_the_key_are_told():
-    """The line of CONTRIBUTING that says what is not trained again names each of them, and no other."""
-    line = next(line for line in CONTRIBUTING.splitlines() if "they are no part of the key" in line)
-    told = set(re.findall(r"`([\w.*]+)`", line.split("|")[1]))
-    free = {path for path, about in ABOUT.items() if not about.counts}
-    assert {"resources.*" if path.startswith("resources.") else path for path in free} == told
+def test_contributing_names_settings_outside_the_key():
+    """The line of CONTRIBUTING on settings outside the key names each of them, and no other."""
+    line = next(line for line in CONTRIBUTING.splitlines() if "are not part of the key" in line)
+    named = set(re.findall(r"`([\w.*]+)`", line.split("|")[1]))
+    outside = {path for path, about in SETTING_INFO.items() if not about.in_key}
+    assert {"resources.*" if path.startswith("resources.") else path for path in outside} == named
 
 
 def test_every_room_is_on_the_map():
     rooms = {path.parent for path in (ROOT / "sweeps").glob("*/__init__.py")} | {ROOT / "mtvae", ROOT / "mtvae/config"}
-    told = {ROOT / path for path in re.findall(r"^\| `([\w/]+)/` \|", CONTRIBUTING, re.MULTILINE)}
-    assert rooms <= told
+    named = {ROOT / path for path in re.findall(r"^\| `([\w/]+)/` \|", CONTRIBUTING, re.MULTILINE)}
+    assert rooms <= named

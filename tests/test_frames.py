@@ -1,4 +1,4 @@
-"""What leaves the ledger: pandas frames, exports and TensorBoard's event files, against values computed apart."""
+"""Pandas frames, exports and TensorBoard's event files, compared with values that are computed independently."""
 
 import csv
 import datetime
@@ -19,6 +19,7 @@ from scipy import stats
 from sweeps import frames
 from sweeps.analysis.export import export
 from sweeps.config import grid, yaml_reader
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import tensorboard
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
@@ -40,7 +41,7 @@ FINISHED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
 
 def value(row, fold):
-    """Of row and fold, without a pattern that a mix-up of rows or folds would keep."""
+    """Return a value for a row and fold, without a pattern that could hide a mix-up of rows or folds."""
     return float(np.random.default_rng([row, fold]).normal(1.0, 0.1))
 
 
@@ -75,7 +76,7 @@ MADE = grid.read(yaml_reader.parse(GRID), "made.yaml")
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
-    """Rows 0 to 2 whole, row 3 (multi_decoder of the larger model) with three folds done and one failed."""
+    """Make a ledger with rows 0 to 2 complete; one of four folds of row 3 (multi_decoder, larger model) failed."""
     ledger = Ledger(Storage(tmp_path_factory.mktemp("made")))
     ledger.write_grid(MADE)
     for i, row in enumerate(Plan(MADE, frozenset(), frozenset()).rows):
@@ -89,7 +90,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture
 def swept(made_once, tmp_path):
-    """A copy that may be changed."""
+    """Copy the ledger, so that a test may change it."""
     return Ledger(Storage(shutil.copytree(made_once, tmp_path / "results" / "made")))
 
 
@@ -104,12 +105,12 @@ def results(swept, tmp_path):
 
 
 def by_row(frame, plan):
-    """The frame's rows in the grid's order."""
+    """Return the frame's rows in the grid's order."""
     return frame.set_index("key").loc[[row[0].key for row in plan.rows]]
 
 
 class TestUnits:
-    def test_a_row_per_done_unit_with_types_that_can_be_missing(self, results, plan):
+    def test_a_row_per_done_unit_with_nullable_types(self, results, plan):
         frame = frames.units("made", results)
         assert set(zip(frame["key"], frame["fold"], strict=True)) == plan.done
         assert "history" not in frame
@@ -131,7 +132,7 @@ class TestUnits:
             pd.testing.assert_frame_equal(*(f.sort_values(order, ignore_index=True) for f in (frame, after)))
 
 
-def test_curves_are_every_epoch_with_the_settings_that_tell(results, plan):
+def test_curves_hold_every_epoch_with_distinguishing_settings(results, plan):
     frame = frames.curves("made", results)
     settings = [name for name in frame.columns if not re.match("key|fold|epoch|(train|selection|weight)_", name)]
     assert "method" in settings
@@ -183,11 +184,11 @@ class TestTable:
         assert frame["latent_loss_mean"].isna().all()
         assert len(frames.units("new", tmp_path)) == len(frames.curves("new", tmp_path)) == 0
         assert frames.units("new", tmp_path)["fold"].dtype == "Int64"
-        assert set(frames.differences("new", tmp_path)["why_not"]) == {"no fold done"}
+        assert set(frames.differences("new", tmp_path)["why_not"]) == {"no fold is done"}
 
 
 class TestDifferences:
-    def test_against_a_corrected_t_test_and_holm_by_hand(self, results, plan):
+    def test_against_a_corrected_t_test_and_holm(self, results, plan):
         frame = frames.differences("made", results)
         of_metric = by_row(frame[frame["metric"] == "latent_loss"], _only(plan, 2, 3))
         ps = []
@@ -226,9 +227,9 @@ def _only(plan, *rows):
     return Plan(grid.Grid("made", tuple(plan.grid.rows[i] for i in rows)), plan.done, plan.failed)
 
 
-class TestWhatIsNotThere:
+class TestMissingAndDamaged:
     @pytest.mark.parametrize("function", [frames.units, frames.curves, frames.table, frames.differences])
-    def test_a_missing_sweep_is_one_line_that_names_the_others(self, results, function):
+    def test_a_missing_sweep_is_one_line_naming_others(self, results, function):
         with pytest.raises(ValueError, match="no sweep maid, only made"):
             function("maid", results)
 
@@ -237,7 +238,7 @@ class TestWhatIsNotThere:
             frames.units("made", tmp_path / "nowhere")
 
     @pytest.mark.parametrize("function", [frames.units, frames.curves, frames.table, frames.differences])
-    def test_a_damaged_file_is_a_warning_on_the_callers_line(self, results, swept, plan, function):
+    def test_a_damaged_file_warns_on_the_callers_line(self, results, swept, plan, function):
         swept.storage.write(f"units/{plan.units[0].name}.parquet", b"<html>")
         with pytest.warns(UserWarning, match=f"not read: {plan.units[0].name}") as caught:
             function("made", results)
@@ -271,10 +272,10 @@ class TestExport:
         export(swept, tmp_path / "units.parquet", "units")
         schema = pq.read_schema(tmp_path / "units.parquet")
         assert schema.field("latent_loss").metadata[b"unit"].startswith(b"gaussian_vae: nats")
-        assert b"mtvae-sweeps" not in (schema.metadata or {})  # it is no file of a ledger
+        assert b"mtvae-sweeps" not in (schema.metadata or {})  # an export is no file of a ledger
 
     @pytest.mark.parametrize("what", ["units", "curves"])
-    def test_csv_has_the_same_numbers_to_the_last_bit(self, results, swept, tmp_path, what):
+    def test_csv_has_the_same_numbers_bit_by_bit(self, results, swept, tmp_path, what):
         path = tmp_path / f"{what}.CSV"
         export(swept, path, what)
         frame = getattr(frames, what)("made", results)
@@ -342,7 +343,7 @@ class TestExport:
 
 
 def events(run):
-    """A run's events as TensorBoard reads them: files by name; each record's length and checksums are checked."""
+    """Yield a run's events as TensorBoard reads them, file by file; check each record's length and checksums."""
     from tensorboardX.crc32c import crc32c
     from tensorboardX.proto.event_pb2 import Event
 
@@ -362,7 +363,7 @@ def events(run):
 
 
 def scalars(run):
-    """(tag, step) to values, after TensorBoard's purge at every start of a session."""
+    """Return the values of each (tag, step), after TensorBoard's purge at every start of a session."""
     found = {}
     for event in events(run):
         if event.HasField("session_log") and event.session_log.status == event.session_log.START:
@@ -375,7 +376,7 @@ def scalars(run):
 
 class TestTensorBoard:
     def test_every_epoch_of_every_unit_is_there_once(self, swept, plan, tmp_path):
-        written = tensorboard.from_ledger(swept, tmp_path / "tb")
+        written = tensorboard.write_all(swept, tmp_path / "tb")
         assert written == (15, [])
         runs = {run.name: run for run in (tmp_path / "tb").iterdir()}
         assert len(runs) == 15
@@ -391,7 +392,7 @@ class TestTensorBoard:
         live.epoch(history(0, 0)[0])
         live.close()
         for _ in range(2):
-            tensorboard.from_ledger(swept, tmp_path)
+            tensorboard.write_all(swept, tmp_path)
         assert len(list(live.run.iterdir())) == 1
         assert all(len(values) == 1 for values in scalars(live.run).values())
 
@@ -407,14 +408,14 @@ class TestTensorBoard:
         assert "data.root" not in named
         live.close()
 
-    def test_what_is_written_live_can_be_read_at_once(self, plan, tmp_path):
+    def test_live_files_can_be_read_at_once(self, plan, tmp_path):
         live = tensorboard.Live(tmp_path, plan.units[0])
         live.epoch(history(0, 0)[0])
         assert len(scalars(live.run)) == 2
         live.close()
 
     def test_a_resumed_unit_writes_no_epoch_twice(self, plan, tmp_path):
-        """Killed after epoch 3 with a checkpoint of epoch 1, within one second, and then started all over."""
+        """The unit is killed after epoch 3 with a checkpoint of epoch 1, resumes, and later starts from scratch."""
         epochs = history(0, 0, range(1, 6))
         live = tensorboard.Live(tmp_path, plan.units[0])
         for row in epochs[:3]:
@@ -430,14 +431,20 @@ class TestTensorBoard:
         again.close()
         assert {step for _, step in scalars(again.run)} == {1}
 
-    def test_a_training_that_was_stopped_and_went_on_shows_every_epoch_once(self, plan, digits, tmp_path):
+    def test_a_stopped_and_resumed_training_shows_epochs_once(self, plan, digits, tmp_path):
         unit, ledger = plan.units[0], Ledger(Storage(tmp_path / "trained"))
         steps = itertools.count()
         stopped = run_unit.run_unit(
-            unit, digits, ledger, "cpu", {}, should_stop=lambda: next(steps) == 3, tensorboard=str(tmp_path / "tb")
+            unit,
+            Loaded(digits),
+            ledger,
+            "cpu",
+            {},
+            should_stop=lambda: next(steps) == 3,
+            tensorboard=str(tmp_path / "tb"),
         )
         assert stopped == "stopped"
-        assert run_unit.run_unit(unit, digits, ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
+        assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}, tensorboard=str(tmp_path / "tb")) == "done"
         (row,), _ = ledger.read()
         (run,) = (tmp_path / "tb").iterdir()
         shown = {step: values for (tag, step), values in scalars(run).items() if tag == "selection/total"}
@@ -449,11 +456,11 @@ class TestTensorBoard:
 
     def test_a_folder_is_tried_before_a_run(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        assert tensorboard.prepared("a/b") == str(tmp_path / "a" / "b")
+        assert tensorboard.prepare_folder("a/b") == str(tmp_path / "a" / "b")
         assert list((tmp_path / "a" / "b").iterdir()) == []
         for folder in ("/proc/here", "s3://bucket/prefix"):
             with pytest.raises(StorageError, match=f"cannot write {folder}"):
-                tensorboard.prepared(folder)
+                tensorboard.prepare_folder(folder)
 
     @pytest.mark.parametrize("write", ["live", "ledger"])
     def test_a_folder_that_cannot_be_is_one_line(self, swept, plan, tmp_path, write):
@@ -463,4 +470,4 @@ class TestTensorBoard:
             ("s3://b/c", "a folder on this machine"),
         ):
             with pytest.raises(StorageError, match=message):
-                tensorboard.Live(folder, plan.units[0]) if write == "live" else tensorboard.from_ledger(swept, folder)
+                tensorboard.Live(folder, plan.units[0]) if write == "live" else tensorboard.write_all(swept, folder)

@@ -1,8 +1,8 @@
 """Declarations of the model core: families, methods, metrics, and the settings of a model and of its training.
 
-Imports no torch, so that a grid can be validated on a login node in milliseconds. Every section is closed (an unknown
-field is an error), frozen, and strict (``"3"`` is not 3). ``None`` means "the default of this family, method or
-configuration" before `resolve`, and "does not apply" after it.
+This package does not import torch, so that a grid can be validated on a login node in milliseconds. Every section is
+closed (an unknown field is an error), frozen, and strict (``"3"`` is not 3). Before `resolve`, ``None`` means "the
+default of this family, method or configuration"; after it, ``None`` means "does not apply".
 """
 
 from mtvae.config.architecture import Architecture, resolve_sizes, terms
@@ -14,6 +14,7 @@ from mtvae.config.metrics import (
     ERROR_AXIS,
     SCALE_DIGITS,
     SCALES,
+    TRAINING_UNCONDITIONED,
     UNCONDITIONED,
     Metric,
     Scale,
@@ -30,7 +31,7 @@ from mtvae.config.options import (
 )
 from mtvae.config.registry import Choice, Registry, is_plug_in
 from mtvae.config.section import Count, Section
-from mtvae.config.setting import Setting, Values, always, where
+from mtvae.config.setting import Setting, Values, constant, setting_is
 from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "METHODS",
     "SCALES",
     "SCALE_DIGITS",
+    "TRAINING_UNCONDITIONED",
     "UNCONDITIONED",
     "Architecture",
     "Choice",
@@ -67,9 +69,9 @@ __all__ = [
     "Training",
     "VQSizes",
     "Values",
-    "always",
+    "constant",
     "is_plug_in",
     "resolve_sizes",
+    "setting_is",
     "terms",
-    "where",
 ]

@@ -1,4 +1,4 @@
-"""All that shapes one model: family x method, the images' shape, and every size."""
+"""The shape of one model: its family, its method, the shape of the images, and all sizes of its networks."""
 
 from mtvae.config.families import FAMILIES, FamilyName
 from mtvae.config.methods import METHODS, MethodName
@@ -7,7 +7,7 @@ from mtvae.config.sizes import Sizes
 
 
 class Architecture(Section):
-    """The shape of one model. `sizes` are those of its family."""
+    """The shape of one model. `sizes` is the sizes' section of its family."""
 
     family: FamilyName
     method: MethodName
@@ -22,7 +22,7 @@ class Architecture(Section):
 
 
 def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
-    """The sizes of a numbered configuration with the given ones put in their place.
+    """Return the sizes of a numbered configuration, some of them replaced by `overrides`.
 
     Raises:
         KeyError: `family` has no such configuration.
@@ -33,5 +33,5 @@ def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
 
 
 def terms(family: str, method: str) -> tuple[str, ...]:
-    """The names of the training loss's terms: one per output that the method trains, then those of the latent space."""
+    """Return the names of the loss's terms: one for each output that the method trains, then the latent space's."""
     return METHODS[method].terms + FAMILIES[family].terms

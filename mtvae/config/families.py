@@ -1,4 +1,4 @@
-"""The latent spaces: their sizes, their loss terms and metrics, and where their networks are."""
+"""Families of models, one for each latent space: their sizes, loss terms and metrics, and where their networks are."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,28 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from mtvae.config.metrics import Metric, Scale
-from mtvae.config.registry import Choice, Registry, load
+from mtvae.config.registry import Choice, Registry, import_attribute
 from mtvae.config.section import Section
 from mtvae.config.sizes import GaussianSizes, VQSizes
 
 
 @dataclass(frozen=True)
 class Family:
-    """A latent space.
+    """A family of models with the same latent space.
 
     Attributes:
-        latent_space: `module:Class` of its network (`mtvae.latent_spaces.LatentSpace`), imported by what builds it.
-        cost: `module:function` of what its networks cost (`mtvae.cost`), by arithmetic.
+        latent_space: `module:Class` of its network (`mtvae.latent_spaces.LatentSpace`); only what builds it imports it.
+        cost: `module:function` that computes what its networks cost (`mtvae.cost`).
         configurations: its sizes, by number (3.4.2).
-        scale: of the reconstruction terms of its training loss, and of its errors in a table. Summed over an image as
-            in the published run, because the text's 1/D would make the KL 784 times stronger on MNIST; or the mean.
-        metrics: of its latent space. Those with a `term` are trained on, in this order, after the reconstructions.
-        draws_z: z is drawn from a distribution, so that scores may take a sample or the mean.
-        halves: every width of `hidden` halves the side, which must allow it.
+        scale: the scale of the reconstruction terms of its training loss, and of its errors in a table. Errors are
+            summed over an image as in the published run, because the text's 1/D would make the KL 784 times stronger
+            on MNIST; or they are means over pixels.
+        metrics: the metrics of its latent space. Those with a `term` are terms of the training loss, in this order,
+            after the reconstructions.
+        draws_z: whether z is drawn from a distribution, so that scores may use a sample or the mean.
+        conditioned_head: whether a conditioned decoder begins with a head that a plain one lacks, so that method
+            `head_only` differs from `none`.
+        halves: whether each width in `hidden` halves the side of the image, which must be divisible accordingly.
         soft_adapt_beta: the default of `soft_adapt.beta` (5.1).
     """
 
@@ -34,11 +38,12 @@ class Family:
     scale: Scale
     metrics: tuple[Metric, ...] = ()
     draws_z: bool = False
+    conditioned_head: bool = False
     halves: bool = False
     soft_adapt_beta: float = 1.28e-2
 
     def metric(self, name: str) -> Metric | None:
-        """Its metric of that name; None where it has none."""
+        """Return the family's metric of this name, or None."""
         return self._by_name.get(name)
 
     @cached_property
@@ -46,26 +51,28 @@ class Family:
         return {metric.name: metric for metric in self.metrics}
 
     def describe(self) -> dict[str, Any]:
-        """What a report must know of it: a description for the ledger, which `Family.described` reads."""
+        """Return what a report must know of the family, for the ledger; `Family.from_description` reads it."""
         return {"name": self.name, "scale": self.scale, "metrics": [metric.describe() for metric in self.metrics]}
 
     @classmethod
-    def described(cls, name: str, scale: Scale = "per_pixel", metrics: Sequence[Mapping[str, Any]] = ()) -> "Family":
-        """A family as far as a report needs it, without its networks."""
+    def from_description(
+        cls, name: str, scale: Scale = "per_pixel", metrics: Sequence[Mapping[str, Any]] = ()
+    ) -> "Family":
+        """Return a family as far as a report needs it, without its networks."""
         return cls(name, "", "", {}, scale, tuple(Metric(**metric) for metric in metrics))
 
     @cached_property
     def terms(self) -> tuple[str, ...]:
-        """The terms of its training loss besides the reconstructions."""
+        """The names of its training loss's terms besides the reconstructions."""
         return tuple(metric.term for metric in self.metrics if metric.term)
 
     def load_latent_space(self) -> Any:
-        """The class of its network."""
-        return load(self.latent_space)
+        """Import the class of its network."""
+        return import_attribute(self.latent_space)
 
     def load_cost(self) -> Callable[..., Any]:
-        """The function that says what its networks cost."""
-        found: Callable[..., Any] = load(self.cost)
+        """Import the function that computes what its networks cost."""
+        found: Callable[..., Any] = import_attribute(self.cost)
         return found
 
 
@@ -92,6 +99,12 @@ FAMILIES.register(
                 term="latent",
                 tabulated=True,
                 axis="KL divergence (nats per image)",
+            ),
+            Metric(
+                "active_units",
+                "latent units whose posterior mean has a variance above 0.01 over the images",
+                digits=1,
+                direction="higher",
             ),
         ),
         draws_z=True,
@@ -122,7 +135,13 @@ FAMILIES.register(
             Metric("codebook_loss", "squared error per element of the grid", digits=6, direction="lower"),
             Metric("commitment_loss", "squared error per element of the grid, unweighted", digits=6, direction="lower"),
             Metric("perplexity", "codebook vectors in effective use, 1 to K", direction="higher"),
+            Metric(
+                "relative_codebook_error",
+                "codebook loss divided by the variance of the encoder's output",
+                direction="lower",
+            ),
         ),
+        conditioned_head=True,
         halves=True,
         soft_adapt_beta=5e-3,
     )

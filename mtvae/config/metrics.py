@@ -1,4 +1,4 @@
-"""What is measured. Schema, history, tables, digits, notes and figures derive from these declarations."""
+"""Metrics. Schema, history, tables, digits, notes and figures derive from these declarations."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,10 +10,10 @@ SCALES: dict[Scale, str] = {
     "per_pixel": "squared error, mean over pixels, channels and images",
     "per_image": "squared error, sum over pixels and channels, mean over images",
 }
-"""The scales of a reconstruction error, and what each is."""
+"""The scales of a reconstruction error, and their definitions."""
 
 SCALE_DIGITS: dict[Scale, int] = {"per_image": 4, "per_pixel": 6}
-"""Decimals of a reconstruction error: sums over an image are of order 10, means over pixels of order 0.001."""
+"""Decimals of a reconstruction error. Sums over an image are of order 10, means over pixels of order 0.001."""
 
 ERROR_AXIS: dict[Scale, str] = {"per_image": "squared error per image", "per_pixel": "squared error per pixel"}
 
@@ -23,15 +23,15 @@ class Metric:
     """One number of a scored model.
 
     Attributes:
-        name: of its column; a scaled metric has a column `<name>_<scale>` for each of `SCALES`.
-        unit: what it is measured in, for the schema.
-        caption: what the note below a table says of it; empty: no note.
+        name: the name of its column; a scaled metric has a column `<name>_<scale>` for each of `SCALES`.
+        unit: the unit of measure, for the schema.
+        caption: its description in the note below a table; empty for no note.
         digits: decimals in a table.
-        direction: which values are better; None: neither.
-        scaled: a reconstruction error, which is kept per image and per pixel.
-        term: the training term that it is the score of; None: it is not trained on.
-        tabulated: it has a column in the table where a row has it.
-        axis: label of a figure's axis; empty: the caption.
+        direction: which values are better; None if neither.
+        scaled: whether it is a reconstruction error, which is recorded per image and per pixel.
+        term: the training loss's term that it scores; None if the loss has no such term.
+        tabulated: whether tables have a column for it, if a row has the metric.
+        axis: the label of a figure's axis; empty for the caption.
     """
 
     name: str
@@ -46,14 +46,17 @@ class Metric:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The ledger's columns that hold it."""
+        """The columns of the ledger that hold it."""
         return tuple(f"{self.name}_{scale}" for scale in SCALES) if self.scaled else (self.name,)
 
     def describe(self) -> dict[str, Any]:
-        """A description for the ledger; `Metric(**description)` reads it."""
+        """Return a description for the ledger; `Metric(**description)` reads it."""
         return asdict(self)
 
 
 UNCONDITIONED = Metric("unconditioned", direction="lower", scaled=True, term="unconditioned", tabulated=True)
 CONDITIONED = Metric("conditioned", direction="lower", scaled=True, term="conditioned", tabulated=True)
-CONDITION_PIXELS = Metric("condition_pixels", "pixels revealed per image, counted in the masks of the tabulated fold")
+TRAINING_UNCONDITIONED = Metric("training_unconditioned", direction="lower", scaled=True)
+"""The best checkpoint's error on as many images of the training set as the test fold has."""
+
+CONDITION_PIXELS = Metric("condition_pixels", "pixels revealed per image, counted in the masks of the test fold")

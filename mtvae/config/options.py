@@ -1,6 +1,6 @@
 """Groups of settings: conditioning, loss, SoftAdapt, training and evaluation.
 
-``None`` means "the default of this family, method or configuration" before `resolve`, and "does not apply" after it.
+Before `resolve`, ``None`` means "the default of this family, method or configuration"; after it, "does not apply".
 """
 
 from collections.abc import Callable
@@ -12,154 +12,200 @@ from mtvae.config.architecture import terms
 from mtvae.config.families import FAMILIES
 from mtvae.config.methods import METHODS, SamplerName
 from mtvae.config.section import Count, Section, Weight
-from mtvae.config.setting import Setting, Values, always, where
+from mtvae.config.setting import Setting, Values, constant, setting_is
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
-def _method(property_: str) -> Callable[[Values], bool]:
-    """Where the method has a property."""
+def _method_is(property_: str) -> Callable[[Values], bool]:
+    """Return an `applies` that is true if a property of the method is."""
     return lambda v: bool(getattr(METHODS[v["method"]], property_))
 
 
-def _metric(name: str) -> Callable[[Values], bool]:
-    """Where the family has a metric."""
+def _family_has_metric(name: str) -> Callable[[Values], bool]:
+    """Return an `applies` that is true if the family has this metric."""
     return lambda v: FAMILIES[v["family"]].metric(name) is not None
 
 
 class Conditioning(Section):
-    """Which pixels a conditioned decoder sees (3.1 to 3.3), drawn per image and anew at every pass."""
+    """Which pixels a conditioned decoder sees (3.1 to 3.3). They are drawn for each image, and again in every pass."""
 
     sampler: SamplerName
     exponent: Annotated[float, Field(gt=0)] | None = None
     count: Count | None = None
     positions: tuple[int, ...] | None = None
-    replacement: bool = False
+    replacement: bool | None = None  # None: as the sampler of the text, with replacement for gaussian alone
+    spread: float | None = None
 
 
 class ConditioningOptions(Section):
-    """Departures from the samplers' own choice of pixels."""
+    """Options that change a sampler's own choice of pixels."""
 
     count: Annotated[
         Count | None,
         Setting(
             applies=lambda v: v["sampler"] == "uniform" and METHODS[v["method"]].fixed_count,
-            why_not="only sampler uniform of a method with a fixed count takes one",
+            why_not="only sampler uniform of a method with a fixed count takes a count",
             of_method=True,
         ),
-    ] = Field(None, description="uniform with a fixed count: pixels; null: about 5 %, a square")
+    ] = Field(
+        None,
+        description="sampler uniform with a fixed count: how many pixels; null: a square number, about 5 % of all",
+    )
     positions: Annotated[
         Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
-        Setting(applies=where("sampler", "exact"), why_not="only sampler exact takes positions", of_method=True),
-    ] = Field(None, description="exact: the rows and columns of the grid of pixels; null: evenly spread, about 5 %")
+        Setting(applies=setting_is("sampler", "exact"), why_not="only sampler exact takes positions", of_method=True),
+    ] = Field(
+        None,
+        description="sampler exact: rows and columns that cross at the pixels; null: evenly spread, about 5 % of all",
+    )
     replacement: Annotated[
         bool | None,
         Setting(
-            applies=where("sampler", "uniform"),
-            default=always(False),
-            why_not="only sampler uniform has the choice",
+            applies=setting_is("sampler", "uniform", "gaussian"),
+            default=lambda v: v["sampler"] == "gaussian",
+            why_not="only samplers uniform and gaussian have the choice",
             of_method=True,
+            neutral=True,  # gaussian had no choice before
+            neutral_where=setting_is("sampler", "gaussian"),
         ),
-    ] = Field(None, description="uniform: draw positions with replacement, so that some repeat (default false)")
+    ] = Field(
+        None,
+        description="samplers uniform and gaussian: draw positions with replacement, so that some repeat (default true "
+        "for gaussian, false for uniform)",
+    )
+    spread: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        Setting(applies=setting_is("sampler", "gaussian"), why_not="only sampler gaussian has one", of_method=True),
+    ] = Field(
+        None,
+        description="sampler gaussian: standard deviation of rows and columns as a share of the side; null: one sixth",
+    )
 
 
 class Loss(Section):
     """Fixed weights of the training loss ``w1 rec1 + w2 rec2 + latent_weight latent`` (3.2.2, 3.2.3)."""
 
-    w1: Weight = Field(1.0, description="weight of the first (or only) decoder's reconstruction")
+    w1: Weight = Field(1.0, description="weight of the first (or only) decoder's reconstruction loss")
     w2: Annotated[
         Weight | None,
         Setting(
-            applies=_method("both"),
-            default=always(1.0),
+            applies=_method_is("two_decoders"),
+            default=constant(1.0),
             why_not="only method multi_decoder has a second decoder",
             of_method=True,
         ),
-    ] = Field(None, description="multi_decoder: weight of the second decoder's (default 1)")
+    ] = Field(None, description="multi_decoder: weight of the second decoder's reconstruction loss (default 1)")
     latent_weight: Annotated[
         Weight | None,
         Setting(
             applies=lambda v: "latent" in FAMILIES[v["family"]].terms,
-            default=always(1.0),
+            default=constant(1.0),
             why_not="family {family} has no latent loss",
         ),
     ] = Field(None, description="gaussian_vae, vqvae: weight of the latent loss (default 1); 0 turns it off")
     commitment_weight: Annotated[
         Weight | None,
         Setting(
-            applies=_metric("commitment_loss"),
-            default=always(0.25),
+            applies=_family_has_metric("commitment_loss"),
+            default=constant(0.25),
             why_not="only family vqvae has a commitment loss",
         ),
-    ] = Field(None, description="vqvae: beta of eq. 2.5, the commitment's share of the latent loss (default 0.25)")
+    ] = Field(
+        None, description="vqvae: beta of eq. 2.5, the commitment loss's weight in the latent loss (default 0.25)"
+    )
 
 
 SoftAdaptVariant = Literal["original", "normalised", "loss_weighted"]
 
 
-def _soft_adapt(default: Callable[[Values], object]) -> Setting:
-    """A setting that applies where SoftAdapt is on."""
-    on = where("soft_adapt.variant", *get_args(SoftAdaptVariant))
-    return Setting(applies=on, default=default, why_not="SoftAdapt is off here", of_method=True)
+def _soft_adapt_setting(default: Callable[[Values], object]) -> Setting:
+    """Return the `Setting` of a setting that applies only if SoftAdapt is on."""
+    on = setting_is("soft_adapt.variant", *get_args(SoftAdaptVariant))
+    return Setting(applies=on, default=default, why_not="SoftAdapt is off in this row", of_method=True)
 
 
-def _variant(value: object) -> object:
-    """`soft_adapt: true` is the published run's variant, `false` is off."""
+def _variant_of_switch(value: object) -> object:
+    """Return the published run's variant for `soft_adapt: true`, None (off) for `false`, and other values unchanged."""
     return {True: "loss_weighted", False: None}[value] if isinstance(value, bool) else value
 
 
 class SoftAdapt(Section):
-    """Weights that follow the losses (Heydari et al. 2019) instead of W1, W2 and `latent_weight`."""
+    """SoftAdapt: weights that follow the losses (Heydari et al. 2019) instead of W1, W2 and `latent_weight`."""
 
     variant: Annotated[
         SoftAdaptVariant | None,
-        BeforeValidator(_variant),
+        BeforeValidator(_variant_of_switch),
         Setting(
             applies=lambda v: len(terms(v["family"], v["method"])) > 1,
             why_not="this family and method train on one term, which needs no weights",
             of_method=True,
         ),
-    ] = Field(None, description="true: loss_weighted; false or null: off, the fixed weights of `loss` train")
-    beta: Annotated[float | None, _soft_adapt(lambda v: FAMILIES[v["family"]].soft_adapt_beta)] = Field(
-        None, description="favours the terms that fall least (vqvae: 5e-3; the others: 1.28e-2); 0 ignores the slopes"
+    ] = Field(None, description="true: loss_weighted; false or null: off, so that the fixed weights of `loss` are used")
+    beta: Annotated[float | None, _soft_adapt_setting(lambda v: FAMILIES[v["family"]].soft_adapt_beta)] = Field(
+        None,
+        description="how much the terms that fall least are favoured (default 5e-3 for vqvae, 1.28e-2 otherwise); "
+        "0 ignores the slopes",
     )
-    every: Annotated[Annotated[int, Field(ge=2, le=2**20)] | None, _soft_adapt(always(101))] = Field(
-        None, description="training steps between two renewals of the weights (default 101)"
+    every: Annotated[Annotated[int, Field(ge=2, le=2**20)] | None, _soft_adapt_setting(constant(101))] = Field(
+        None, description="training steps between two updates of the weights (default 101)"
     )
-    accuracy_order: Annotated[Literal[1, 3, 5] | None, _soft_adapt(always(5))] = Field(
-        None, description="of the finite difference that estimates a slope, from its order + 1 last losses (default 5)"
+    accuracy_order: Annotated[Literal[1, 3, 5] | None, _soft_adapt_setting(constant(5))] = Field(
+        None,
+        description="accuracy order of the finite difference that estimates a slope from the last order + 1 losses "
+        "(default 5)",
     )
 
 
 class Training(Section):
-    """How a model is trained (3.4.3): AdamW, no schedule, no clipping."""
+    """How a model is trained (3.4.3): with AdamW, without a schedule and without gradient clipping."""
 
-    epochs: Count = Field(100, description="passes over the training images")
-    batch_size: Annotated[int, Field(ge=2, le=2**20)] = Field(128, description="images per step")
+    epochs: Count = Field(100, description="passes over the training set")
+    batch_size: Annotated[int, Field(ge=2, le=2**20)] = Field(128, description="images per training step")
     lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="AdamW's learning rate")
     weight_decay: Weight = Field(0.01, description="AdamW's decoupled weight decay; 0 turns it off")
-    shuffle: bool = Field(True, description="a new seeded order every epoch; false: the folds' order")
+    shuffle: bool = Field(True, description="true: a new seeded order in every epoch; false: the order in the data set")
     precision: Precision = Field(
         "fp32",
-        description="arithmetic of the training step; tf32: GPUs only, a CPU computes as in fp32; bf16: of its forward "
+        description="arithmetic of the training step; tf32: on GPUs only, a CPU computes in fp32; bf16: in the forward "
         "and backward pass, with fp32 weights. Scores are always computed in fp32",
     )
     deterministic: Annotated[bool, Setting(neutral=False)] = Field(
-        False, description="on a GPU, only algorithms that repeat bitwise (slower); a CPU repeats without"
+        False, description="on a GPU, use only algorithms that repeat bitwise (slower); a CPU always repeats"
     )
 
 
 class Evaluation(Section):
-    """How a fitted model is scored."""
+    """How a trained model is scored."""
 
     latent: Annotated[
         Literal["sample", "mean"] | None,
         Setting(
             applies=lambda v: FAMILIES[v["family"]].draws_z,
-            default=always("sample"),
+            default=constant("sample"),
             why_not="only family gaussian_vae draws z",
         ),
     ] = Field(
         None,
-        description="gaussian_vae: one seeded z per image (default), or the mean, which scores far lower",
+        description="gaussian_vae: score one seeded z per image (default), or z's mean, whose errors are far lower",
+    )
+    draws: Annotated[Literal["joint", "separate"], Setting(neutral="joint", silent=True)] = Field(
+        "joint",
+        description="joint: one generator draws z and the pixels in turn, so that after the first 512 images z differs "
+        "between methods; separate: the pixels have a generator of their own",
+    )
+    batch_norm: Annotated[
+        Literal["running", "empty"] | None,
+        Setting(
+            applies=lambda v: METHODS[v["method"]].conditioned and not METHODS[v["method"]].plain,
+            default=constant("running"),
+            why_not="only where a conditioned decoder makes the unconditioned output",
+            neutral="running",
+            silent=True,
+            of_method=True,
+        ),
+    ] = Field(
+        None,
+        description="single_decoder, conditioned: batch statistics of the decoder for its unconditioned scores; "
+        "running: those of training, over mixed conditions (default); empty: measured anew with the zero condition",
     )

@@ -1,4 +1,4 @@
-"""Named declarations: what families, methods and data sets there are, and how others add theirs."""
+"""Registries of named declarations, such as families and methods, to which plug-ins can add."""
 
 import importlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Named(Protocol):
-    """A declaration, known by its name."""
+    """A declaration that has a name."""
 
     @property
     def name(self) -> str: ...
@@ -21,84 +21,91 @@ T = TypeVar("T", bound=Named)
 
 
 def is_plug_in(name: str) -> bool:
-    """Whether a name is the text that imports somebody else's declaration."""
+    """Whether a name is `package.module:NAME`, which imports a plug-in's declaration."""
     return ":" in name
 
 
-def load(path: str) -> Any:
-    """What `module:attribute` names. Raises whatever the import of the module raises, or AttributeError."""
+def import_attribute(path: str) -> Any:
+    """Import what `module:attribute` names.
+
+    Raises whatever the import of the module raises, or AttributeError.
+    """
     module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 class Registry(Generic[T]):
-    """Declarations by name. `package.module:NAME` names one of somebody else's: the module is imported when it is asked
-    for, and the name in grids, keys and results stays the text with the colon."""
+    """Declarations by name.
+
+    `package.module:NAME` names a plug-in's declaration. Its module is imported on the first look-up, and its name in
+    grids, keys and results is the text with the colon.
+    """
 
     def __init__(self, kind: type[T]):
         self.kind = kind
-        self._known: dict[str, T] = {}
+        self._declarations: dict[str, T] = {}
 
     def register(self, declaration: T) -> T:
-        """Add a declaration under its name, in the place of an earlier one of that name."""
-        self._known[declaration.name] = declaration
+        """Add a declaration under its name; it replaces an earlier one of that name."""
+        self._declarations[declaration.name] = declaration
         return declaration
 
     @contextmanager
-    def holding(self, declaration: T) -> Iterator[T]:
-        """Hold a declaration while the context lasts; afterwards there is what was there before."""
-        before = dict(self._known)
+    def temporarily(self, declaration: T) -> Iterator[T]:
+        """Register a declaration for the duration of the context, and restore the registry afterwards."""
+        before = dict(self._declarations)
         try:
             yield self.register(declaration)
         finally:
-            self._known = before
+            self._declarations = before
 
     def names(self) -> list[str]:
-        """Names of the registered declarations, in the order in which they were registered."""
-        return list(self._known)
+        """Return the names of the declarations, in the order in which they were registered."""
+        return list(self._declarations)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._known.values())
+        return iter(self._declarations.values())
 
     def built_in(self) -> list[T]:
-        """The declarations that are not somebody else's, in their order."""
+        """Return the declarations that come with this package, in their order."""
         return [declaration for declaration in self if not is_plug_in(declaration.name)]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._known
+        return name in self._declarations
 
-    def known(self, name: str) -> T | None:
-        """The declaration of a name that is registered already; nothing is imported."""
-        return self._known.get(name)
+    def get(self, name: str) -> T | None:
+        """Return the declaration that is registered under a name, or None. Never imports a module."""
+        return self._declarations.get(name)
 
     def __getitem__(self, name: str) -> T:
-        """The declaration of a name.
+        """Return the declaration of a name, after importing its module if needed.
 
         Raises:
-            KeyError: nothing is registered under it, or its module or attribute cannot be had; the message says why.
+            KeyError: nothing is registered under the name, or its module or attribute cannot be imported; the message
+                says why.
         """
-        known = self._known.get(name)
+        known = self._declarations.get(name)
         if known is not None:
             return known
         if not is_plug_in(name):
-            raise KeyError(f"no {self.kind.__name__.lower()} {name}, only {', '.join(self._known)}")
+            raise KeyError(f"no {self.kind.__name__.lower()} {name}, only {', '.join(self._declarations)}")
         try:
-            found = load(name)
-        except Exception as error:  # somebody else's module may raise anything
+            found = import_attribute(name)
+        except Exception as error:  # a plug-in's module may raise anything
             raise KeyError(f"{name}: {type(error).__name__}: {error}") from error
         if not isinstance(found, self.kind):
             raise KeyError(f"{name} is a {type(found).__name__}, not a {self.kind.__name__}")
-        return self.register(found if found.name == name else _renamed(found, name))
+        return self.register(found if found.name == name else _with_name(found, name))
 
 
-def _renamed(declaration: Any, name: str) -> Any:
-    """Somebody else's declaration goes by the text that imports it: a worker must be able to import it too."""
+def _with_name(declaration: Any, name: str) -> Any:
+    """Name a plug-in's declaration by the text that imports it, so that a worker can import it too."""
     return replace(declaration, name=name)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Marks a setting whose value is a name in a registry. pydantic checks it, and messages list the names."""
+    """Marks a setting whose value is a name in a registry. pydantic checks the name, and messages list all names."""
 
     registry: "Registry[Any]"
 

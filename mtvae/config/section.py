@@ -1,4 +1,4 @@
-"""The base of every group of settings, and types that several share."""
+"""The base class of every group of settings, and types that several groups share."""
 
 from typing import Annotated
 
@@ -9,6 +9,6 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """Base of every group of settings: closed, frozen, strict, finite."""
+    """Base class of every group of settings: closed, frozen, strict, and with finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What is known of one setting besides its type, its default and its text. It stands on the setting's field."""
+"""Properties of a setting besides its type, its default and its description, as an annotation of its field."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,46 +9,53 @@ Values = Mapping[str, Any]
 
 
 class _NoValue:
-    """There is no neutral value: the setting always counts."""
+    """Type of `NO_VALUE`."""
 
 
 NO_VALUE = _NoValue()
+"""The `neutral` of a setting that has no neutral value."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """An annotation of a field: `Annotated[int, Setting(...)]`.
 
-    `applies` and `default` see the values of a configuration by dotted path, in the order of the settings: those that
-    stand before are resolved.
+    `applies` and `default` get the values of a configuration by dotted path. Settings are resolved in their order, so
+    the values of earlier settings are final.
 
     Attributes:
-        counts: whether it can change a unit's numbers, and so is part of its key.
-        neutral: the value at which it stays out of the key. A setting that is added later has one, at which the numbers
-            are what they were before, so that a newer version never orphans done work.
-        applies: which configurations it applies to; None: all.
-        default: its value where it applies and is not given.
-        why_not: why it does not apply elsewhere, in one clause. `{family}` and other settings are filled in.
-        of_method: it belongs to a method: two configurations that agree in all others differ by method alone.
+        in_key: whether it is part of a unit's key, because it can change the unit's numbers.
+        neutral: the value at which it stays out of the key. A setting that is added later needs one, at which the
+            numbers are the same as before, so that done work of earlier versions still counts.
+        neutral_where: says whether that value is neutral in a configuration; None if it is in all.
+        silent: whether the lines above a table leave it out at its neutral value, as they did before it existed.
+        applies: says whether it applies to a configuration; None if it applies to all.
+        default: returns its value in a configuration to which it applies and which does not give one.
+        why_not: one clause that says why it does not apply; `{family}` and other settings are filled in.
+        of_method: whether it belongs to the method: configurations that differ only in such settings differ by method.
     """
 
-    counts: bool = True
+    in_key: bool = True
     neutral: Any = NO_VALUE
+    neutral_where: Callable[[Values], bool] | None = None
+    silent: bool = False
     applies: Callable[[Values], bool] | None = None
     default: Callable[[Values], Any] = lambda values: None
     why_not: str = ""
     of_method: bool = False
 
-    def is_neutral(self, value: Any) -> bool:
-        """Whether the value leaves the key as it is."""
-        return self.neutral is not NO_VALUE and bool(self.neutral == value)
+    def is_neutral(self, value: Any, values: Values) -> bool:
+        """Whether the setting stays out of the key at this value, in a configuration with these values."""
+        if self.neutral is NO_VALUE or self.neutral != value:
+            return False
+        return self.neutral_where is None or self.neutral_where(values)
 
 
-def where(path: str, *values: Any) -> Callable[[Values], bool]:
-    """An `applies`: where another setting has one of these values."""
+def setting_is(path: str, *values: Any) -> Callable[[Values], bool]:
+    """Return an `applies` that is true if another setting has one of these values."""
     return lambda v: v[path] in values
 
 
-def always(value: Any) -> Callable[[Values], Any]:
-    """A `default` that is the same everywhere."""
+def constant(value: Any) -> Callable[[Values], Any]:
+    """Return a `default` that is the same for all configurations."""
     return lambda v: value

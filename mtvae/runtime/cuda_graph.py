@@ -1,7 +1,8 @@
-"""A training step that is recorded once and replayed: a GPU is handed one graph, not hundreds of kernels.
+"""Each training step is replayed as one CUDA graph, instead of hundreds of kernels that Python launches one by one.
 
-What is recorded is operations and where they read and write, nothing of Python. So a step must do the same operations
-on the same memory each time, and must not wait for a number; what a host decides (`Loop.finish_step`) stays outside.
+A graph holds operations and the memory that they read and write, and nothing of Python. So a step must do the same
+operations on the same memory each time and must not wait for a number; what the host decides (`Loop.finish_step`) stays
+outside.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ class Record(Protocol):
 
 
 def cuda_graph(step: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-    """Records a step of the current GPU.
+    """Record a step of the current GPU, and return what replays it.
 
     Raises:
         torch.OutOfMemoryError: the GPU has too little memory for the graph's own copy of what a step allocates.
@@ -42,12 +43,13 @@ def cuda_graph(step: Callable[[], None], generators: Sequence[torch.Generator]) 
 
 
 class Recorded:
-    """A step on batches of indices (`batch_size`, ...): run, then recorded, then replayed. Batches of another size, as
-    an epoch's last, are always run.
+    """A step on batches of indices (`batch_size`, ...), which is first run, then recorded, then replayed.
+
+    Batches of another size, such as an epoch's last, are always run.
 
     Args:
-        generators: all that the step draws from.
-        record: None: every step is run.
+        generators: all generators that the step draws from.
+        record: records a step; None: every step is run.
     """
 
     def __init__(self, batch_size: int, generators: Sequence[torch.Generator], record: Record | None):
@@ -61,7 +63,7 @@ class Recorded:
         self.run, self.replay = 0, None
 
     def __call__(self, step: Callable[[Tensor], None], batch: Tensor) -> None:
-        """`step` must be the same each time; it is not kept, since it holds a whole training."""
+        """Do a step. It must be the same each time; it is not kept, because it holds a whole training."""
         if self.record is None or len(batch) != self.batch_size or self.run < WARM_STEPS:
             self.run += len(batch) == self.batch_size
             step(batch)

@@ -14,8 +14,10 @@ from mtvae.config import Precision
 
 @contextmanager
 def tf32_allowed(tf32: bool) -> Iterator[None]:
-    """Products and convolutions of fp32 numbers on a GPU: in TF32 (10 bits of mantissa) inside, or not. torch's own
-    default differs between the two. What was set before comes back after."""
+    """Allow or forbid TF32 (10 bits of mantissa) for fp32 products and convolutions on a GPU, inside this context.
+
+    torch's own default differs between the two. The settings of before are restored afterwards.
+    """
     knobs: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [knob.allow_tf32 for knob in knobs]
     for knob in knobs:
@@ -28,5 +30,5 @@ def tf32_allowed(tf32: bool) -> Iterator[None]:
 
 
 def forward_pass(precision: Precision, device: torch.device) -> torch.autocast:
-    """Around a forward pass: with bf16, layers that multiply do so in it; the backward pass follows them."""
+    """Return the context of a forward pass. With bf16, layers that multiply do so in it; the backward pass follows."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

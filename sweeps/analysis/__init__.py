@@ -1,1 +1,1 @@
-"""Numbers over folds: results, statistics and differences. Nothing here trains or prints."""
+"""Numbers over folds: results, statistics and differences. This package neither trains nor prints."""

@@ -1,4 +1,4 @@
-"""What of a table's differences stands: every row against its baseline, and which row of a model is the best."""
+"""Significance of differences: each row against its baseline, and the best row of each model."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from sweeps.analysis.statistics import LEVEL, Difference, Sample, difference, ho
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row less its baseline in one metric; where `difference` is None, `why_not` says why."""
+    """The difference of a row to its baseline in one metric. `why_not` says why it, or its p, is None."""
 
     row: TableRow
     baseline: TableRow | None
@@ -20,15 +20,20 @@ class Comparison:
 
 
 def baseline_sample(baseline: TableRow, metric: str, scale: str | None = None) -> Sample | None:
-    """What a row's metric is held against. A baseline has no condition: its one output stands for both."""
+    """Return the sample of a baseline that a row's metric is compared with.
+
+    A baseline has no condition, so both outputs of a row are compared with the baseline's only output.
+    """
     return baseline.sample(UNCONDITIONED.name if metric == CONDITIONED.name else metric, scale)
 
 
 def differences(table: Table, scale: str | None = None) -> list[Comparison]:
-    """Every row that is no baseline, metric by metric; p is corrected over all rows of a metric (Holm).
+    """Return the comparison of each row with its baseline, metric by metric.
+
+    Holm's correction of p is over all rows of a metric.
 
     Args:
-        scale: of reconstruction errors, as `TableRow.sample`.
+        scale: the scale of reconstruction errors, as in `TableRow.sample`.
     """
     found = []
     for metric in table.metrics:
@@ -38,22 +43,26 @@ def differences(table: Table, scale: str | None = None) -> list[Comparison]:
 
 
 def _compare(row: TableRow, baseline: TableRow | None, metric: str, scale: str | None) -> Comparison | None:
-    """None where the row has no such metric."""
-    ours = row.sample(metric, scale)
-    if ours is None:
-        return Comparison(row, baseline, metric, None, why_not="no fold done") if not row.folds else None
+    """Return the comparison of one row without Holm's correction; None if the row has no such metric."""
+    own = row.sample(metric, scale)
+    if own is None:
+        return Comparison(row, baseline, metric, None, why_not="no fold is done") if not row.folds else None
     if baseline is None:
         return Comparison(row, None, metric, None, why_not="no row of method none agrees in all other settings")
-    theirs = baseline_sample(baseline, metric, scale)
-    if theirs is None:
-        return Comparison(row, baseline, metric, None, why_not="no fold of the baseline done")
-    found = difference(theirs, ours)
-    why_not = "no fold on the same images" if found is None else "" if found.p is not None else "one fold in common"
+    reference = baseline_sample(baseline, metric, scale)
+    if reference is None:
+        return Comparison(row, baseline, metric, None, why_not="no fold of the baseline is done")
+    found = difference(reference, own)
+    why_not = ""
+    if found is None:
+        why_not = "no fold in common on the same images"
+    elif found.p is None:
+        why_not = "only one fold in common"
     return Comparison(row, baseline, metric, found, why_not=why_not)
 
 
 def _corrected(compared: list[Comparison]) -> list[Comparison]:
-    """With Holm's correction over those that have a p."""
+    """Return the comparisons with Holm's correction over those that have a p."""
     raw = [None if c.difference is None else c.difference.p for c in compared]
     adjusted = iter(holm([p for p in raw if p is not None]))
     return [
@@ -62,14 +71,17 @@ def _corrected(compared: list[Comparison]) -> list[Comparison]:
     ]
 
 
-def best(table: Table, metric: str, scale: str | None = None) -> set[str]:
-    """The keys of the rows that are the best of their model beyond doubt: complete, of the lowest mean, and lower than
-    every other row of the model after Holm's correction. A model with a row that cannot be compared yet has none."""
-    found = (_best_of(group, metric, scale) for group in table.groups)
+def best_keys(table: Table, metric: str, scale: str | None = None) -> set[str]:
+    """Return the keys of the rows that are significantly the best of their model.
+
+    Such a row is complete, and its mean is lower than that of every other row of the model after Holm's correction. A
+    model with a row that cannot be compared yet has no best row.
+    """
+    found = (_best_key(group, metric, scale) for group in table.groups)
     return {key for key in found if key is not None}
 
 
-def _best_of(group: list[TableRow], metric: str, scale: str | None) -> str | None:
+def _best_key(group: list[TableRow], metric: str, scale: str | None) -> str | None:
     if len(group) < 2 or not all(row.folds for row in group):
         return None
     samples = [(row, sample) for row in group if (sample := row.sample(metric, scale)) is not None]
@@ -80,6 +92,6 @@ def _best_of(group: list[TableRow], metric: str, scale: str | None) -> str | Non
     for _, other in others:
         found = difference(lowest, other)
         if not row.complete or found is None or found.p is None or found.mean <= 0 or found.p >= LEVEL:
-            return None  # the nearest comes first: most models end here
+            return None  # the row with the nearest mean comes first, so most models end here
         ps.append(found.p)
     return row.key if max(holm(ps)) < LEVEL else None

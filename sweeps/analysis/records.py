@@ -1,33 +1,34 @@
-"""Rows of a table and comparisons as records for machines: full precision, no text made of numbers."""
+"""Rows of a table and comparisons as records for other programs, with all numbers at full precision."""
 
 import math
 from typing import Any
 
+from sweeps.analysis.columns import SEPARATE_COLUMNS
 from sweeps.analysis.differences import Comparison
-from sweeps.analysis.results import KEYS, Table, TableRow
+from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample
 
 
-def record(table: Table, row: TableRow, scale: str | None = None) -> dict[str, Any]:
-    """A row for machines: the settings that tell rows apart, and all statistics at full precision."""
-    shown: dict[str, Any] = {"key": row.key}
-    shown |= {name: row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
-    shown |= {
+def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[str, Any]:
+    """Return the record of a row: the settings that tell rows apart, and all statistics."""
+    record: dict[str, Any] = {"key": row.key}
+    record |= {name: row.settings.get(name) for name in dict.fromkeys([*SEPARATE_COLUMNS, *table.columns])}
+    record |= {
         "folds": len(row.folds),
-        "folds_wanted": row.wanted,
+        "folds_wanted": row.folds_wanted,
         "failed": len(row.failed),
         "collapsed": row.collapsed,
     }
-    shown["error_unit"] = scale or row.scale
+    record["error_unit"] = scale or row.scale
     for metric in table.metrics:
         values = _sample_record(row.sample(metric, scale))
-        shown |= {f"{metric}_{name}": value for name, value in values.items()}
-    return _numbers(shown)
+        record |= {f"{metric}_{name}": value for name, value in values.items()}
+    return _without_infinities(record)
 
 
-def _numbers(shown: dict[str, Any]) -> dict[str, Any]:
-    """None for what is no number: a spread of huge values may be infinite, and JSON has no word for it."""
-    return {n: None if isinstance(value, float) and not math.isfinite(value) else value for n, value in shown.items()}
+def _without_infinities(record: dict[str, Any]) -> dict[str, Any]:
+    """Replace infinite values and NaN by None. JSON has neither, and the spread of huge values may be infinite."""
+    return {n: None if isinstance(value, float) and not math.isfinite(value) else value for n, value in record.items()}
 
 
 def _sample_record(sample: Sample | None) -> dict[str, float | None]:
@@ -46,22 +47,22 @@ def _sample_record(sample: Sample | None) -> dict[str, float | None]:
     }
 
 
-def comparison_record(table: Table, c: Comparison) -> dict[str, Any]:
-    """A comparison for machines."""
-    shown: dict[str, Any] = {"metric": c.metric, "key": c.row.key}
-    shown |= {name: c.row.settings.get(name) for name in dict.fromkeys([*KEYS, *table.columns])}
-    shown["baseline_key"] = c.baseline.key if c.baseline else None
-    found = c.difference
-    shown |= {
-        "folds": found.n if found else 0,
-        "baseline": found.base if found else None,
-        "difference": found.mean if found else None,
-        "low": found.low if found else None,
-        "high": found.high if found else None,
-        "p": found.p if found else None,
-        "p_holm": c.p_holm,
-        "relative": found.relative if found else None,
-        "effect": found.effect if found else None,
-        "why_not": c.why_not or None,
+def comparison_record(table: Table, comparison: Comparison) -> dict[str, Any]:
+    """Return the record of a comparison."""
+    record: dict[str, Any] = {"metric": comparison.metric, "key": comparison.row.key}
+    record |= {name: comparison.row.settings.get(name) for name in dict.fromkeys([*SEPARATE_COLUMNS, *table.columns])}
+    record["baseline_key"] = comparison.baseline.key if comparison.baseline else None
+    difference = comparison.difference
+    record |= {
+        "folds": difference.n if difference else 0,
+        "baseline": difference.base if difference else None,
+        "difference": difference.mean if difference else None,
+        "low": difference.low if difference else None,
+        "high": difference.high if difference else None,
+        "p": difference.p if difference else None,
+        "p_holm": comparison.p_holm,
+        "relative": difference.relative if difference else None,
+        "effect": difference.effect if difference else None,
+        "why_not": comparison.why_not or None,
     }
-    return _numbers(shown)
+    return _without_infinities(record)

@@ -1,58 +1,53 @@
-"""From the ledger to the rows of a table: one per configuration, with the folds that it rests on."""
+"""Reads the ledger into the rows of a table: one row per configuration, with its folds."""
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, Method, Metric, Scale
 from sweeps.analysis import which_rows
+from sweeps.analysis.columns import (
+    BASE_COLUMNS,
+    KEY_COLUMNS,
+    LABEL_COLUMNS,
+    METHOD_COLUMNS,
+    METRICS,
+    SCORE_COLUMNS,
+    SETTING_COLUMNS,
+    SILENT_VALUES,
+    STAGE_COLUMNS,
+    rows_agreeing_except,
+)
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
-from sweeps.config.settings import ABOUT, LEAVES, column
-from sweeps.data.hashes import Same
+from sweeps.data.hashes import SameImages
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import BUILT_IN, IMAGES, UNIT_SCHEMA, Row, not_finite
+from sweeps.ledger.schema import UNIT_SCHEMA, Row, not_finite
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import NAMING
-from sweeps.plan.patterns import Names, named
+from sweeps.plan.patterns import NamedItem, matching_indices
 from sweeps.text import nearest, one_line
 
 
 class ReportError(ValueError):
-    """What was asked for cannot be shown; the message says why."""
+    """A report cannot show what was asked for; the message says why."""
 
 
-METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
-"""The metrics of built-in families that have a column in a table."""
-
-KEYS = ("dataset", "family", "configuration", "method")
-"""Settings that have a table column of their own; the others share one, as the thesis's "Parameters"."""
-
-SETTINGS = [column(path) for path in LEAVES]
-COUNTED = [column(path) for path, about in ABOUT.items() if about.counts]
-NAMED = [column(path) for path in NAMING]
-
-OF_METHOD = {column(path) for path, about in ABOUT.items() if about.of_method}
-"""Settings that belong to a method: two rows that agree in all others differ by method alone."""
-
-_SCORES = [name for metric in BUILT_IN if metric.tabulated for name in metric.columns]
-OF_STAGES = ("stage", "parent_key")
-BASE_COLUMNS = ("split_hash", *IMAGES, *_SCORES, "collapsed")
-
-
-D = TypeVar("D", Family, Method)
+Declared = TypeVar("Declared", Family, Method)
 
 
 @dataclass
 class TableRow:
-    """One configuration: its settings, and what its done units say, by fold; why others failed, by fold. A unit that
-    was recorded as done with a score that is not finite counts as failed.
+    """One configuration with the results of its units.
 
-    `stage_metrics`: what stages after the training measured. `images`: a name of the set of images that each fold saw.
+    Attributes:
+        folds: the records of the done units, by fold. A done unit with a score that is not finite counts as failed.
+        failed: why the other units failed, by fold.
+        stage_metrics: the metrics of the stages after the training.
+        images: a name of the set of images that each fold saw.
     """
 
     key: str
@@ -64,18 +59,18 @@ class TableRow:
 
     @property
     def image_sets(self) -> list[str | None]:
-        """The sets of images that its done folds saw. More than one is a mistake: no mean is about anything then."""
+        """The sets of images that its done folds saw. With more than one set, no mean of the row has a meaning."""
         return list(dict.fromkeys(self.images[fold] for fold in self.folds if fold in self.images))
 
     @property
-    def wanted(self) -> int:
-        """How many folds it should have."""
+    def folds_wanted(self) -> int:
+        """How many folds the row has when it is complete."""
         return int(self.settings["folds.n_splits"])
 
     @property
     def complete(self) -> bool:
         """Whether every fold is done, all of them on one set of images."""
-        return len(self.folds) == self.wanted and len(self.image_sets) == 1
+        return len(self.folds) == self.folds_wanted and len(self.image_sets) == 1
 
     @property
     def scale(self) -> Scale:
@@ -84,30 +79,30 @@ class TableRow:
 
     @cached_property
     def family(self) -> Family:
-        """Its family, from the ledger's description where it is somebody else's: nothing of theirs is imported.
+        """Its family. A plug-in's family comes from the ledger's description, without importing the plug-in.
 
         Raises:
             ReportError: the description cannot be read.
         """
-        return FAMILIES.known(self.settings["family"]) or self._described("family", Family.described)
+        return FAMILIES.get(self.settings["family"]) or self._from_ledger("family", Family.from_description)
 
     @cached_property
     def method(self) -> Method:
-        """Its method, as `family`."""
-        return METHODS.known(self.settings["method"]) or self._described("method", Method.described)
+        """Its method, from the same sources as `family`."""
+        return METHODS.get(self.settings["method"]) or self._from_ledger("method", Method.from_description)
 
-    def _described(self, kind: str, make: Callable[..., D]) -> D:
-        """What the ledger says of a family or a method that is not built in; its name alone where it says nothing."""
+    def _from_ledger(self, kind: str, make: Callable[..., Declared]) -> Declared:
+        """Make a plug-in's family or method from the ledger's description; without one, from its name only."""
         try:
-            told = json.loads(self.settings.get("declarations") or "{}")
-            return make(**{"name": self.settings[kind]} | told.get(kind, {}))
+            declarations = json.loads(self.settings.get("declarations") or "{}")
+            return make(**{"name": self.settings[kind]} | declarations.get(kind, {}))
         except (AttributeError, TypeError, ValueError) as error:
-            raise ReportError(one_line(f"{self.key}: what it says of its {kind} cannot be read: {error}")) from error
+            raise ReportError(one_line(f"{self.key}: its description of its {kind} cannot be read: {error}")) from error
 
     def metric(self, name: str) -> Metric | None:
-        """A metric of its outputs, its family or a later stage; None for another column of the ledger."""
-        known = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics.values())}
-        return known.get(name) or self.family.metric(name)
+        """Return a metric of its outputs, its family or a later stage; None for another column of the ledger."""
+        others = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, *self.stage_metrics.values())}
+        return others.get(name) or self.family.metric(name)
 
     @property
     def is_baseline(self) -> bool:
@@ -116,28 +111,34 @@ class TableRow:
 
     @property
     def collapsed(self) -> int:
-        """Folds whose reconstruction is hardly better than the mean image."""
+        """How many folds collapsed: their reconstruction is hardly better than the mean image."""
         return sum(bool(result["collapsed"]) for result in self.folds.values())
 
     def sample(self, metric: str, scale: str | None = None) -> Sample | None:
-        """A metric, or any numeric column of the ledger, by fold; None where it does not exist for this row.
+        """Return the values by fold of a metric, or of any numeric column of the ledger; None if the row has none.
 
         Args:
-            scale: of reconstruction errors, one of `SCALES`; None: the thesis's for the family.
+            scale: the scale of reconstruction errors, one of `SCALES`; None for the thesis's scale of the family.
         """
         known = self.metric(metric)
         name = f"{metric}_{scale or self.scale}" if known is not None and known.scaled else metric
-        values = {fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None}
+        return self.sample_of({fold: float(row[name]) for fold, row in self.folds.items() if row.get(name) is not None})
+
+    def sample_of(self, values: Mapping[int, float]) -> Sample | None:
+        """Return numbers that were made of its folds, by fold, as a sample; None where there is none."""
         splits = {fold: (row.get("split_hash"), self.images.get(fold)) for fold, row in self.folds.items()}
-        return Sample.of_folds(values, splits, self.wanted) if values else None
+        return Sample.of_folds(values, splits, self.folds_wanted) if values else None
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of the latest grid (all rows where no grid is kept), grouped, and files that could not be read.
+    """The rows of the latest grid, or all rows if the ledger has no grid, sorted by model and method.
 
-    `notes`: lines on rows that are not here. `chosen`: the keys of the rows to show, None for all. Means, marks,
-    baselines and labels are those of the whole table, whatever is shown of it.
+    Attributes:
+        damaged: the files that could not be read.
+        notes: one line each on rows that are not in the table.
+        chosen: the keys of the rows to show; None for all rows. Means, marks, baselines and labels always come from the
+            whole table.
     """
 
     rows: list[TableRow]
@@ -147,7 +148,7 @@ class Table:
 
     @cached_property
     def _labels(self) -> Labels:
-        return Labels([row.settings for row in self.rows], NAMED)
+        return Labels([row.settings for row in self.rows], LABEL_COLUMNS)
 
     @property
     def columns(self) -> list[str]:
@@ -155,10 +156,11 @@ class Table:
         return self._labels.names
 
     def label(self, row: TableRow) -> str:
-        """What a row is called among the others."""
+        """Return the label of a row."""
         return self._labels.label(row.settings)
 
     def shows(self, row: TableRow) -> bool:
+        """Whether a row is among those to show."""
         return self.chosen is None or row.key in self.chosen
 
     @property
@@ -167,114 +169,100 @@ class Table:
         return [row for row in self.rows if self.shows(row)]
 
     def only(self, patterns: Sequence[str]) -> "Table":
-        """Return the table that shows the rows of these labels or keys alone; all rows where none is given.
+        """Return a table that shows only the rows with these labels or keys, or all rows without patterns.
 
         Raises:
-            ReportError: one names no row.
+            ReportError: a pattern names no row.
         """
-        known = [Names(row.key, None, self.label(row), row.settings) for row in self.rows]
+        items = [NamedItem(row.key, None, self.label(row), row.settings) for row in self.rows]
         keys: set[str] = set()
         for pattern in patterns:
-            found = named(known, pattern)
+            found = matching_indices(items, pattern)
             if not found:
-                near = nearest(pattern, [names.label for names in known], 0.0)
+                near = nearest(pattern, [item.label for item in items], 0.0)
                 raise ReportError(one_line(f"--only {pattern}: no such row{near}"))
-            keys |= {known[i].key for i in found}
+            keys |= {items[i].key for i in found}
         return replace(self, chosen=frozenset(keys)) if patterns else self
 
     @cached_property
     def shared(self) -> Row:
-        """Settings that all rows have in common, less what applies to none and what changes no number."""
+        """The settings that all rows share, except those that do not apply, are not in the key or are silent."""
         first = self.rows[0].settings
-        same = [name for name in COUNTED if all(row.settings.get(name) == first.get(name) for row in self.rows)]
-        return {name: first[name] for name in same if first.get(name) is not None}
+        same = [name for name in KEY_COLUMNS if all(row.settings.get(name) == first.get(name) for row in self.rows)]
+        return {name: first[name] for name in same if first.get(name) not in (None, SILENT_VALUES.get(name))}
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The metrics that have a column in the table: those of built-in families, then those of others' families."""
-        own = [m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics.values()) if m.tabulated]
-        return list(dict.fromkeys([*METRICS, *own]))
+        """The metrics that have a column in the table: those of built-in families first, then the others."""
+        others = [
+            m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics.values()) if m.tabulated
+        ]
+        return list(dict.fromkeys([*METRICS, *others]))
 
     @cached_property
     def groups(self) -> list[list[TableRow]]:
-        """The rows of each model of the thesis's table: of one family, configuration and data set."""
+        """The rows of each model, which is one family and configuration on one data set."""
         groups: dict[Hashable, list[TableRow]] = {}
         for row in self.rows:
-            groups.setdefault(_model(row), []).append(row)
+            groups.setdefault(_model_of(row), []).append(row)
         return list(groups.values())
 
     @cached_property
     def _baselines(self) -> Callable[[Row], list[TableRow]]:
-        return partners([row for row in self.rows if row.is_baseline], OF_METHOD)
+        return rows_agreeing_except([row for row in self.rows if row.is_baseline], METHOD_COLUMNS)
 
     def baseline(self, row: TableRow) -> TableRow | None:
-        """The baseline that agrees in everything else; where there are several, the one with the same
-        SoftAdapt, and None where that does not decide."""
+        """Return the baseline that agrees with a row in all settings that do not belong to the method.
+
+        Of several, it is the one with the same SoftAdapt variant, or else the one without. None if that is not unique.
+        """
         if row.is_baseline:
             return None
         found = self._baselines(row.settings)
         same = [b for b in found if b.settings.get("soft_adapt.variant") == row.settings.get("soft_adapt.variant")]
         plain = [b for b in found if b.settings.get("soft_adapt.variant") is None]
-        return next((some[0] for some in (same, plain, found) if len(some) == 1), None)
+        return next((candidates[0] for candidates in (same, plain, found) if len(candidates) == 1), None)
 
 
-class HasSettings(Protocol):
-    """A row of ours, or of a published table."""
-
-    @property
-    def settings(self) -> Row: ...
-
-
-R = TypeVar("R", bound=HasSettings)
-
-
-def partners(rows: Iterable[R], vary: set[str]) -> Callable[[Row], list[R]]:
-    """A look-up of the rows that agree with given settings in everything but `vary`."""
-    names = [name for name in COUNTED if name not in vary]
-    index: dict[str, list[R]] = {}
-    for row in rows:
-        index.setdefault(repr([row.settings.get(name) for name in names]), []).append(row)
-    return lambda given: index.get(repr([given.get(name) for name in names]), [])
-
-
-def _model(row: TableRow) -> tuple[Any, ...]:
+def _model_of(row: TableRow) -> tuple[Any, ...]:
     return tuple(row.settings[name] for name in ("dataset", "family", "configuration"))
 
 
 def read_table(
-    ledger: Ledger, all_rows: bool = False, more: Sequence[str] = (), in_hand: Sequence[Row] | None = None
+    ledger: Ledger, all_rows: bool = False, extra_columns: Sequence[str] = (), run_rows: Sequence[Row] | None = None
 ) -> Table:
-    """The table of a sweep. Changes nothing on disk.
+    """Read the table of a sweep, without changing anything on disk.
 
     Args:
-        all_rows: those of earlier grids too.
-        more: further columns of the ledger that the rows shall hold.
-        in_hand: the rows of a run's own grid (`rows.resolved`); None for the latest grid's.
+        all_rows: include the rows of earlier grids.
+        more: additional columns of the ledger to read.
+        run_rows: the rows of a run's own grid (`rows.resolved`); None for those of the latest grid.
     """
-    results = [*BASE_COLUMNS, *[name for name in more if name not in BASE_COLUMNS]]
-    listed, why, notes = (None, "", []) if all_rows else which_rows.listed(ledger.storage, in_hand)
-    settings = SETTINGS if listed is None else []
-    units, damaged = ledger.table("units", [*settings, *OF_STAGES, "declarations", *results])
-    own = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
-    failed, damaged_failed = ledger.table("failed", [*settings, *OF_STAGES, "reason"])
-    results += own  # of somebody else's families
+    results = [*BASE_COLUMNS, *[name for name in extra_columns if name not in BASE_COLUMNS]]
+    listed, why, notes = (None, "", []) if all_rows else which_rows.rows_to_show(ledger.storage, run_rows)
+    settings = SETTING_COLUMNS if listed is None else []
+    units, damaged = ledger.table("units", [*settings, *STAGE_COLUMNS, "declarations", *results])
+    plug_in_columns = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
+    failed, damaged_failed = ledger.table("failed", [*settings, *STAGE_COLUMNS, "reason"])
+    results += plug_in_columns
     damaged += [*damaged_failed, *([(grid_rows.ROWS, why)] if why else [])]
     if listed is None:
         rows = _first_of_each_key(units)
         rows |= {key: row for key, row in _first_of_each_key(failed).items() if key not in rows}
         wanted = None if all_rows else ledger.keys()
         if wanted is not None:
-            rows, notes = which_rows.in_order(rows, wanted)
+            rows, notes = which_rows.rows_of_grid_yaml(rows, wanted)
     else:
-        names = [*SETTINGS, "declarations"]
+        names = [*SETTING_COLUMNS, "declarations"]
         rows = {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in listed}
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
-    scores = [*_SCORES, "mean_image_per_pixel", *own]
+    scores = [*SCORE_COLUMNS, "mean_image_per_pixel", *plug_in_columns]
     for key, fold, *values in zip(keys, folds, *columns.values(), strict=True):
         if key in rows:
             record = dict(zip(results, values, strict=True))
-            if wrong := not_finite({name: record.get(name) for name in scores}):  # of a version that let it be done
+            # Earlier versions recorded a unit as done although a score was not finite.
+            if wrong := not_finite({name: record.get(name) for name in scores}):
                 rows[key].failed[fold] = f"{wrong} (recorded as done by an earlier version; --redo trains it again)"
             else:
                 rows[key].folds[fold] = record
@@ -282,53 +270,55 @@ def read_table(
         if unit["key"] in rows and unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
     _join_stages(rows, units, failed)
-    same = Same((record["data_hash"], record["files_hash"]) for row in rows.values() for record in row.folds.values())
+    same = SameImages(
+        (record["data_hash"], record["files_hash"]) for row in rows.values() for record in row.folds.values()
+    )
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
         row.images = {fold: same.name((r["data_hash"], r["files_hash"])) for fold, r in row.folds.items()}
-    notes += [] if all_rows else which_rows.left_out((units, failed), rows)
+    notes += [] if all_rows else which_rows.note_on_other_grids((units, failed), rows)
     return Table(_grouped(rows.values()), damaged, tuple(notes))
 
 
 def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
-    """Later stages' records become part of the row of the training that they are built on, fold by fold."""
+    """Add later stages' records to the row of the training that they are built on, fold by fold."""
     later = units.filter(units["parent_key"].is_valid()).to_pylist()
     for record in [record for record in later if record["parent_key"] in rows]:
         row, fold = rows[record["parent_key"]], record["fold"]
-        own = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
-        row.stage_metrics |= {metric.name: metric for metric in own}
-        if wrong := not_finite({name: record.get(name) for metric in own for name in metric.columns}):
+        metrics = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
+        row.stage_metrics |= {metric.name: metric for metric in metrics}
+        if wrong := not_finite({name: record.get(name) for metric in metrics for name in metric.columns}):
             row.failed[fold] = f"{record['stage']}: {wrong}"
         elif fold in row.folds:
-            row.folds[fold] |= {name: record.get(name) for metric in own for name in metric.columns}
+            row.folds[fold] |= {name: record.get(name) for metric in metrics for name in metric.columns}
     for record in failed.filter(failed["parent_key"].is_valid()).to_pylist():
         if record["parent_key"] in rows:
             rows[record["parent_key"]].failed[record["fold"]] = f"{record['stage']}: {record['reason']}"
 
 
 def _first_of_each_key(units: Any) -> dict[str, TableRow]:
-    """A row without results for each key, in order of appearance. Settings are read once per key, not per unit."""
-    names = [name for name in (*SETTINGS, "declarations") if name in units.column_names]
-    trained = units.select(["key", *names]).filter(units["parent_key"].is_null())  # a later stage has no row of its own
+    """Return a row without results for each key, in order of appearance. Settings are read once per key."""
+    names = [name for name in (*SETTING_COLUMNS, "declarations") if name in units.column_names]
+    trained = units.select(["key", *names]).filter(units["parent_key"].is_null())  # a later stage has no row
     found = unit_file.first_of_each_key(trained).to_pylist()
     return {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in found}
 
 
 def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:
-    """By model and method, as the thesis prints them: models in the order of their first rows, the baseline first."""
+    """Sort rows as the thesis does: by model, in the order of the models' first rows, then by method."""
     order: dict[tuple[Any, ...], int] = {}
     rows = list(rows)
     for row in rows:
-        order.setdefault(_model(row), len(order))
+        order.setdefault(_model_of(row), len(order))
     place = {method: i for i, method in enumerate(METHODS.names())}
-    return sorted(rows, key=lambda row: (order[_model(row)], place.get(row.settings["method"], len(place))))
+    return sorted(rows, key=lambda row: (order[_model_of(row)], place.get(row.settings["method"], len(place))))
 
 
-def find(results: str, sweep: str | None) -> list[str]:
-    """The sweeps of a folder, or the one asked for. Raises ReportError where there is none."""
-    known = sweeps(Storage(results))
-    if sweep is not None and sweep not in known:
-        raise ReportError(f"{results}: no sweep {one_line(sweep)}" + (f", only {', '.join(known)}" if known else ""))
-    if not known:
+def find_sweeps(results: str, sweep: str | None) -> list[str]:
+    """Return the sweeps of a folder, or only the given one. Raises ReportError if there is none."""
+    items = sweeps(Storage(results))
+    if sweep is not None and sweep not in items:
+        raise ReportError(f"{results}: no sweep {one_line(sweep)}" + (f", only {', '.join(items)}" if items else ""))
+    if not items:
         raise ReportError(f"{results}: no sweep here")
-    return [sweep] if sweep else known
+    return [sweep] if sweep else items

@@ -1,9 +1,9 @@
 """Statistics over the folds of a cross-validation.
 
-The training parts of k folds overlap, so the folds' results are not independent, and a plain paired t-test is too sure
-of itself (by a factor of 1.5 in its standard error at 5 folds). Intervals and tests here use the variance of Nadeau &
-Bengio, "Inference for the generalization error" (2003): the sample variance times 1/n + 1/(k - 1), where 1/(k - 1) is
-the ratio of test to training images, and n the folds at hand.
+The training parts of k folds overlap, so the folds' results are not independent, and a plain paired t-test is
+overconfident (at 5 folds its standard error is too small by a factor of 1.5). Intervals and tests here use the variance
+of Nadeau & Bengio, "Inference for the generalization error" (2003): the sample variance times 1/n + 1/(k - 1). Here
+1/(k - 1) is the ratio of test to training images, and n is the number of folds that are done.
 """
 
 import math
@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 LEVEL = 0.05
-"""Significance level of every test, after Holm's correction; intervals are 95 % intervals."""
+"""Significance level of every test after Holm's correction; intervals are 95 % intervals."""
+
+POWER = 0.8
+"""Share of experiments in which a detectable difference is found."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A metric over n folds. `variance` is the population variance, which the thesis prints behind its "+-"."""
+    """A metric over n folds. `variance` is the population variance, which the thesis prints after "+-"."""
 
     n: int
     mean: float
@@ -27,24 +30,28 @@ class Summary:
 
     @property
     def sd(self) -> float | None:
-        """Sample standard deviation (n - 1); None at one fold."""
+        """The sample standard deviation (n - 1); None with one fold."""
         return math.sqrt(self.variance * self.n / (self.n - 1)) if self.n > 1 else None
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
-    """None where there is no value. The mean is exactly rounded, and so in any order the same."""
+    """Summarise values; None if there are none. The mean is exactly rounded, so the values' order does not matter."""
     if not values:
         return None
     n, ordered = len(values), sorted(values)
     mean = _mean(values)
-    variance = _mean([(value - mean) * (value - mean) for value in values])  # of huge values inf, no error
+    variance = _mean(
+        [(value - mean) * (value - mean) for value in values]
+    )  # inf for huge values, where ** 2 would raise
     median = _mean([ordered[(n - 1) // 2], ordered[n // 2]])
     return Summary(n, mean, variance, ordered[0], median, ordered[-1])
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean of at least one value, exactly rounded where their sum is a number. NaN where values are infinite, as
-    differences of huge scores may be, in both directions."""
+    """Return the mean of at least one value, exactly rounded if the sum is finite.
+
+    NaN if values are infinite in both directions, as differences of huge scores may be.
+    """
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
@@ -57,9 +64,9 @@ def _mean(values: Sequence[float]) -> float:
 class Sample:
     """A metric of one configuration under k-fold cross-validation.
 
-    `sd` is the sample standard deviation, None where it is unknown. `by_fold` is empty, and `summary` None, where only
-    mean and standard deviation are known (a published table). `splits` tells whether the folds of two samples hold the
-    same images.
+    `sd` is the sample standard deviation, or None if it is unknown. If only mean and standard deviation are known (a
+    published table), `by_fold` is empty and `summary` is None. A fold of two samples holds the same images if their
+    `splits` agree on it.
     """
 
     mean: float
@@ -72,25 +79,25 @@ class Sample:
 
     @staticmethod
     def of_folds(by_fold: Mapping[int, float], splits: Mapping[int, object], k: int) -> "Sample":
-        """`by_fold`: at least one value, by fold; `k`: the number of folds of the split."""
+        """Make a sample from at least one value by fold; `k` is the number of folds of the split."""
         summary = summarise(list(by_fold.values()))
         assert summary is not None
         return Sample(summary.mean, summary.sd, summary.n, k, by_fold, splits, summary)
 
     def half_width(self) -> float | None:
-        """Of the 95 % interval of the mean; None where it cannot be told."""
+        """Return half the width of the mean's 95 % interval; None with fewer than two folds or an unknown spread."""
         if self.sd is None or self.n < 2:
             return None
-        return _quantile(self.n - 1) * self.sd * math.sqrt(_factor(self.n, self.k))
+        return _t_quantile(self.n - 1) * self.sd * math.sqrt(_variance_factor(self.n, self.k))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """b - a: its mean, 95 % interval and two-sided p over n pairs of folds (n folds each where they are not paired).
+    """b - a: its mean, 95 % interval and two-sided p over n pairs of folds, or over n folds of each if not paired.
 
     `base` is a's mean over the folds compared, `relative` the difference divided by it. `effect` is the mean difference
-    in standard deviations of the differences (Cohen's d of paired samples; unpaired: of the pooled samples). None where
-    one fold, or an unknown spread, does not tell.
+    in standard deviations of the differences (Cohen's d of paired samples; unpaired: of the pooled samples). `error` is
+    the corrected standard error of the mean. None where one fold, or an unknown spread, does not tell.
     """
 
     n: int
@@ -102,10 +109,41 @@ class Difference:
     effect: float | None
     relative: float | None
     paired: bool
+    error: float | None = None
+
+    def p_below(self, bound: float) -> float | None:
+        """Return twice the one-sided p of "the mean difference is below `bound`": under 0.05 if the 95 % interval is.
+
+        Returns 1 where the mean itself is not below it, and None with fewer than two folds.
+        """
+        if self.error is None:
+            return None
+        return _two_sided_p(bound - self.mean, self.error, self.n - 1) if self.mean < bound else 1.0
+
+    def p_above(self, bound: float) -> float | None:
+        """Return twice the one-sided p of "the mean difference is above `bound`", as `p_below`."""
+        if self.error is None:
+            return None
+        return _two_sided_p(self.mean - bound, self.error, self.n - 1) if self.mean > bound else 1.0
+
+    @property
+    def detectable(self) -> float | None:
+        """True difference that the test at 0.05 finds in 80 % of experiments with this standard error.
+
+        By the noncentral t-distribution, as if the corrected standard error were the true one.
+        """
+        from scipy.special import nctdtrinc
+
+        if self.error is None:
+            return None
+        return self.error * float(nctdtrinc(self.n - 1, 1 - POWER, _t_quantile(self.n - 1)))
 
 
 def difference(a: Sample, b: Sample) -> Difference | None:
-    """b - a, paired by fold where both know their folds, else as independent samples. None where no fold is common."""
+    """Return b - a, paired by fold if both know their folds, otherwise as independent samples.
+
+    None if both know their folds and have none in common.
+    """
     if a.by_fold and b.by_fold:
         common = [f for f in a.by_fold if f in b.by_fold and a.splits.get(f) == b.splits.get(f)]
         if not common:
@@ -113,37 +151,46 @@ def difference(a: Sample, b: Sample) -> Difference | None:
         base = _mean([a.by_fold[f] for f in common])
         found = summarise([b.by_fold[f] - a.by_fold[f] for f in common])
         assert found is not None
-        return _tested(found.mean, found.sd, len(common), a.k, base, True)
+        return _corrected_t_test(found.mean, found.sd, len(common), a.k, base, True)
     n = min(a.n, b.n)
     sd = None if a.sd is None or b.sd is None else math.hypot(a.sd, b.sd)
-    return _tested(b.mean - a.mean, sd, n, a.k, a.mean, False)
+    return _corrected_t_test(b.mean - a.mean, sd, n, a.k, a.mean, False)
 
 
-def _tested(mean: float, sd: float | None, n: int, k: int, base: float, paired: bool) -> Difference:
-    """The corrected t-test on n - 1 degrees of freedom (for independent samples the fewest that Welch's may have)."""
+def _corrected_t_test(mean: float, sd: float | None, n: int, k: int, base: float, paired: bool) -> Difference:
+    """Test with n - 1 degrees of freedom, which for independent samples is the least that Welch's test may have."""
     relative = mean / base if base else None
     if sd is None or n < 2:
         return Difference(n, base, mean, None, None, None, None, relative, paired)
-    error = sd * math.sqrt(_factor(n, k))
-    half = _quantile(n - 1) * error
+    error = sd * math.sqrt(_variance_factor(n, k))
+    half = _t_quantile(n - 1) * error
     effect = mean / (sd if paired else sd / math.sqrt(2)) if sd else None
-    return Difference(n, base, mean, mean - half, mean + half, _p(mean, error, n - 1), effect, relative, paired)
+    p = _two_sided_p(mean, error, n - 1)
+    return Difference(n, base, mean, mean - half, mean + half, p, effect, relative, paired, error)
 
 
-def _factor(n: int, k: int) -> float:
-    """Nadeau and Bengio's 1/n + (test images)/(training images)."""
+def _variance_factor(n: int, k: int) -> float:
+    """Return Nadeau and Bengio's 1/n + (test images)/(training images)."""
     return 1 / n + 1 / (k - 1)
 
 
-def _quantile(df: int) -> float:
-    """The two-sided quantile of Student's t."""
+def _t_quantile(df: int, share: float = 1 - LEVEL / 2) -> float:
+    """Return a quantile of Student's t; by default the one of two-sided tests and intervals."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, 1 - LEVEL / 2))
+    return float(stdtrit(df, share))
 
 
-def _p(mean: float, error: float, df: int) -> float:
-    """Two-sided p of Student's t."""
+def needed_effect(tests: int, n: int, k: int) -> float:
+    """Return the mean difference at which the first of Holm's `tests` tests over n of k folds rejects.
+
+    It is in standard deviations of the folds' differences.
+    """
+    return _t_quantile(n - 1, 1 - LEVEL / (2 * tests)) * math.sqrt(_variance_factor(n, k))
+
+
+def _two_sided_p(mean: float, error: float, df: int) -> float:
+    """Return the two-sided p of Student's t."""
     from scipy.special import stdtr
 
     if error == 0:
@@ -151,20 +198,19 @@ def _p(mean: float, error: float, df: int) -> float:
     return float(2 * stdtr(df, -abs(mean / error)))
 
 
-def variance_ratio(a: Sample, b: Sample) -> tuple[float, float] | None:
-    """The ratio of b's variance over the folds to a's, and the two-sided p of the F-test that it is 1. The folds count
-    as independent, which flatters the test. None where a spread is unknown or a's is zero."""
-    from scipy.special import fdtr, fdtrc
+def simes(ps: Sequence[float]) -> float:
+    """Return the p-value of "some of these hypotheses are false" (Simes 1986): the least m p(i) / i in order of p.
 
-    if a.sd is None or b.sd is None or a.sd == 0:
-        return None
-    ratio = (b.sd / a.sd) * (b.sd / a.sd)  # of huge values inf, no error
-    dfs = b.n - 1, a.n - 1
-    return ratio, min(1.0, 2 * float(min(fdtr(*dfs, ratio), fdtrc(*dfs, ratio))))
+    It is valid for independent and for positively dependent tests.
+
+    Raises:
+        ValueError: there is no p-value.
+    """
+    return min(1.0, min(len(ps) * p / rank for rank, p in enumerate(sorted(ps), 1)))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): adjusted p-values, in the given order."""
+    """Return the p-values after Holm's step-down correction (1979), in the given order."""
     adjusted, highest = [0.0] * len(ps), 0.0
     for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
         highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))

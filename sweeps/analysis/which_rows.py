@@ -1,4 +1,4 @@
-"""Which rows a table has, and what is said of those that it has not."""
+"""Chooses the rows of a table, and makes notes on the rows that it leaves out."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
@@ -14,46 +14,48 @@ from sweeps.text import count_text
 T = TypeVar("T")
 
 
-def listed(storage: Storage, in_hand: Sequence[Row] | None) -> tuple[Sequence[Row] | None, str, list[str]]:
-    """The rows of the grid in hand, or else of the latest one that is kept.
+def rows_to_show(storage: Storage, run_rows: Sequence[Row] | None) -> tuple[Sequence[Row] | None, str, list[str]]:
+    """Return the rows of a run's own grid, or else those of the latest grid in the ledger.
 
-    Returns: the rows, None where none can be read; why rows.parquet cannot be read, "" where it can; notes.
+    Returns: the rows, or None if none can be read; why rows.parquet cannot be read, or ""; and notes.
     """
     kept, why = grid_rows.read(storage)
-    if in_hand is None:
+    if run_rows is None:
         return kept, why, []
-    others = kept is not None and {row["key"] for row in kept} != {row["key"] for row in in_hand}
+    others = kept is not None and {row["key"] for row in kept} != {row["key"] for row in run_rows}
     note = (
-        f"another grid of this name wrote its rows to {storage.path(grid_rows.ROWS)}; the table holds those of this "
-        f"run's grid: python -m sweeps.report {storage.root.rpartition('/')[2]} shows the latest grid's, --all all"
+        f"another grid of this name wrote its rows to {storage.path(grid_rows.ROWS)}; the table holds the rows of this "
+        f"run's grid. python -m sweeps.report {storage.root.rpartition('/')[2]} shows the latest grid's rows, and with "
+        "--all all rows"
     )
-    return in_hand, why, [note] * others
+    return run_rows, why, [note] * others
 
 
-def in_order(rows: Mapping[str, T], keys: Sequence[str]) -> tuple[dict[str, T], list[str]]:
-    """The rows of the latest grid that have a unit, by the keys in grid.yaml, and a note on the others: their settings
-    stand in grid.yaml alone, which is for people. All rows where it names none of them: somebody has changed it, or no
-    unit of its grid is done."""
-    known = {key: rows[key] for key in keys if key in rows}
-    without = f"since there is no {grid_rows.ROWS} to read"
-    missing = len(keys) - len(known)
-    notes = [f"not shown: {missing} rows of grid.yaml without any unit, {without}"] * bool(missing)
-    if rows and not known:
-        return dict(rows), [
-            *notes,
-            f"all rows are shown: grid.yaml names none of them, and there is no {grid_rows.ROWS}",
-        ]
-    return known, notes
+def rows_of_grid_yaml(rows: Mapping[str, T], keys: Sequence[str]) -> tuple[dict[str, T], list[str]]:
+    """Return the rows whose keys are in grid.yaml, and a note on keys there without a unit.
+
+    The settings of a row without a unit are in grid.yaml only, which is for people and is not parsed. If grid.yaml
+    names none of the rows, because somebody has changed it or no unit of its grid is done, all rows are returned.
+    """
+    found = {key: rows[key] for key in keys if key in rows}
+    missing = len(keys) - len(found)
+    why = f"because there is no {grid_rows.ROWS} to read"
+    notes = [f"not shown: {count_text(missing, 'row')} of grid.yaml without any unit, {why}"] * bool(missing)
+    if rows and not found:
+        all_rows = f"all rows are shown, because grid.yaml names none of them and there is no {grid_rows.ROWS}"
+        return dict(rows), [*notes, all_rows]
+    return found, notes
 
 
-def left_out(tables: Sequence[pa.Table], rows: Collection[str]) -> list[str]:
-    """Count the rows of other grids that the units of these tables, done and failed ones, belong to."""
+def note_on_other_grids(tables: Sequence[pa.Table], rows: Collection[str]) -> list[str]:
+    """Return a note that counts the rows of other grids, and their units, in these tables of done and failed units."""
     found: dict[str, set[UnitId]] = {}
     for table in tables:
         for key, fold, parent in zip(*(table[n].to_pylist() for n in ("key", "fold", "parent_key")), strict=True):
             if (parent or key) not in rows:
                 found.setdefault(parent or key, set()).add((key, fold))
-    trained = [ids for row, ids in found.items() if any(key == row for key, _ in ids)]  # no other is a row of a table
+    # A row without any unit of its training is in no table.
+    trained = [ids for row, ids in found.items() if any(key == row for key, _ in ids)]
     units = sum(map(len, trained))
     if not trained:
         return []

@@ -1,4 +1,4 @@
-"""Who runs units: what a back end is, what it is given, and what runs one unit."""
+"""What a back end is, the context it runs units in, and the function that runs one unit."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Protocol
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import DataError, Loaded, Source, load, test_half_count
-from sweeps.data.seen import Seen, compare
-from sweeps.data.splits import Drawn, fold_numbers
+from sweeps.data.seen import SeenImages, check_seen
+from sweeps.data.splits import FoldDraw, fold_numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Record, WorkSource
 from sweeps.text import error_line
 
-WAIT_SECONDS = 0.5  # until a back end without a running unit asks again a source that said to wait
+WAIT_SECONDS = 0.5  # after which an idle back end asks a source again that returned Wait
 
 
 class RunUnit(Protocol):
@@ -29,11 +29,11 @@ class RunUnit(Protocol):
         on_progress: Callable[[int], None],
         should_stop: Callable[[], bool],
     ) -> Outcome:
-        """Return how it ended.
+        """Return how the unit ended. Either error ends the sweep.
 
         Raises:
-            StorageError: results cannot be written. It ends the sweep.
-            PlacementError: the unit was not given what it asks for. It ends the sweep.
+            StorageError: results cannot be written.
+            PlacementError: the unit lacks a resource that it asks for.
         """
 
 
@@ -44,48 +44,42 @@ def train_unit(
     on_progress: Callable[[int], None],
     should_stop: Callable[[], bool],
 ) -> Outcome:
-    """Train one unit on the device that it was given a share of: what a scheduler gave, not what torch can see, since a
-    worker on the CPU of a GPU machine sees every GPU."""
+    """Run one unit on a GPU if its settings give it a share of one, else on the CPU.
+
+    What torch can see does not decide: a CPU worker on a GPU machine sees every GPU.
+    """
     from sweeps.worker.devices import pick_device  # these import torch, which a dry run must not
     from sweeps.worker.run_unit import run_unit
 
     device = pick_device(unit.settings.resources.gpus)
     return run_unit(
-        unit,
-        loaded.images,
-        context.ledger,
-        device,
-        context.provenance,
-        on_progress,
-        should_stop,
-        context.tensorboard,
-        loaded.notes,
-        loaded.files_hash,
-        loaded.folds,
-        loaded.data_hash,
+        unit, loaded, context.ledger, device, context.provenance, on_progress, should_stop, context.tensorboard
     )
 
 
-def read(load: Callable[[Source], Loaded], source: Source, drawn: Iterable[Drawn]) -> Loaded:
-    """Read a source's images, and draw its folds in the same process: units find both.
+def load_with_folds(load: Callable[[Source], Loaded], source: Source, drawn: Iterable[FoldDraw]) -> Loaded:
+    """Load a source's images, and draw its folds in the same process, so that units need not draw them.
 
     Raises:
-        DataError: the images cannot be had, or are fewer than the folds.
+        DataError: the images cannot be read, or are fewer than the folds.
     """
     loaded = load(source)
     n = len(loaded.images) - test_half_count(source)
     try:
         return loaded._replace(folds={kind: fold_numbers(n, kind) for kind in drawn})
-    except ValueError as error:  # scikit-learn's, of images that prove fewer than a folder's files
+    except ValueError as error:  # scikit-learn's: fewer images can be read than the folder has files
         raise DataError(f"data: {source.data.dataset}: {n:,} images that can be read: {error_line(error)}") from error
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where results go, and how units are run. Travels to the workers: functions in it are pickled by reference.
+    """Where results go, and how units are run. It is sent to workers: functions in it are pickled by reference.
 
-    `provenance`: the columns of `ledger.provenance`. `tensorboard`: a folder for event files, None for none. `load`
-    reads the images of a source. `seen`: the images of each source that done units saw.
+    Attributes:
+        provenance: the columns of `ledger.provenance`.
+        tensorboard: a folder for event files; None writes none.
+        load: reads the images of a source.
+        seen: for each source, the sets of images that done units were trained on.
     """
 
     ledger: Ledger
@@ -93,19 +87,18 @@ class RunContext:
     tensorboard: str | None = None
     run_unit: RunUnit = train_unit
     load: Callable[[Source], Loaded] = load
-    seen: Mapping[Source, Sequence[Seen]] = field(default_factory=dict)
+    seen: Mapping[Source, Sequence[SeenImages]] = field(default_factory=dict)
 
-    def check(self, source: Source, loaded: Loaded) -> Sequence[str]:
-        """Return what is to be said of images that were read: the loader's notes, and how they differ from what done
-        units saw.
+    def check_images(self, source: Source, loaded: Loaded) -> Sequence[str]:
+        """Return the loader's notes, and harmless differences between these images and those that done units saw.
 
         Raises:
             DataError: done units saw other images.
         """
-        return (*loaded.notes, *compare(source, loaded, self.seen.get(source, ())))
+        return (*loaded.notes, *check_seen(source, loaded, self.seen.get(source, ())))
 
     def record(self, unit: Unit, outcome: Outcome, columns: Sequence[str]) -> Record | None:
-        """Return these columns of a unit that is done; None where it is not, or where no columns are asked for."""
+        """Return these columns of a done unit's record; None if it is not done or no columns are asked for."""
         if not columns or not outcome.is_done:
             return None
         table, _ = self.ledger.try_read(f"units/{unit.name}.parquet", columns)
@@ -116,10 +109,10 @@ class Backend(Protocol):
     """Runs what a work source hands out."""
 
     def run(self, source: WorkSource, context: RunContext, progress: Progress, stop: Stop) -> None:
-        """Run units until the source is done or a stop is asked for: the caller counts what is done.
+        """Run units until the source is done or a stop is requested. The ledger tells the caller what was done.
 
         Raises:
-            DataError: images cannot be had.
+            DataError: images cannot be read.
             PlacementError: the resources that units ask for are not there.
             StorageError: results cannot be written.
         """

@@ -1,11 +1,11 @@
-"""The units of a sweep one after another in this process: for debugging, and for machines without Ray."""
+"""A back end that runs units one after another in this process: for debugging, and for machines without Ray."""
 
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sweeps.backends.base import WAIT_SECONDS, RunContext, read
+from sweeps.backends.base import WAIT_SECONDS, RunContext, load_with_folds
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import Loaded, Source
@@ -14,7 +14,9 @@ from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import Done, Wait, WorkSource
 
 
-class _Say(logging.Handler):
+class _PrintAbove(logging.Handler):
+    """Prints log records above the live table."""
+
     def __init__(self, progress: Progress):
         super().__init__()
         self.progress = progress
@@ -24,9 +26,9 @@ class _Say(logging.Handler):
 
 
 @contextmanager
-def reading_told(progress: Progress) -> Iterator[None]:
-    """Print how far the reading of many images is, which the data's readers log."""
-    handler, level = _Say(progress), LOG.level
+def printing_reader_log(progress: Progress) -> Iterator[None]:
+    """Print what the readers of images log inside the block: how many of many images they have read."""
+    handler, level = _PrintAbove(progress), LOG.level
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     try:
@@ -40,25 +42,25 @@ class Inline:
     """Runs units in this process, with the images of one source in memory at a time."""
 
     def run(self, source: WorkSource, context: RunContext, progress: Progress, stop: Stop) -> None:
-        """Run units until the source is done or a stop is asked for. Raises as `Backend.run`."""
-        held: dict[Source, Loaded] = {}
+        """Run units until the source is done or a stop is requested. Raises as `Backend.run`."""
+        loaded: dict[Source, Loaded] = {}  # at most one entry
         envelope = source.envelope()
         while not stop.requested and not isinstance(unit := source.next(), Done):
-            if isinstance(unit, Wait):  # for something outside this process: no unit of ours is running
+            if isinstance(unit, Wait):  # for another process: this one runs no unit now
                 time.sleep(WAIT_SECONDS)
                 continue
             images = unit.settings.source
-            if images not in held:
-                held.clear()
-                with reading_told(progress):
-                    held[images] = read(context.load, images, envelope.drawn(images))
-                progress.say(context.check(images, held[images]))
+            if images not in loaded:
+                loaded.clear()
+                with printing_reader_log(progress):
+                    loaded[images] = load_with_folds(context.load, images, envelope.drawn(images))
+                progress.say(context.check_images(images, loaded[images]))
             progress.started(unit)
 
             def on_progress(trained: int, unit: Unit = unit) -> None:
                 progress.trained(unit, trained)
 
-            alone = unit.with_gpus(1.0) if unit.settings.resources.gpus else unit  # nothing of ours is beside it
-            outcome = context.run_unit(alone, held[images], context, on_progress, lambda: stop.requested)
+            alone = unit.with_gpus(1.0) if unit.settings.resources.gpus else unit  # no other unit uses the GPU
+            outcome = context.run_unit(alone, loaded[images], context, on_progress, lambda: stop.requested)
             progress.finished(unit, outcome)
             source.finished(unit, outcome, context.record(unit, outcome, envelope.columns))

@@ -1,4 +1,4 @@
-"""What is seen while a sweep runs: one live table on a terminal, plain lines elsewhere. Lives in the driver only."""
+"""What a running sweep shows: a live table on a terminal, plain lines elsewhere. Used in the driver only."""
 
 import sys
 import time
@@ -17,11 +17,11 @@ from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.text import error_line, one_line
 
-MAX_ROWS = 30  # of the live table; of a larger sweep it shows the rows under way
+MAX_ROWS = 30  # of the live table; if a sweep has more, the table shows only rows with a running unit
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a reader's unit."""
+    """Return seconds as text in s, min or h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
@@ -30,9 +30,9 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Hears of every unit's start, epochs and end, in one process and thread, and shows them while it is entered.
+    """Counts the starts, epochs and ends of units, and shows them inside its `with` block. For one process and thread.
 
-    `on_first`: called before the first unit starts, when nothing can be wrong with the images any more.
+    `before_first_unit`: called before the first unit starts, once its images have been read and checked.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Progress:
         plan: Plan,
         missing: Sequence[Unit],
         terminal: bool | None = None,
-        on_first: Callable[[], None] = lambda: None,
+        before_first_unit: Callable[[], None] = lambda: None,
     ):
-        self.on_first: Callable[[], None] | None = on_first
+        self.before_first_unit: Callable[[], None] | None = before_first_unit
         self.plan, self.total = plan, len(missing)
         self.images_left = sum(unit.images_to_train for unit in missing)
         self.done = {unit.id for unit in plan.units} & plan.done
         self.failed: set[tuple[str, int]] = set()
-        self.running: dict[tuple[str, int], int | None] = {}  # images trained so far, None before the first report
+        self.running: dict[tuple[str, int], int | None] = {}  # images trained; None before the first report
         self.finished_units = self.images = 0
         self.started_at = time.monotonic()
         self.terminal = sys.stdout.isatty() if terminal is None else terminal
@@ -64,7 +64,7 @@ class Progress:
             self.live.stop()
 
     def say(self, lines: Sequence[str]) -> None:
-        """Lines that stay, above the live table."""
+        """Print lines above the live table; they stay on the screen."""
         for line in map(one_line, lines):
             if self.live is not None:
                 self.live.console.print(Text(line))
@@ -72,22 +72,25 @@ class Progress:
                 print(line, flush=True)
 
     def started(self, unit: Unit) -> None:
-        if self.on_first is not None:
-            self.on_first()
-            self.on_first = None
+        """Count a unit as running."""
+        if self.before_first_unit is not None:
+            self.before_first_unit()
+            self.before_first_unit = None
         if not self.images and not self.running:
-            self.started_at = time.monotonic()  # Ray's own start is not a unit's time
+            self.started_at = time.monotonic()  # the time that Ray takes to start does not count
         self.running[unit.id] = None
 
     def trained(self, unit: Unit, images: int) -> None:
-        """`images`: that this unit has trained in all. The first report says where it starts: what a checkpoint brought
-        was not trained now, and is not speed."""
+        """Count the images that a unit has trained so far, `images` in all.
+
+        The first report of a unit is where it starts: images before its checkpoint do not count as speed.
+        """
         before = self.running.get(unit.id)
         self.images += 0 if before is None else images - before
         self.running[unit.id] = images
 
     def finished(self, unit: Unit, outcome: Outcome) -> None:
-        """Count a unit that ended, and print its line where there is no terminal."""
+        """Count a unit that ended; without a terminal, print a line about it."""
         self.running.pop(unit.id, None)
         if outcome is Outcome.STOPPED:
             return
@@ -99,25 +102,29 @@ class Progress:
             print(f"[{self.finished_units}/{self.total}] {outcome}: {unit}{left}", flush=True)
 
     def time_left(self) -> str:
-        """By the images per second since the start; "?" before the first epoch."""
-        under_way = sum(images or 0 for images in list(self.running.values()))  # another thread draws the table
+        """Return the time left as text, from the images per second since the start; "?" before the first epoch."""
+        under_way = sum(images or 0 for images in list(self.running.values()))  # a copy: rich draws in another thread
         if not self.images:
             return "?"
         return duration((self.images_left - under_way) * (time.monotonic() - self.started_at) / self.images)
 
     def render(self) -> Group | Text:
-        """The live table. What goes wrong with it stands in its place: it is drawn wherever a unit is heard of."""
+        """Return the live table, or a line with the error that drawing it raised.
+
+        An error here must not end the sweep: the table is drawn whenever a unit reports.
+        """
         try:
             return self.table()
         except Exception as error:
             return Text(f"{self.plan.grid.name}: no table: {type(error).__name__}: {one_line(error_line(error))}")
 
     def table(self) -> Group:
-        """The live table: a line per configuration, a mark per fold."""
+        """Return the live table: two lines that fit 80 columns, then a line per configuration with a mark per fold."""
         speed = self.images / max(time.monotonic() - self.started_at, 1e-9)
         title = (
-            f"{self.plan.grid.name}: {len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} "
-            f"running, {len(self.failed)} failed; {speed:,.0f} images/s, about {self.time_left()} left"
+            f"{self.plan.grid.name}: {self.time_left()} left\n"
+            f"{len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} running, "
+            f"{len(self.failed)} failed; {speed:,.0f} images/s"
         )
         table = Table(box=None, pad_edge=False)
         table.add_column("configuration", overflow="fold")
@@ -126,19 +133,19 @@ class Progress:
         rows = [row for row in self.plan.rows if any(unit.id in self.running for unit in row)]
         for row in self.plan.rows if len(self.plan.rows) <= MAX_ROWS else rows[:MAX_ROWS]:
             marks = "".join(self.mark(unit) for unit in row)
-            table.add_row(escape(row[0].label), marks, ", ".join(filter(None, map(self.share, row))))
+            table.add_row(escape(row[0].label), marks, ", ".join(filter(None, map(self.part_trained, row))))
         return Group(Text(title), table)
 
     def mark(self, unit: Unit) -> str:
-        """done, failed, running, waiting: told apart without colour too."""
+        """Return the sign for done, failed, running or waiting; the signs differ without colour too."""
         if unit.id in self.done:
             return "[green]●[/]"
         if unit.id in self.running:
             return "[yellow]◐[/]"
         return "[red]x[/]" if unit.id in self.failed | self.plan.failed else "[dim]○[/]"
 
-    def share(self, unit: Unit) -> str:
-        """How far a running unit is."""
+    def part_trained(self, unit: Unit) -> str:
+        """Return a running unit's fold and how much of it is trained, as text; empty if the unit is not running."""
         if unit.id not in self.running:
             return ""
         what = f"fold {unit.fold}" if unit.stage == TRAINING else f"{unit.stage} {unit.fold}"

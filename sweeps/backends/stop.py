@@ -1,5 +1,7 @@
-"""A stop that was asked for: by Ctrl-C, by a batch system's SIGTERM, by a terminal that is closed (SIGHUP), in this
-process or, through a file, in another."""
+"""A request to stop: in this process by a signal, in workers by a file.
+
+The signals are Ctrl-C (SIGINT), a batch system's SIGTERM, and a closed terminal's SIGHUP.
+"""
 
 import signal
 import time
@@ -9,12 +11,11 @@ from types import FrameType
 
 from sweeps.ledger.storage import Storage, temporary_name
 
-POLL_SECONDS = 0.5  # how often a worker looks at the file
+POLL_SECONDS = 0.5  # between two looks of a worker at the file
 
 
 class Stop:
-    """Hears SIGINT, SIGTERM and SIGHUP. The first asks for a graceful stop, a second Ctrl-C ends the process at
-    once."""
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a graceful stop; a second Ctrl-C ends the process at once."""
 
     def __init__(self) -> None:
         self.requested_at: float | None = None
@@ -22,22 +23,25 @@ class Stop:
 
     @property
     def requested(self) -> bool:
+        """Whether the sweep is to stop."""
         return self.requested_at is not None
 
-    def listen(self) -> None:
-        """Takes over these signals (again, after a library that sets its own handlers). Main thread only. A SIGHUP that
-        is ignored, as `nohup` has it, stays ignored."""
-        signal.signal(signal.SIGINT, self._hear)
-        signal.signal(signal.SIGTERM, self._hear)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._hear)
+    def install_handlers(self) -> None:
+        """Handle these signals here, also after a library set its own handlers. Main thread only.
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+        A SIGHUP that is ignored, as under `nohup`, stays ignored.
+        """
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.request()
 
     def request(self) -> None:
-        """Ask for a graceful stop, and tell the listeners; a second time changes nothing."""
+        """Request a graceful stop, and call the listeners; a second request changes nothing."""
         if self.requested_at is None:
             self.requested_at = time.monotonic()
             for listener in self.listeners:
@@ -45,16 +49,19 @@ class Stop:
 
 
 def ignore_signals() -> None:
-    """From now on SIGINT, SIGTERM and SIGHUP do nothing."""
+    """Ignore SIGINT, SIGTERM and SIGHUP from now on."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def children_ignore_signals() -> Iterator[None]:
-    """Start processes that never hear SIGHUP, which a closed terminal sends to all of them: this process alone hears
-    it, at the end of the block at the latest, and stops them once they have saved their work."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # children, and theirs, inherit the mask
+    """Block SIGHUP, so that processes started inside the block never receive it.
+
+    A closed terminal sends it to all processes. Only this one is to receive it, at the latest when the block ends: it
+    stops the others once they have saved their work.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # children and their children inherit the mask
     try:
         yield
     finally:
@@ -62,22 +69,24 @@ def children_ignore_signals() -> Iterator[None]:
 
 
 class StopFile:
-    """The same for workers on any machine that see the results folder: there while a stop is asked for.
+    """A file in the results folder that tells workers on any machine to stop: it exists while a stop is requested.
 
-    Named as a temporary file of the driver, so that one left behind by a killed driver is swept like any other.
+    It is named as a temporary file of the driver, so that one left behind by a killed driver is removed like any other.
     """
 
     def __init__(self, storage: Storage):
-        self.storage, self.name, self.looked_at, self.seen = storage, temporary_name("stop"), 0.0, False
+        self.storage, self.name, self.checked_at, self.seen = storage, temporary_name("stop"), 0.0, False
 
-    def raise_(self) -> None:
+    def create(self) -> None:
+        """Request a stop."""
         self.storage.write(self.name, b"")
 
-    def clear(self) -> None:
+    def remove(self) -> None:
+        """Take the request back."""
         self.storage.remove(self.name)
 
-    def is_raised(self) -> bool:
-        """Looks at the storage at most every POLL_SECONDS."""
-        if not self.seen and time.monotonic() - self.looked_at > POLL_SECONDS:
-            self.looked_at, self.seen = time.monotonic(), self.storage.exists(self.name)
+    def exists(self) -> bool:
+        """Return whether a stop is requested. Looks at the storage at most every POLL_SECONDS."""
+        if not self.seen and time.monotonic() - self.checked_at > POLL_SECONDS:
+            self.checked_at, self.seen = time.monotonic(), self.storage.exists(self.name)
         return self.seen

@@ -1,96 +1,107 @@
-"""Which settings stand together: what is filled in, what does not apply, and what cannot be."""
+"""Which settings fit together: fills in defaults, drops settings that do not apply, and refuses contradictions."""
 
 from functools import lru_cache
 
 from mtvae.config import FAMILIES, METHODS, Sizes, resolve_sizes
-from sweeps.config.settings import ABOUT, DEFAULTS, Settings, Value, unflatten
+from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
 from sweeps.data.datasets import Data, Source, declared, image_count, shape, test_half_count
 from sweeps.data.splits import Folds, fold_sizes
 
+Problems = list[tuple[str, str]]
+"""Pairs: the setting to change, and why."""
 
-class Impossible(ValueError):
-    """Settings that cannot stand together. `problems`: pairs of the setting to change and why."""
 
-    def __init__(self, problems: list[tuple[str, str]]):
+class IncompatibleSettings(ValueError):
+    """Settings that contradict each other."""
+
+    def __init__(self, problems: Problems):
         super().__init__("; ".join(f"{path}: {why}" for path, why in problems))
         self.problems = problems
 
 
-_CONDITIONAL = [(path, about, about.applies) for path, about in ABOUT.items() if about.applies is not None]
-"""The settings that apply to some configurations only, in their order."""
+_CONDITIONAL = [(path, info, info.applies) for path, info in SETTING_INFO.items() if info.applies is not None]
+"""The settings that apply only to some configurations, in their order."""
 
 
-def resolve(flat: dict[str, Value], asked: frozenset[str]) -> Settings:
-    """Settings with every default filled in and what does not apply set to None.
+def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
+    """Return settings in which every default is filled in, and None stands for settings that do not apply.
 
     Args:
         flat: values by dotted path, each valid on its own.
-        asked: paths that were set for this very row, where one that does not apply is an error. A shared setting that
-            does not apply to a row is left out there.
+        set_for_row: paths that were set for this row itself; a path among them that does not apply is an error. Shared
+            settings that do not apply to this row are dropped.
 
     Raises:
-        Impossible: with every problem found.
+        IncompatibleSettings: settings contradict each other; the error holds every problem found.
     """
     values = DEFAULTS | flat
-    problems: list[tuple[str, str]] = []
-    for path, about, applies in _CONDITIONAL:
+    problems: Problems = []
+    for path, info, applies in _CONDITIONAL:
         if not applies(values):
-            if path in asked and values[path] is not None:
-                problems.append((path, about.why_not.format_map(values)))
+            if path in set_for_row and values[path] is not None:
+                problems.append((path, info.why_not.format_map(values)))
             values[path] = None
         elif values[path] is None:
-            values[path] = about.default(values)
-    problems += _sizes(values, asked)
-    problems += _conditioning(values)
-    problems += _soft_adapt(values)
-    problems += _images(values)
+            values[path] = info.default(values)
+    problems += _check_method(values)
+    problems += _fill_in_sizes(values, set_for_row)
+    problems += _check_conditioning(values)
+    problems += _check_soft_adapt(values)
+    problems += _check_image_counts(values)
     if problems:
-        raise Impossible(problems)
+        raise IncompatibleSettings(problems)
     return unflatten(values)
 
 
-Problems = list[tuple[str, str]]
+def _check_method(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the method for the family."""
+    family, method = values["family"], values["method"]
+    if METHODS[method].head and not FAMILIES[family].conditioned_head:
+        why = "whose plain decoder has the head of a conditioned one already"
+        return [("method", f"{method} is the same as none in family {family}, {why}")]
+    return []
 
 
-def _sizes(values: dict[str, Value], asked: frozenset[str]) -> Problems:
-    """Fills in the `model.*` values; returns what is wrong with them."""
+def _fill_in_sizes(values: dict[str, Value], set_for_row: frozenset[str]) -> Problems:
+    """Fill in the `model.*` values, and return what is wrong with them."""
     family, number = values["family"], values["configuration"]
     configurations = FAMILIES[family].configurations
     if number not in configurations:
         known = ", ".join(map(str, configurations))
-        return [("configuration", f"{family} has no {number}, only {known}")]
+        return [("configuration", f"family {family} has no configuration {number}, only {known}")]
     problems = []
     has = type(configurations[number]).model_fields
     given = {name: values[f"model.{name}"] for name in Sizes.model_fields}
     for name in [name for name, value in given.items() if value is not None and name not in has]:
-        if f"model.{name}" in asked:
-            problems.append((f"model.{name}", f"family {family} has none"))
+        if f"model.{name}" in set_for_row:
+            problems.append((f"model.{name}", f"family {family} has no such size"))
         given[name] = None
     sizes = resolve_sizes(family, number, Sizes(**given))
     _, side = shape(_data(values))
-    halvings = len(getattr(sizes, "hidden", ()))
-    if FAMILIES[family].halves and side % 2**halvings:
-        problems.append(("model.hidden", f"{halvings} widths halve the side {halvings} times, and {side} does not"))
+    n = len(getattr(sizes, "hidden", ()))
+    if FAMILIES[family].halves and side % 2**n:
+        why = f"{n} widths halve the side {n} times, but the side, {side}, is not divisible by {2**n}"
+        problems.append(("model.hidden", why))
     values |= {f"model.{name}": getattr(sizes, name, None) for name in given}
     return problems
 
 
-def _conditioning(values: dict[str, Value]) -> Problems:
-    """What is wrong with the choice of pixels."""
+def _check_conditioning(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the choice of the pixels that condition."""
     method, sampler, (_, side) = values["method"], values["sampler"], shape(_data(values))
     problems = []
     if sampler is not None and sampler not in METHODS[method].samplers:
         problems.append(("sampler", f"method {method} takes {' or '.join(METHODS[method].samplers)}"))
     positions, count = values["conditioning.positions"], values["conditioning.count"]
     if positions is not None and (max(positions) >= side or len(set(positions)) < len(positions)):
-        problems.append(("conditioning.positions", f"they must be different and below the side, {side}"))
+        problems.append(("conditioning.positions", f"positions must be different and below the side, {side}"))
     if count is not None and count > side**2 and not values["conditioning.replacement"]:
-        problems.append(("conditioning.count", f"an image has {side**2} pixels"))
+        problems.append(("conditioning.count", f"an image has only {side**2} pixels"))
     return problems
 
 
-def _soft_adapt(values: dict[str, Value]) -> Problems:
-    """What is wrong with the window of losses that the slopes are estimated from."""
+def _check_soft_adapt(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the window of losses from which SoftAdapt estimates slopes."""
     every, order = values["soft_adapt.every"], values["soft_adapt.accuracy_order"]
     if every is not None and every <= order:
         return [("soft_adapt.every", f"a slope of accuracy order {order} needs the losses of {order + 1} steps")]
@@ -98,21 +109,21 @@ def _soft_adapt(values: dict[str, Value]) -> Problems:
 
 
 def _data(values: dict[str, Value]) -> Data:
-    return _data_of(*(values[f"data.{name}"] for name in Data.model_fields))
+    return _cached_data(*(values[f"data.{name}"] for name in Data.model_fields))
 
 
-@lru_cache(maxsize=1024, typed=True)  # a grid's rows have few; typed: 1 is not true
-def _data_of(*values: Value) -> Data:
+@lru_cache(maxsize=1024, typed=True)  # the rows of a grid share few; typed, because 1 == True
+def _cached_data(*values: Value) -> Data:
     return Data(**dict(zip(Data.model_fields, values, strict=True)))
 
 
-def _images(values: dict[str, Value]) -> Problems:
-    """What is wrong with the number of images for the folds asked for."""
+def _check_image_counts(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the number of images for these folds."""
     data = _data(values)
     folds = Folds(**{name: values[f"folds.{name}"] for name in Folds.model_fields})
     description = declared(data)
     if description is None:
-        return []  # a folder that is not here: nothing to hold the numbers against
+        return []  # the folder is not on this machine, so its images cannot be counted
     if data.limit is not None and data.limit > description.images:
         return [("data.limit", f"{data.dataset} has {description.images:,} images, not {data.limit:,}")]
     n, half = image_count(data), test_half_count(Source(data, folds.selection == "test_half"))
@@ -120,8 +131,8 @@ def _images(values: dict[str, Value]) -> Problems:
         return [("folds.selection", f"{data.dataset} has no official test part")]
     if n < folds.n_splits:
         return [("folds.n_splits", f"{n:,} images cannot be split into {folds.n_splits} folds")]
-    smallest = fold_sizes(n, folds, 0, half)  # KFold puts the larger folds first: fold 0 trains on the fewest
+    smallest = fold_sizes(n, folds, 0, half)  # KFold puts the larger folds first, so fold 0 trains on the fewest images
     if smallest.train < 2 or smallest.selection < 1:
-        left = f"{smallest.train} to train and {smallest.selection} to pick the epoch"
+        left = f"{smallest.train} for the training set and {smallest.selection} for the validation set"
         return [("folds.selection", f"of {n:,} images it leaves {left}")]
     return []

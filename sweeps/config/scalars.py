@@ -1,7 +1,7 @@
 """What an unquoted scalar of a grid file means.
 
 Two versions of YAML are in use: PyYAML reads version 1.1, many editors and other tools read version 1.2, and some
-scalars are different values in them. A scalar that both read as one value is taken. What becomes of the others:
+scalars have different values in them. A scalar to which both give one value is accepted. The table shows the others:
 
 | written                      | YAML 1.1     | YAML 1.2 | here                                                        |
 |------------------------------|--------------|----------|-------------------------------------------------------------|
@@ -20,8 +20,8 @@ scalars are different values in them. A scalar that both read as one value is ta
 | 1:30 1:30.5                  | 90, 90.5     | text     | refused: nobody expects base 60                             |
 | 1_ 1__0 0x1_F 0_7            | number       | text     | refused                                                     |
 
-`yes` and `1_000` are taken because files written by hand have them, and nobody reads another boolean or number in them.
-A refusal names the plain forms that the setting takes. Text in quotes is text, whatever stands in it.
+`yes` and `1_000` are accepted because files written by hand contain them, and nobody reads another boolean or number in
+them. A refusal names the unambiguous forms that the setting takes. Text in quotes is always text.
 """
 
 import re
@@ -32,51 +32,57 @@ from typing import Any
 import yaml
 
 MAX_LENGTH = 3000
-"""Of a number. Python writes out no integer of more than 4300 digits, and a message would."""
+"""Characters of a number. Python refuses to print an integer of more than 4300 digits, and a message would print it."""
 
 
 @dataclass(frozen=True, repr=False)
-class Odd:
-    """An unquoted scalar that is not the same plain value to every reader.
+class AmbiguousScalar:
+    """An unquoted scalar that not every reader of YAML takes for the same value.
 
     Attributes:
-        text: as it is written.
-        old: its value in YAML 1.1.
-        new: its value in YAML 1.2.
-        taken: whether a setting may take it as `old`.
+        text: the scalar as it is written.
+        yaml_11: its value in YAML 1.1.
+        yaml_12: its value in YAML 1.2.
+        accepted: whether it stands for `yaml_11` here; otherwise a setting refuses it.
     """
 
     text: str
-    old: Any
-    new: Any
-    taken: bool
+    yaml_11: Any
+    yaml_12: Any
+    accepted: bool
 
     def __repr__(self) -> str:
         return self.text
 
 
-def settled(value: Any) -> Any:
-    """A value from a file with its odd scalars replaced, where they are taken."""
-    return _each(value, lambda odd: odd.old if odd.taken else odd)
+def resolve_ambiguous(value: Any) -> Any:
+    """Return a value from a file in which each accepted ambiguous scalar is replaced by its value."""
+    return _map_ambiguous(value, lambda scalar: scalar.yaml_11 if scalar.accepted else scalar)
 
 
-def readings(value: Any) -> tuple[Any, Any, Any] | None:
-    """A value from a file as YAML 1.1 reads it, as YAML 1.2 does, and with its odd scalars as text. None where it has
-    no odd scalars."""
-    found: list[Odd] = []
-    _each(value, found.append)
+def yaml_readings(value: Any) -> tuple[Any, Any, Any] | None:
+    """Return a value from a file as YAML 1.1 reads it, as YAML 1.2 does, and with its ambiguous scalars as text.
+
+    Returns None if it contains no ambiguous scalar.
+    """
+    found: list[AmbiguousScalar] = []
+    _map_ambiguous(value, found.append)
     if not found:
         return None
-    return _each(value, lambda odd: odd.old), _each(value, lambda odd: odd.new), _each(value, lambda odd: odd.text)
+    return (
+        _map_ambiguous(value, lambda scalar: scalar.yaml_11),
+        _map_ambiguous(value, lambda scalar: scalar.yaml_12),
+        _map_ambiguous(value, lambda scalar: scalar.text),
+    )
 
 
-def _each(value: Any, change: Callable[[Odd], Any]) -> Any:
-    if isinstance(value, Odd):
+def _map_ambiguous(value: Any, change: Callable[[AmbiguousScalar], Any]) -> Any:
+    if isinstance(value, AmbiguousScalar):
         return change(value)
     if isinstance(value, tuple):
-        return tuple(_each(item, change) for item in value)
+        return tuple(_map_ambiguous(item, change) for item in value)
     if isinstance(value, dict):
-        return {key: _each(item, change) for key, item in value.items()}
+        return {key: _map_ambiguous(item, change) for key, item in value.items()}
     return value
 
 
@@ -92,46 +98,46 @@ _CORE: list[tuple[re.Pattern[str], Callable[[str], Any]]] = [
     (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
 ]
 NUMBER = re.compile(f"(?:{'|'.join(pattern.pattern for pattern, _ in _CORE[3:])})$")
-"""What YAML 1.2 takes for a number."""
+"""The numbers of YAML 1.2."""
 
 _GROUPED = re.compile(r"[-+]?[1-9][0-9]*(_[0-9]+)+(\.[0-9]*)?")
 _ZEROS = re.compile("[-+]?0[0-9]+")
-_LOADER_11 = yaml.SafeLoader("")  # for its tables alone: reading a scalar by them changes nothing in it
+_LOADER_11 = yaml.SafeLoader("")  # used only for its tables; resolving a scalar does not change its state
 
 
-def plain(text: str) -> Any:
-    """The value of an unquoted scalar, or `Odd`.
+def parse_scalar(text: str) -> Any:
+    """Return the value of an unquoted scalar, or an `AmbiguousScalar`.
 
     Raises:
-        ValueError: a number that is too long.
+        ValueError: the scalar is a number that is too long.
     """
-    old, new = _yaml_11(text), _yaml_12(text)
-    if repr(old) == repr(new):  # tells 1 from 1.0 and True, and finds nan the same as nan
-        return Odd(text, old, new, taken=True) if _ZEROS.fullmatch(text) else new
+    old, new = _as_yaml_11(text), _as_yaml_12(text)
+    if repr(old) == repr(new):  # unlike ==, repr tells 1 from 1.0 and True, and nan equals nan
+        return AmbiguousScalar(text, old, new, accepted=True) if _ZEROS.fullmatch(text) else new
     if isinstance(old, str) and isinstance(new, float):
         return new
-    return Odd(text, old, new, taken=isinstance(old, bool) or bool(_GROUPED.fullmatch(text)))
+    return AmbiguousScalar(text, old, new, accepted=isinstance(old, bool) or bool(_GROUPED.fullmatch(text)))
 
 
-def _yaml_11(text: str) -> Any:
+def _as_yaml_11(text: str) -> Any:
     tag = _LOADER_11.resolve(yaml.ScalarNode, text, (True, False))
     if tag.rpartition(":")[2] not in ("int", "float", "bool", "null"):
         return text
-    node = yaml.ScalarNode(tag, _short(text))
+    node = yaml.ScalarNode(tag, _checked_length(text))
     try:
         return _LOADER_11.yaml_constructors[tag](_LOADER_11, node)
-    except ValueError:  # `0x_` has the form of a number, and is none
+    except ValueError:  # `0x_` matches the form of a number but is not one
         return text
 
 
-def _yaml_12(text: str) -> Any:
+def _as_yaml_12(text: str) -> Any:
     for pattern, value in _CORE:
         if pattern.fullmatch(text):
-            return value(_short(text))
+            return value(_checked_length(text))
     return text
 
 
-def _short(text: str) -> str:
+def _checked_length(text: str) -> str:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a number of more than {MAX_LENGTH} characters")
     return text

@@ -1,6 +1,6 @@
 """All settings of one table row: their types, their defaults, and which of them apply together.
 
-A setting is known by its dotted path (`training.lr`), in grid files, on the command line and as a column of the
+A setting is named by its dotted path (`training.lr`) in grid files, on the command line and in the columns of the
 results.
 """
 
@@ -28,7 +28,7 @@ from mtvae.config import (
     Sizes,
     SoftAdapt,
     Training,
-    always,
+    constant,
     resolve_sizes,
 )
 from mtvae.cost import Cost, cost
@@ -39,13 +39,13 @@ Value = Any  # a plain value of a setting: str, int, float, bool, None or a tupl
 
 
 class TrainingOptions(Training):
-    """How a model is trained, and what of it changes no number: how often a unit under way is saved, and how a GPU is
-    given its steps."""
+    """How a model is trained, and two settings that change no number: when checkpoints are written, and CUDA graphs."""
 
-    checkpoint_seconds: Annotated[float, Field(ge=0), Setting(counts=False)] = Field(
-        60.0, description="seconds between two checkpoints of a unit under way; stretched to stay under 5 % of the time"
+    checkpoint_seconds: Annotated[float, Field(ge=0), Setting(in_key=False)] = Field(
+        60.0,
+        description="seconds between two checkpoints of a running unit; longer if saving takes over 5 % of the time",
     )
-    cuda_graph: Annotated[bool, Setting(counts=False)] = Field(
+    cuda_graph: Annotated[bool, Setting(in_key=False)] = Field(
         True,
         description="on a GPU, replay each training step as a CUDA graph (a quarter of the time, twice the memory); "
         "false: every step is run, as on a CPU",
@@ -53,28 +53,30 @@ class TrainingOptions(Training):
 
 
 class Resources(Section):
-    """What one unit occupies while it trains. Bookkeeping of the scheduler, not part of a unit's identity."""
+    """Resources that one unit occupies while it trains. They are for the scheduler and no part of a unit's key."""
 
-    cpus: Annotated[float, Field(gt=0), Setting(counts=False)] = Field(
-        1.0, description="CPU cores; a unit computes with one thread"
+    cpus: Annotated[float, Field(gt=0), Setting(in_key=False)] = Field(
+        1.0, description="CPU cores of a unit, which computes with one thread"
     )
-    gpus: Annotated[float, Field(ge=0), Setting(counts=False)] = Field(
-        0.0, description="share of a GPU, 0.25 for four units on one; 0: CPU"
+    gpus: Annotated[float, Field(ge=0), Setting(in_key=False)] = Field(
+        0.0, description="share of a GPU: 0.25 for four units on one GPU; 0 for the CPU"
     )
-    memory: Annotated[Annotated[int, Field(gt=0)] | None, Setting(counts=False)] = Field(
-        None, description="bytes that the scheduler sets aside for it"
+    memory: Annotated[Annotated[int, Field(gt=0)] | None, Setting(in_key=False)] = Field(
+        None, description="bytes of memory that the scheduler reserves for a unit"
     )
 
 
 class Settings(Section):
     """One configuration. After `resolve`, None means "does not apply"."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of the whole sweep; folds derive theirs")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        0, description="seed of the whole sweep, from which each fold's seeds derive"
+    )
     data: Data = Data()
     folds: Folds = Folds()
-    family: FamilyName = Field("vqvae", description="the latent space")
-    configuration: int = Field(1, description="numbered sizes of 3.4.2")
-    method: Annotated[MethodName, Setting(of_method=True)] = Field("none", description="the decoders")
+    family: FamilyName = Field("vqvae", description="the model's latent space")
+    configuration: int = Field(1, description="number of a set of sizes (3.4.2)")
+    method: Annotated[MethodName, Setting(of_method=True)] = Field("none", description="which decoders the model has")
     sampler: Annotated[
         SamplerName | None,
         Setting(
@@ -88,11 +90,13 @@ class Settings(Section):
         Annotated[float, Field(gt=0)] | None,
         Setting(
             applies=lambda v: METHODS[v["method"]].power_law,
-            default=always(40.0),
+            default=constant(40.0),
             why_not="only method single_decoder draws its number of pixels",
             of_method=True,
         ),
-    ] = Field(None, description="single_decoder: power law of the number of pixels (default 40)")
+    ] = Field(
+        None, description="single_decoder: exponent of the power law that the number of pixels follows (default 40)"
+    )
     model: Sizes = Sizes()
     conditioning: ConditioningOptions = ConditioningOptions()
     loss: Loss = Loss()
@@ -100,29 +104,29 @@ class Settings(Section):
     training: TrainingOptions = TrainingOptions()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
-    keep_models: Annotated[Literal["none", "fold0", "all"], Setting(counts=False)] = Field(
-        "fold0", description="whose picked weights are kept as models/<key>-fold<k>.safetensors"
+    keep_models: Annotated[Literal["none", "fold0", "all"], Setting(in_key=False)] = Field(
+        "fold0", description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors"
     )
 
     @cached_property
     def architecture(self) -> Architecture:
-        """What shapes the networks."""
+        """The shape of the networks."""
         channels, side = shape(self.data)
         sizes = resolve_sizes(self.family, self.configuration, self.model)
         return Architecture(family=self.family, method=self.method, channels=channels, side=side, sizes=sizes)
 
     @cached_property
     def cost(self) -> Cost:
-        """What a forward pass of one image costs. The folds of a configuration share it."""
+        """The cost of one image's forward pass, which all folds of a configuration share."""
         return cost(self.architecture)
 
     @property
     def condition_sampler(self) -> Conditioning | None:
-        """What the sampler is built with, None for a method without a condition."""
+        """The options of the sampler; None for a method without a condition."""
         if self.sampler is None:
             return None
-        options = self.conditioning.model_dump(exclude_none=True)
-        return Conditioning(sampler=self.sampler, exponent=self.exponent, **options)
+        union_members = self.conditioning.model_dump(exclude_none=True)
+        return Conditioning(sampler=self.sampler, exponent=self.exponent, **union_members)
 
     @property
     def source(self) -> Source:
@@ -130,7 +134,7 @@ class Settings(Section):
         return Source(self.data, self.folds.selection == "test_half")
 
 
-def _leaves() -> Iterator[tuple[str, FieldInfo]]:
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from ((f"{name}.{leaf}", info) for leaf, info in field.annotation.model_fields.items())
@@ -138,62 +142,62 @@ def _leaves() -> Iterator[tuple[str, FieldInfo]]:
             yield name, field
 
 
-LEAVES: dict[str, FieldInfo] = dict(_leaves())
-"""Every setting by its dotted path."""
+FIELDS: dict[str, FieldInfo] = dict(_fields())
+"""The field of every setting, by its dotted path."""
 
-PLAIN = Setting()
-"""What is known of a setting whose field says nothing: it counts, and applies everywhere."""
+_NO_INFO = Setting()
+"""For a setting whose field has no `Setting`: it is part of the key, and applies everywhere."""
 
-ABOUT: dict[str, Setting] = {
-    path: next((known for known in field.metadata if isinstance(known, Setting)), PLAIN)
-    for path, field in LEAVES.items()
+SETTING_INFO: dict[str, Setting] = {
+    path: next((info for info in field.metadata if isinstance(info, Setting)), _NO_INFO)
+    for path, field in FIELDS.items()
 }
-"""What is known of every setting, by its path."""
+"""The `Setting` of every setting, by its dotted path."""
 
 
 def column(path: str) -> str:
-    """The column of a setting in the results: its dotted path, but plainly `dataset`."""
+    """Return a setting's column in the results: its dotted path, except that `data.dataset` is `dataset`."""
     return "dataset" if path == "data.dataset" else path
 
 
 def null_is_a_value(path: str) -> bool:
-    """Whether None is a choice of a setting, such as no limit. For other settings it says that they do not apply."""
-    return ABOUT[path].applies is None and not path.startswith("model.")
+    """Whether None is a value of a setting, such as "no limit". In other settings it means "does not apply"."""
+    return SETTING_INFO[path].applies is None and not path.startswith("model.")
 
 
-_VALUES = attrgetter(*LEAVES)
+_get_values = attrgetter(*FIELDS)
 
-SECTIONS = {path.partition(".")[0] for path in LEAVES if "." in path}
+SECTIONS = {path.partition(".")[0] for path in FIELDS if "." in path}
 
 
-def options(annotation: Any) -> list[Any]:
-    """The members of a setting's union type, seen through Annotated."""
+def union_members(annotation: Any) -> list[Any]:
+    """Return the member types of a setting's type, without `Annotated`."""
     if get_origin(annotation) is Annotated:
-        return options(get_args(annotation)[0])
+        return union_members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [option for member in get_args(annotation) for option in options(member)]
+        return [option for member in get_args(annotation) for option in union_members(member)]
     return [annotation]
 
 
 @cache
-def adapter(path: str) -> TypeAdapter[Any]:
-    """The validator of one setting: strict, as in its section."""
-    field = LEAVES[path]
+def validator(path: str) -> TypeAdapter[Any]:
+    """Return the validator of one setting, which is as strict as its section."""
+    field = FIELDS[path]
     typed: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     return TypeAdapter(typed, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 def flatten(settings: Settings) -> dict[str, Value]:
-    """Every setting's value by its dotted path."""
-    return dict(zip(LEAVES, _VALUES(settings), strict=True))
+    """Return every setting's value by its dotted path."""
+    return dict(zip(FIELDS, _get_values(settings), strict=True))
 
 
 DEFAULTS = flatten(Settings())
-"""The value of every setting that a grid omits, before `resolve`."""
+"""The default of every setting, before `resolve`."""
 
 
 def unflatten(flat: dict[str, Value]) -> Settings:
-    """The inverse of `flatten`; what is missing takes its default."""
+    """Return the settings that `flatten` would turn into these values; missing paths take their defaults."""
     nested: dict[str, Any] = {}
     for path, value in flat.items():
         section, _, leaf = path.partition(".")

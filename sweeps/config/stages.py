@@ -1,4 +1,4 @@
-"""What a unit may do: the stages of a configuration, in the order in which they build on each other."""
+"""The stages of a configuration: what its units do, and which stage builds on which."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from mtvae.config import Metric, Registry
 from sweeps.config.settings import Settings
 
 TRAINING = "training"
-"""The stage that every configuration has, and that all others build on."""
+"""The stage that every configuration has and that all other stages build on."""
 
 STEP_PASSES = 3  # a training step is about three forward passes: one forward and two back
 
@@ -17,13 +17,13 @@ class Stage:
     """One stage of a configuration.
 
     Attributes:
-        run: `module:function` that carries it out (`sweeps.stages.base.Run`), imported in the worker.
-        wanted: whether a configuration has it.
-        reads: the groups of settings, and single settings, that its key depends on besides its parents' keys. The
-            training stage's key depends on all of them.
+        run: `module:function` that carries the stage out (`sweeps.stages.base.Run`); the worker imports it.
+        wanted: whether a configuration has the stage.
+        reads: the groups of settings, and single settings, on which its key depends besides its parents' keys. The
+            training stage's key depends on all settings.
         requires: the stages whose units of the same fold must be done first.
-        metrics: what it measures, a column each.
-        epochs: passes over the training images; 0 for a stage that does not train.
+        metrics: what the stage measures, one column for each.
+        epochs: passes over the training set; 0 for a stage that does not train.
         flops: floating-point operations for one image and epoch.
     """
 
@@ -38,7 +38,7 @@ class Stage:
 
 
 STAGES = Registry(Stage)
-"""In an order in which each comes after those that it requires."""
+"""All stages; each comes after the stages that it requires."""
 
 STAGES.register(
     Stage(
@@ -53,5 +53,5 @@ STAGES.register(
 
 
 def stages_of(settings: Settings) -> list[Stage]:
-    """The stages that a configuration has."""
+    """Return the stages that a configuration has."""
     return [stage for stage in STAGES if stage.wanted(settings)]

@@ -1,7 +1,7 @@
-"""YAML as plain values with the line of every one of them, and nothing that a file can do to the reader.
+"""Reads YAML into plain values, each with its line, and is safe to use on untrusted files.
 
-Only the safe scalar types, no objects, no merge keys; duplicate keys are problems; depth and number of nodes are
-bounded, which also bounds what aliases can expand to. `scalars` says what an unquoted scalar means.
+The reader takes safe scalar types only: no objects and no merge keys. Duplicate keys are problems. The depth and the
+number of nodes are limited, which also limits what aliases expand to. `scalars` says what an unquoted scalar means.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sweeps.config.scalars import Odd, plain
+from sweeps.config.scalars import AmbiguousScalar, parse_scalar
 from sweeps.text import error_line
 
 MAX_BYTES = 1_000_000
@@ -23,7 +23,7 @@ Path = tuple[str | int, ...]
 
 
 class Unreadable(ValueError):
-    """The text is no YAML that we take. `line` counts from 1."""
+    """The text is not YAML that this reader accepts. `line` counts from 1."""
 
     def __init__(self, message: str, line: int | None = None):
         super().__init__(message)
@@ -35,10 +35,10 @@ class Document:
     """A parsed text.
 
     Attributes:
-        value: with `Odd` where readers of YAML disagree on a scalar.
-        lines: the line of each path in it (of the key, for a mapping's entry).
-        texts: how each unquoted scalar that is no text is written.
-        problems: what is wrong, with its line.
+        value: its value, in which each scalar that readers of YAML disagree on is an `AmbiguousScalar`.
+        lines: the line of each path in it; for a mapping's entry, the line of the key.
+        texts: the original spelling of each unquoted scalar that does not mean text, by its path.
+        problems: pairs of a line and what is wrong there.
     """
 
     value: Any = None
@@ -47,7 +47,7 @@ class Document:
     problems: list[tuple[int, str]] = field(default_factory=list)
 
 
-PLAIN = "unquoted scalar"  # a tag that no file can write: it has a space
+UNQUOTED = "unquoted scalar"  # no file can write this tag, because it contains a space
 KINDS: dict[str, tuple[type, str]] = {
     "int": (int, "a number"),
     "float": (float, "a number"),
@@ -57,16 +57,16 @@ KINDS: dict[str, tuple[type, str]] = {
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which leaves the meaning of unquoted scalars to us."""
+    """PyYAML's safe loader, changed so that it leaves the meaning of unquoted scalars to `scalars`."""
 
-    yaml_implicit_resolvers = {None: [(PLAIN, re.compile(""))]}  # noqa: RUF012 (PyYAML's own class attribute)
+    yaml_implicit_resolvers = {None: [(UNQUOTED, re.compile(""))]}  # noqa: RUF012 (PyYAML's own class attribute)
 
 
 def read(path: FilePath) -> Document:
-    """Parses a file.
+    """Parse a file.
 
     Raises:
-        Unreadable: not a readable file, too large, or no YAML that we take.
+        Unreadable: the file cannot be read, is too large, or is not YAML that this reader accepts.
     """
     try:
         with path.open("rb") as file:
@@ -79,10 +79,10 @@ def read(path: FilePath) -> Document:
 
 
 def parse(text: str | bytes) -> Document:
-    """Parses one YAML document into plain values; sequences become tuples.
+    """Parse one YAML document into plain values; sequences become tuples.
 
     Raises:
-        Unreadable: a syntax error, a tag for an object, or more nodes or depth than allowed.
+        Unreadable: the text has a syntax error, a tag for an object, or more nodes or levels than allowed.
     """
     try:
         loader = _Loader(text)
@@ -92,7 +92,7 @@ def parse(text: str | bytes) -> Document:
             document.value = _Builder(document).build(node, (), 0)
         return document
     except yaml.reader.ReaderError as error:
-        undecoded = error.encoding != "unicode"  # its position is in bytes then, else in characters
+        undecoded = error.encoding != "unicode"  # then its position counts bytes, otherwise characters
         reason = f"not {error.encoding.upper()} text" if undecoded else error.reason
         read = text if isinstance(text, str) else text.decode("latin-1" if undecoded else "utf-8", "replace")
         line = read.count("\n", 0, error.position) + 1
@@ -108,7 +108,7 @@ def parse(text: str | bytes) -> Document:
 
 
 def has_comment(text: str) -> bool:
-    """Whether something in a valid text is no part of its value."""
+    """Whether a valid text has a comment after its value."""
     ends = [token.end_mark.index for token in yaml.scan(text) if not isinstance(token, yaml.StreamEndToken)]
     return bool(text[max(ends) :].strip())
 
@@ -129,8 +129,8 @@ class _Builder:
             return self.mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
             return tuple(self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value))
-        value = _scalar(node)
-        if node.tag == PLAIN and not isinstance(value, str):
+        value = _read_scalar(node)
+        if node.tag == UNQUOTED and not isinstance(value, str):
             self.document.texts[path] = node.value
         return value
 
@@ -138,12 +138,12 @@ class _Builder:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            key = _read_scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 shown = (key_node.value or "null") if isinstance(key_node, yaml.ScalarNode) else "in brackets"
-                self.document.problems.append((line, f"the key {shown} is not a word"))
-            elif key == "<<" and key_node.tag == PLAIN:
-                self.document.problems.append((line, "merge keys are not taken: write the settings out instead of <<"))
+                self.document.problems.append((line, f"the key {shown} is not text"))
+            elif key == "<<" and key_node.tag == UNQUOTED:
+                self.document.problems.append((line, "merge keys (<<) are not supported: write the settings out"))
             elif key in values:
                 first = self.document.lines[(*path, key)]
                 self.document.problems.append((line, f"{key} is already set in line {first}"))
@@ -153,25 +153,25 @@ class _Builder:
         return values
 
 
-def _scalar(node: yaml.Node) -> Any:
+def _read_scalar(node: yaml.Node) -> Any:
     line = node.start_mark.line + 1
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
-    if not isinstance(node, yaml.ScalarNode) or kind not in (PLAIN, "str", *KINDS):
+    if not isinstance(node, yaml.ScalarNode) or kind not in (UNQUOTED, "str", *KINDS):
         raise Unreadable(f"{node.tag} is not a plain value", line)
     if kind == "str":
         return node.value
     try:
-        value = plain(node.value)
-        return value if kind == PLAIN else _tagged(value, *KINDS[kind])
+        value = parse_scalar(node.value)
+        return value if kind == UNQUOTED else _checked_type(value, *KINDS[kind])
     except (ValueError, OverflowError):
-        called = "a number" if kind == PLAIN else KINDS[kind][1]
+        called = "a number" if kind == UNQUOTED else KINDS[kind][1]
         raise Unreadable(f"{node.value[:40]!r} is not {called}", line) from None
 
 
-def _tagged(value: Any, kind: type, called: str) -> Any:
-    """The value of a scalar whose type is written beside it, `!!float 3`."""
+def _checked_type(value: Any, kind: type, called: str) -> Any:
+    """Return the value of a scalar with a type tag, such as `!!float 3`. Raises ValueError if the type does not fit."""
     if kind is float and type(value) is int:
         return float(value)
-    if kind not in map(type, (value.old, value.new) if isinstance(value, Odd) else (value,)):
+    if kind not in map(type, (value.yaml_11, value.yaml_12) if isinstance(value, AmbiguousScalar) else (value,)):
         raise ValueError(called)
     return value

@@ -1,1 +1,1 @@
-"""Images and splits: data sets, their readers, folds, and the seeds that they are drawn with."""
+"""Images and splits: data sets, their readers, folds, and the seeds of all random draws."""

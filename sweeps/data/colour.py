@@ -1,4 +1,4 @@
-"""Embedded colour profiles (ICC) -> sRGB, by Pillow's LittleCMS, as a viewer does."""
+"""Conversion of embedded colour profiles (ICC) to sRGB with Pillow's LittleCMS, as a viewer does it."""
 
 import io
 from functools import lru_cache
@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweeps.data.reasons import need_memory, of_the_machine
+from sweeps.data.reasons import is_machine_trouble, require_memory
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-SAME = 2
-"""A profile that changes no colour by more levels than this is taken for sRGB, and leaves the pixels as they are."""
+TOLERATED_LEVELS = 2
+"""A profile that changes no colour by more than this many levels counts as sRGB, and the pixels stay as they are."""
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _PROFILE_MEMORY = 2**25
 
 
 class ProfileError(ValueError):
-    """A profile that is damaged, or of other colours than the image. Viewers ignore it."""
+    """A profile is damaged, or describes other colours than the image has. Viewers ignore such a profile."""
 
 
 @lru_cache(maxsize=32)
 def to_srgb(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """The transform of L, RGB or CMYK pixels to RGB ones in sRGB; None where a profile is that of sRGB.
+    """Return the transform of L, RGB or CMYK pixels to RGB pixels in sRGB; None if the profile is sRGB.
 
     Raises:
         ProfileError: the profile cannot be used.
@@ -40,30 +40,30 @@ def to_srgb(profile: bytes, mode: str) -> "ImageCmsTransform | None":
             mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            # LittleCMS joins the curves of grey into one of few points: 10 levels off where the profile is linear
+            # For grey, LittleCMS merges the curves into one of few points, which is 10 levels off for a linear profile.
             ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else 0),
         )
         return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
     except Exception as error:  # ImageCms raises OSError, its own PyCMSError, and others for damaged tags
-        if of_the_machine(error):
+        if is_machine_trouble(error):
             raise
-        need_memory(_PROFILE_MEMORY)
+        require_memory(_PROFILE_MEMORY)
         raise ProfileError(str(error)) from None
 
 
 def _changes_nothing(transform: "ImageCmsTransform", mode: str) -> bool:
-    """Tried on every grey, and in colour on a cube of 17 x 17 x 17 colours."""
+    """Return whether a transform keeps every grey, and for RGB a cube of 17 x 17 x 17 colours."""
     from PIL import Image
 
     levels = np.arange(256, dtype=np.uint8)
     grey = Image.fromarray(levels[None])
-    tried = [grey.convert("RGB") if mode == "RGB" else grey]
+    samples = [grey.convert("RGB") if mode == "RGB" else grey]
     if mode == "RGB":
         steps = np.append(levels[::16], np.uint8(255))
         cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
-        tried.append(Image.fromarray(np.ascontiguousarray(cube)))
-    for image in tried:
+        samples.append(Image.fromarray(np.ascontiguousarray(cube)))
+    for image in samples:
         before, after = (np.asarray(i.convert("RGB"), np.int16) for i in (image, transform.apply(image)))
-        if np.abs(before - after).max() > SAME:
+        if np.abs(before - after).max() > TOLERATED_LEVELS:
             return False
     return True

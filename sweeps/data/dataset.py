@@ -1,4 +1,4 @@
-"""What a data set is, which settings choose its images, and the registry of all of them."""
+"""Data sets: their interface, the settings that choose their images, and their registry."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,38 +9,38 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mtvae.config import Choice, Registry, Section, Setting, Values, always
+from mtvae.config import Choice, Registry, Section, Setting, Values, constant
 from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
+from sweeps.data.splits import FoldDraw, FoldNumbers
 
-FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # of a folder's images where the grid does not say
+FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # defaults for folders
 
 
 class DataError(ValueError):
-    """The images cannot be had, or are not what they should be; the message says what to put where."""
+    """The images are missing, unreadable, or not the expected ones; the message says what to put where."""
 
 
 class Loaded(NamedTuple):
-    """The images of a source, and what its users are to be told of them, a line each.
+    """The images of a source, and notes on them for users, a line each.
 
-    `data_hash`: SHA-256 of the pixels. `files_hash`: of the files' bytes, None where there are no files. `folds`: which
-    fold tabulates each image, None where nobody asked for it.
+    `data_hash`: SHA-256 of the pixels. `files_hash`: SHA-256 of the files' bytes, None without files. `folds`: the
+    number of each image's test fold, None unless it was asked for.
     """
 
     images: Images
     notes: tuple[str, ...] = ()
     data_hash: str = ""
     files_hash: str | None = None
-    folds: Mapping[Drawn, Numbers] | None = None
+    folds: Mapping[FoldDraw, FoldNumbers] | None = None
 
 
 @dataclass(frozen=True)
 class Description:
     """What is known of a data set without reading it.
 
-    `images`: of a folder its files, some of which may prove unreadable. `fingerprint` enters every unit's key.
-    `sha256`, `test_sha256`: of all images of the training and the test part as read here, where we know it; what is
-    read is checked against it.
+    `images`: the number of images; for a folder the number of its files, some of which may be unreadable.
+    `fingerprint`: part of every unit's key. `sha256`, `test_sha256`: SHA-256 of all images of the official training and
+    test part as they are read here, None where we do not know it; the images that are read are checked against it.
     """
 
     images: int
@@ -54,52 +54,54 @@ class Description:
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """A kind of data set. `resizes`: its images are brought to `data.side` and `data.channels`, and some of its files
-    may be skipped."""
+    """A kind of data set.
+
+    `resizes`: its images are resized to `data.side` and `data.channels`, and some of its files may be skipped.
+    """
 
     name: str
     resizes = False
 
     @abstractmethod
     def declared(self, data: "Data") -> Description | None:
-        """What is known without reading it; None where the files are not here and nothing can be told."""
+        """Return what is known without reading the images; None if that needs files that are not here."""
 
     @abstractmethod
     def shape(self, data: "Data") -> tuple[int, int]:
-        """Channels and side of its images."""
+        """Return channels and side of the images."""
 
     @abstractmethod
     def check_files(self, data: "Data") -> None:
-        """Look whether the files are there, without reading them.
+        """Check that the files exist, without reading them.
 
         Raises:
-            DataError: one line that says what is missing and where to put it.
+            DataError: files are missing; one line says which, and where to put them.
         """
 
     @abstractmethod
     def load(self, source: "Source") -> Loaded:
-        """Read the images: the first `limit` ones, then, where it is asked for, the test half.
+        """Read the first `limit` images, then the test half if the source asks for it.
 
         Raises:
-            DataError: files unreadable (of a folder: too many of them), or with other content than declared.
+            DataError: files are unreadable (in a folder: too many), or have other content than declared.
         """
 
     def files(self, source: "Source") -> Sequence[Path]:
-        """The files that its images are read from, in their order; none where there are none."""
+        """Return the files from which the images are read, in their order."""
         return ()
 
-    def beforehand(self, data: "Data") -> tuple[str, ...]:
-        """What a plan tells of its files before any is read, a line each."""
+    def notes_before_reading(self, data: "Data") -> tuple[str, ...]:
+        """Return notes on the files that a dry run prints before any file is read, a line each."""
         return ()
 
 
-DATASETS = Registry(Dataset)  # type: ignore[type-abstract]  # it is only asked what is one
+DATASETS = Registry(Dataset)  # type: ignore[type-abstract]  # only used for isinstance
 
 Positive = Annotated[int, Field(gt=0)]
 
 
 def _path(text: str) -> str:
-    """Refuses what no file system of Linux could hold, and an empty path: pathlib takes it for the current folder."""
+    """Refuse text that no Linux file system can hold as a path, and "", which pathlib reads as the current folder."""
     if not text:
         raise PydanticCustomError("path", "a path, or null for the current folder")
     try:
@@ -116,27 +118,27 @@ def _resizes(values: Values) -> bool:
 
 
 class Data(Section):
-    """Which images."""
+    """Settings that choose the images."""
 
     dataset: Annotated[str, Choice(DATASETS)] = Field("digits", description="the data set")
-    root: Annotated[Annotated[str, AfterValidator(_path)] | None, Setting(counts=False)] = Field(
+    root: Annotated[Annotated[str, AfterValidator(_path)] | None, Setting(in_key=False)] = Field(
         None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
     )
     limit: Positive | None = Field(None, description="the first n images; null: all")
     side: Annotated[
         Annotated[int, Field(ge=4, le=256)] | None,
-        Setting(applies=_resizes, default=always(FOLDER_SIDE), why_not="only a folder's images are resized"),
+        Setting(applies=_resizes, default=constant(FOLDER_SIDE), why_not="only a folder's images are resized"),
     ] = Field(None, description="folder: images are resized to side x side (default 32)")
     channels: Annotated[
         Literal[1, 3] | None,
-        Setting(applies=_resizes, default=always(FOLDER_CHANNELS), why_not="only a folder's images are converted"),
+        Setting(applies=_resizes, default=constant(FOLDER_CHANNELS), why_not="only a folder's images are converted"),
     ] = Field(None, description="folder: 1 grey, 3 colour (default 3)")
     max_skipped: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | None,
         Setting(
-            counts=False,  # it says whether the readable images will do, not which they are
+            in_key=False,  # it limits how many files may be skipped, and does not choose images
             applies=_resizes,
-            default=always(FOLDER_MAX_SKIPPED),
+            default=constant(FOLDER_MAX_SKIPPED),
             why_not="only a folder's files may be skipped",
         ),
     ] = Field(
@@ -145,7 +147,7 @@ class Data(Section):
 
 
 class Source(NamedTuple):
-    """What a unit needs of a data set: its images, and whether half of its official test part too, behind them."""
+    """The images that a unit needs: those of `data`, then, if `test_half`, half of the official test part."""
 
     data: Data
     test_half: bool
@@ -155,18 +157,18 @@ def root_of(data: Data) -> Path:
     path = Path(data.root or ".")
     try:
         return path.expanduser()
-    except RuntimeError:  # ~nobody: taken for a folder of that name
+    except RuntimeError:  # no such user: then it is a folder of that name
         return path
 
 
 def images_used(described: Description | None, data: Data) -> int:
-    """How many images the folds are made of: the first `limit`, or all; 0 where nothing is declared."""
+    """Return the number of images in the folds: the first `limit`, or all; 0 if nothing is declared."""
     available = described.images if described else 0
     return min(available, data.limit or available)
 
 
 def half_used(described: Description | None, source: Source) -> int:
-    """How many images of the official test part pick the epoch: half of it, and no more than `limit`."""
+    """Return how many images of the official test part validate: half of it, at most `limit`; 0 if not asked for."""
     if not source.test_half or described is None:
         return 0
     return min(described.test_images // 2, source.data.limit or described.test_images)

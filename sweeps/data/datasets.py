@@ -1,4 +1,4 @@
-"""Data sets as one uint8 array (N,C,H,W), and what is declared of them so that a plan needs neither files nor torch."""
+"""Data sets as one uint8 array (N,C,H,W), and their descriptions, so that a plan needs neither images nor torch."""
 
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from sweeps.data.dataset import (
     root_of,
 )
 from sweeps.data.folder import ImageFolder
-from sweeps.data.hashes import fingerprint, of_files, stamps
+from sweeps.data.hashes import file_stamps, files_hash_of, fingerprint
 from sweeps.data.published import KINDS, Published
 from sweeps.text import error_line
 
@@ -30,57 +30,61 @@ for _kind in (*KINDS, ImageFolder("folder")):
 
 @lru_cache(maxsize=64)
 def declared(data: Data) -> Description | None:
-    """What is declared of a data set; of a folder the manifest of its first `limit` files' names and sizes. None where
-    a folder is not here: its images and so the keys of its units cannot be told."""
+    """Return a data set's description, whose fingerprint for a folder is its manifest (names and sizes of files).
+
+    None if a folder is not here: then neither its images nor the keys of its units are known.
+    """
     return DATASETS[data.dataset].declared(data)
 
 
 def shape(data: Data) -> tuple[int, int]:
-    """Channels and side of a data set's images."""
+    """Return channels and side of a data set's images."""
     return DATASETS[data.dataset].shape(data)
 
 
 def image_count(data: Data) -> int:
-    """Images that the folds are made of: the first `limit`, or all; 0 where a folder is not here. Of a folder it is how
-    many they may be: files that cannot be read are told by reading them."""
+    """Return the number of images in the folds: the first `limit`, or all; 0 if a folder is not here.
+
+    A folder may turn out to have fewer, since only reading shows which files are unreadable.
+    """
     return images_used(declared(data), data)
 
 
 def test_half_count(source: Source) -> int:
-    """Images of the official test part that pick the epoch: half of it, and no more than `limit`."""
+    """Return how many images of the official test part validate: half of it, at most `limit`; 0 if not asked for."""
     return half_used(declared(source.data), source)
 
 
 def check_files(data: Data) -> None:
-    """Look whether a data set's files are there, without reading them. Raises DataError as `Dataset.check_files`."""
+    """Check that a data set's files exist, without reading them. Raise DataError as `Dataset.check_files`."""
     DATASETS[data.dataset].check_files(data)
 
 
 def load(source: Source) -> Loaded:
-    """Read the images of a source: the first `limit` ones, then, where it is asked for, the test half.
+    """Read the images of a source: the first `limit` images, then the test half if the source asks for it.
 
     Raises:
-        DataError: files missing, unreadable (of a folder: too many of them), with other content than declared, or
-            changed while they were read.
+        DataError: files are missing, unreadable (in a folder: too many), have other content than declared, or changed
+            while they were read.
     """
     check_files(source.data)
     dataset = DATASETS[source.data.dataset]
     try:
         try:
-            before = stamps(dataset.files(source))
-        except ValueError:  # a list of the files that is none: `load` says so
+            before = file_stamps(dataset.files(source))
+        except ValueError:  # the list of files is damaged; `load` reports that
             before = {}
         loaded = dataset.load(source)
         files = dataset.files(source)
-        files_hash = of_files(files, len(loaded.images))
-        changed = [path for path, stamp in stamps(files).items() if stamp != before.get(path)]
+        files_hash = files_hash_of(files, len(loaded.images))
+        changed = [path for path, stamp in file_stamps(files).items() if stamp != before.get(path)]
     except MemoryError as error:
         raise DataError(
             f"{source.data.dataset}: not enough memory for its images here: {error_line(error)[:200]}"
         ) from error
     except OSError as error:
         raise DataError(f"{source.data.dataset}: cannot be read: {error_line(error)[:300]}") from error
-    if changed:  # the hashes would be of other files than the images
+    if changed:  # the hashes would belong to other files than the images
         name = (
             f"{source.data.dataset}: {len(changed):,} files changed while they were read, such as {str(changed[0])!r}"
         )

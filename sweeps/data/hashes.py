@@ -1,7 +1,7 @@
-"""Whether two sets of images are the same: a hash of the pixels, and one of the bytes of the files they are read from.
+"""Hashes that tell whether two sets of images are the same: one of the pixels, and one of the files' bytes.
 
-The pixels decide what is trained. They may differ though the files are the same, where another version of an image
-library decodes them; such images count as the same.
+Training depends on the pixels. Another version of an image library may decode the same files to other pixels; such
+images count as the same.
 """
 
 import hashlib
@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from sweeps.data.readers import Images
-from sweeps.data.reasons import FILE_IS_GONE, MachineTrouble, words
+from sweeps.data.reasons import FILE_IS_GONE, MachineTrouble, trouble_text
 
 
 def fingerprint(images: Images) -> str:
-    """SHA-256 over the pixels, in hex."""
+    """Return the SHA-256 of the pixels, in hex."""
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
-def of_files(paths: Sequence[Path], images: int) -> str | None:
-    """SHA-256 over the number of images that the files gave and the SHA-256 of every file, in their order; None where
-    there are no files. A file that is gone or not ours to read counts as such.
+def files_hash_of(paths: Sequence[Path], images: int) -> str | None:
+    """Return the SHA-256 over the number of images and each file's SHA-256, in their order; None without files.
+
+    Files that are gone and files without permission enter it as such.
 
     Raises:
         MachineTrouble: a file cannot be read now.
@@ -36,21 +37,21 @@ def of_files(paths: Sequence[Path], images: int) -> str | None:
             digest.update(b"closed")
         except OSError as error:
             if error.errno not in FILE_IS_GONE:
-                raise MachineTrouble(f"{str(path)!r}: {words(error)}") from error
+                raise MachineTrouble(f"{str(path)!r}: {trouble_text(error)}") from error
             digest.update(b"gone")
     return digest.hexdigest() if paths else None
 
 
 def _opened(path: Path) -> BufferedReader:
-    """Open a file that was read a moment ago. Only a refusal that lasts counts: it is the reader's too."""
+    """Open a file that was read before. Try a second time if permission is refused, as a refusal may pass."""
     try:
         return path.open("rb")
     except PermissionError:
         return path.open("rb")
 
 
-def stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
-    """What changes of each file when it is written again or closed to us; None where its reader has to say why."""
+def file_stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
+    """Return what changes when a file is rewritten or its permissions change; None if it cannot be looked up."""
     found: dict[Path, tuple[int, ...] | None] = {}
     for path in paths:
         try:
@@ -62,11 +63,11 @@ def stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, ...] | None]:
 
 
 Hashes = tuple[str | None, str | None]
-"""Of the pixels and of the files of one set of images; None where it is not known."""
+"""The hashes of one set of images: of its pixels, and of its files; None where one is not known."""
 
 
-class Same:
-    """Which of many hashes are those of the same images: of the same pixels, or of the same files."""
+class SameImages:
+    """Groups of hashes of the same images. Images with the same pixels, or from the same files, are the same."""
 
     def __init__(self, hashes: Iterable[Hashes] = ()):
         self._to: dict[tuple[int, str], tuple[int, str]] = {}
@@ -79,11 +80,11 @@ class Same:
             self._to[self._root(other)] = self._root(known[0])
 
     def differ(self, seen: Hashes, now: Hashes) -> bool:
-        """Whether images that were seen, as far as that is known, are others than those of now."""
+        """Return whether the images that were seen are known, and are others than the present ones."""
         return any(seen) and self.name(seen) != self.name(now)
 
     def name(self, hashes: Hashes) -> str | None:
-        """Return one name for all that are the same images: the beginning of a hash. None where nothing is known."""
+        """Return a name that all hashes of the same images share: the beginning of one. None if no hash is known."""
         for i, text in enumerate(hashes):
             if text:
                 return self._root((i, text))[1][:8]

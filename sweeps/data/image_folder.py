@@ -1,4 +1,4 @@
-"""A folder of images: its files, its manifest, and what is left out of it."""
+"""Folders of images: their files, their manifest, and which files are left out."""
 
 import errno
 import hashlib
@@ -11,44 +11,48 @@ from typing import NamedTuple
 
 from sweeps.data.image_file import BYTES_PER_PIXEL, MAX_PIXELS
 from sweeps.data.readers import Images, Remarks, Skipped, read_files
-from sweeps.data.reasons import FILE_IS_GONE, NOT_OURS, MachineTrouble, words
+from sweeps.data.reasons import FILE_IS_GONE, NOT_OURS, MachineTrouble, trouble_text
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 LATER_SUFFIXES = {".jfif", ".jpe"}
-"""Read since the files' first version: folders that hold such have another manifest than before."""
+"""Suffixes that earlier versions did not read: folders with such files have another manifest than before."""
 
 OTHER_SUFFIXES = {
     *(".avif", ".avifs", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".jpm", ".apng", ".pnm"),
     *(".pbm", ".pam", ".pfm", ".dib", ".ico", ".icns", ".tga", ".pcx", ".psd", ".xbm", ".xpm", ".exr", ".hdr", ".qoi"),
     *(".dds", ".sgi", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pjpeg", ".pjp"),
 }
-"""Images too, of kinds that are not read: counted, so that none is left out unsaid."""
+"""Suffixes of images that are not read. They are counted and reported."""
 
-READING = 2
-"""Of the manifest: raised when the same files give other images (2: EXIF orientation, alpha, 16 bits, hidden files).
+READING_VERSION = 2
+"""A part of the manifest. It is raised when the same files give other images (2: EXIF orientation, alpha, 16 bits,
+hidden files).
 
-Not raised when colour profiles, 12-bit and min-is-white TIFF and transparent 16-bit PNG came to be read right: only
-their reading tells the few folders that hold such from all others, whose done units it would orphan. Units whose images
-those were are told by their `data_hash`."""
+It was not raised when colour profiles, 12-bit and min-is-white TIFF and transparent 16-bit PNG were read correctly for
+the first time. Few folders hold such files, only reading shows which, and the done units of all others would have been
+orphaned. The `data_hash` of the units of those few shows the change."""
 
-NOWHERE = "linked to what is not there"
-NO_FILE = "not a regular file"
-CLOSED = "of a folder that cannot be listed (permissions; its images are not counted)"
-LINKED = "in a linked folder (which are not followed)"
-UNNAMED = "an image by its content, not by its name's ending"
+DEAD_LINK = "linked to a missing file"
+NOT_REGULAR = "not a regular file"
+CLOSED_FOLDER = "of a folder that cannot be listed (permissions; its images are not counted)"
+LINKED_FOLDER = "in a linked folder (linked folders are not read)"
+MISNAMED = "an image by its content but not by its name"
 
 _HEADS = (
     *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     *(b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"\xff\x0a"),
 )
-_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-_NAMED_TEXT = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml", ".md", ".py", ".log"}
+_FTYP_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_TEXT_SUFFIXES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml", ".md", ".py", ".log"}
 
 
 class Listing(NamedTuple):
-    """`files`: those whose names say image, sorted by path. `left_out`: what cannot be an image file of ours, by the
-    reason. `others`: files whose names do not say what they are."""
+    """The content of a folder.
+
+    `files`: files with the suffix of an image, sorted by path. `left_out`: paths that cannot be used, by reason.
+    `others`: files whose suffix does not say what they are.
+    """
 
     files: tuple[Path, ...]
     left_out: Skipped
@@ -57,11 +61,10 @@ class Listing(NamedTuple):
 
 @lru_cache(maxsize=8)
 def listing(root: Path) -> Listing:
-    """List what is under a folder. Hidden files (`.git/`, `._1.png`) are no part of it; links to folders are not
-    followed.
+    """List the files under a folder, without hidden ones (`.git/`, `._1.png`) and those behind links to folders.
 
     Raises:
-        MachineTrouble: a folder or file cannot be looked at now.
+        MachineTrouble: a folder or file cannot be looked up now.
     """
     files: list[Path] = []
     others: list[Path] = []
@@ -69,7 +72,7 @@ def listing(root: Path) -> Listing:
 
     def closed(error: OSError) -> None:
         if isinstance(error, PermissionError):
-            left_out.setdefault(CLOSED, []).append(Path(error.filename))
+            left_out.setdefault(CLOSED_FOLDER, []).append(Path(error.filename))
         elif error.errno not in FILE_IS_GONE:
             raise _trouble(error.filename, error)
 
@@ -77,13 +80,15 @@ def listing(root: Path) -> Listing:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for link in (Path(folder, name) for name in folders):
             if link.is_symlink():
-                for path in _linked(root, link):
-                    left_out.setdefault(LINKED, []).append(path)
+                for path in _left_out_behind(root, link):
+                    left_out.setdefault(LINKED_FOLDER, []).append(path)
         for path in (Path(folder, name) for name in names if not name.startswith(".")):
             suffix = path.suffix.lower()
             if suffix not in SUFFIXES | OTHER_SUFFIXES:
-                others += [] if suffix in _NAMED_TEXT else [path]
-            elif reason := _no_file(path) or ("" if suffix in SUFFIXES else f"of a kind that is not read ({suffix})"):
+                others += [] if suffix in _TEXT_SUFFIXES else [path]
+            elif reason := _why_no_file(path) or (
+                "" if suffix in SUFFIXES else f"of a kind that is not read ({suffix})"
+            ):
                 left_out.setdefault(reason, []).append(path)
             else:
                 files.append(path)
@@ -91,29 +96,31 @@ def listing(root: Path) -> Listing:
 
 
 def folder_files(root: Path) -> tuple[Path, ...]:
-    """The image files under a folder, by their endings, sorted by path."""
+    """Return the files under a folder that have the suffix of an image, sorted by path."""
     return listing(root).files
 
 
 def _trouble(path: object, error: OSError) -> MachineTrouble:
-    return MachineTrouble(f"{str(path)!r}: {words(error)}; nothing is known of the folder, and no image was left out")
+    return MachineTrouble(f"{str(path)!r}: {trouble_text(error)}; the folder was not read, and no image was left out")
 
 
-def _no_file(path: Path) -> str | None:
-    """Why a path of a folder's listing is no file; None where it is one."""
+def _why_no_file(path: Path) -> str | None:
+    """Return why a listed path is not a regular file; None if it is one."""
     try:
-        return None if stat.S_ISREG(path.stat().st_mode) else NO_FILE
+        return None if stat.S_ISREG(path.stat().st_mode) else NOT_REGULAR
     except PermissionError:
         return NOT_OURS
     except OSError as error:
         if error.errno in FILE_IS_GONE:
-            return NOWHERE
+            return DEAD_LINK
         raise _trouble(path, error) from None
 
 
-def _linked(root: Path, link: Path) -> list[Path]:
-    """What a link to a folder leaves out: the images in that folder, or the link itself where it holds folders. Nothing
-    where those images are read under another name, as in a loop."""
+def _left_out_behind(root: Path, link: Path) -> list[Path]:
+    """Return the images in a linked folder, or the link itself if it leads only to further folders.
+
+    Return nothing if those images are read under another name, as in a loop.
+    """
     try:
         inside, target = root.resolve(), link.resolve()
         if inside.is_relative_to(target):
@@ -124,7 +131,7 @@ def _linked(root: Path, link: Path) -> list[Path]:
             names = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
     except PermissionError:
         return [link]
-    except (OSError, RuntimeError) as error:  # 3.11's words for a loop of links
+    except (OSError, RuntimeError) as error:  # Python 3.11 raises RuntimeError for a loop of links
         if isinstance(error, OSError) and error.errno not in FILE_IS_GONE:
             raise _trouble(link, error) from None
         return [link]
@@ -133,8 +140,8 @@ def _linked(root: Path, link: Path) -> list[Path]:
 
 
 def manifest(root: Path, files: Sequence[Path]) -> str:
-    """SHA-256 of the files' names and sizes: what a folder's content is taken for before it is read."""
-    digest = hashlib.sha256(f"{READING}\n".encode())
+    """Return the SHA-256 of the files' names and sizes, which identifies a folder's content before it is read."""
+    digest = hashlib.sha256(f"{READING_VERSION}\n".encode())
     for path in files:
         digest.update(os.fsencode(path.relative_to(root).as_posix()) + f"\0{_size(path)}\n".encode())
     return digest.hexdigest()
@@ -146,22 +153,21 @@ def _size(path: Path) -> int:
     except OSError as error:
         if error.errno not in FILE_IS_GONE | {errno.EACCES}:
             raise _trouble(path, error) from None
-        return -1  # gone since it was listed
+        return -1  # it was removed after it was listed
 
 
 class FolderRead(NamedTuple):
-    """A folder's images, and what is told of it. `bad` of `total` files gave no image; `told` says which."""
+    """A folder's images, and notes on them. `bad` of `total` files gave no image; `skipped_line` says which."""
 
     images: Images
     bad: int
     total: int
-    told: str
+    skipped_line: str
     remarks: tuple[str, ...]
 
 
 def read_folder(root: Path, limit: int | None, side: int, channels: int) -> FolderRead:
-    """Read the first `limit` images. No later file takes the place of one that cannot be used, so that the manifest
-    stays that of the images.
+    """Read the first `limit` files. A later file does not replace an unusable one, so that the manifest stays true.
 
     Raises:
         MachineTrouble: a folder or file cannot be read now.
@@ -173,54 +179,62 @@ def read_folder(root: Path, limit: int | None, side: int, channels: int) -> Fold
         skipped[reason] = sorted([*skipped.get(reason, []), *paths])
     bad = sum(map(len, skipped.values()))
     total = len(images) + bad
-    return FolderRead(images, bad, total, told(root, skipped, total), (*identity(root, limit), *_odd(root, remarks)))
+    return FolderRead(
+        images,
+        bad,
+        total,
+        skipped_line(root, skipped, total),
+        (*manifest_note(root, limit), *_remark_lines(root, remarks)),
+    )
 
 
-def left_out(root: Path, limit: int | None, look: bool = True) -> Skipped:
-    """What is under a folder and is an image that cannot be used, before any is read, by the reason. Where `limit` cuts
-    the files off, what comes behind the last of them does not count.
+def left_out(root: Path, limit: int | None, look_inside: bool = True) -> Skipped:
+    """Return the images under a folder that are known to be unusable before any is read, by reason.
+
+    If `limit` cuts the files off, those that come after the last of them do not count.
 
     Args:
-        look: into files whose names do not say what they are. It takes time.
+        look_inside: look into files whose suffix does not say what they are, which takes time.
     """
     found = listing(root)
     last = found.files[limit - 1] if limit is not None and limit < len(found.files) else None
     counted = dict(found.left_out)
-    for path in found.others if look else ():
-        if reason := _unnamed(path):
+    for path in found.others if look_inside else ():
+        if reason := _why_left_out(path):
             counted[reason] = sorted([*counted.get(reason, []), path])
     if last is not None:
         counted = {reason: [path for path in paths if path < last] for reason, paths in counted.items()}
     return {reason: paths for reason, paths in counted.items() if paths}
 
 
-def _unnamed(path: Path) -> str | None:
-    """Why a file whose name does not say what it is counts: it is an image, or, without any ending, it may be one."""
-    reason = _no_file(path)
+def _why_left_out(path: Path) -> str | None:
+    """Return why a file with an unknown suffix counts as left out: it is an image, or, without a suffix, may be one."""
+    reason = _why_no_file(path)
     if reason is None:
         try:
             with path.open("rb") as file:
-                return UNNAMED if _is_image(file.read(16)) else None
+                return MISNAMED if _is_image(file.read(16)) else None
         except PermissionError:
             reason = NOT_OURS
         except OSError as error:
             if error.errno not in FILE_IS_GONE:
                 raise _trouble(path, error) from None
-    return None if path.suffix or reason == NO_FILE else reason
+    return None if path.suffix or reason == NOT_REGULAR else reason
 
 
 def _is_image(head: bytes) -> bool:
+    """Return whether a file's first 16 bytes are those of an image."""
     return (
         head.startswith(_HEADS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+        or (head[4:8] == b"ftyp" and head[8:12] in _FTYP_BRANDS)
         or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
         or (head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace())
     )
 
 
-def identity(root: Path, limit: int | None) -> tuple[str, ...]:
-    """One line where a folder's manifest is another than that of earlier versions."""
+def manifest_note(root: Path, limit: int | None) -> tuple[str, ...]:
+    """Return one line if earlier versions gave this folder another manifest, else none."""
     later = sum(path.suffix.lower() in LATER_SUFFIXES for path in folder_files(root)[:limit])
     if not later:
         return ()
@@ -230,22 +244,23 @@ def identity(root: Path, limit: int | None) -> tuple[str, ...]:
     )
 
 
-def none_of(root: Path) -> str:
-    """The end of a line that says that a folder holds no image that can be read: what is there instead."""
+def found_instead(root: Path) -> str:
+    """Return the end of the line "no images": what the folder holds instead."""
     instead = left_out(root, None)
-    return f": {told(root, instead, sum(map(len, instead.values())))}" if instead else ""
+    return f": {skipped_line(root, instead, sum(map(len, instead.values())))}" if instead else ""
 
 
-def known_before(root: Path, limit: int | None) -> tuple[str, ...]:
-    """What is told of a folder without a look into any file."""
-    counted = left_out(root, limit, look=False)
-    lines = [f"data: {told(root, counted, len(folder_files(root)[:limit]) + sum(map(len, counted.values())))}"]
+def notes_before_reading(root: Path, limit: int | None) -> tuple[str, ...]:
+    """Return notes on a folder without a look into any file."""
+    counted = left_out(root, limit, look_inside=False)
+    lines = [f"data: {skipped_line(root, counted, len(folder_files(root)[:limit]) + sum(map(len, counted.values())))}"]
     most = f"{BYTES_PER_PIXEL * MAX_PIXELS / 1e9:.1f} GB"
-    memory = f"data: a file takes up to {BYTES_PER_PIXEL} bytes of memory a pixel while it is read, {most} at the most"
-    return (*(lines if counted else ()), *identity(root, limit), *([memory] if folder_files(root) else ()))
+    memory = f"data: reading a file takes up to {BYTES_PER_PIXEL} bytes of memory per pixel, at most {most}"
+    return (*(lines if counted else ()), *manifest_note(root, limit), *([memory] if folder_files(root) else ()))
 
 
-def _odd(root: Path, remarks: Remarks) -> list[str]:
+def _remark_lines(root: Path, remarks: Remarks) -> list[str]:
+    """Return a line for each kind of oddity, with the number of files and an example."""
     lines = []
     for kind, files in remarks.items():
         (path, text), count = files[0], len({path for path, _ in files})
@@ -254,8 +269,8 @@ def _odd(root: Path, remarks: Remarks) -> list[str]:
     return lines
 
 
-def told(root: Path, skipped: Skipped, files: int) -> str:
-    """One line: how many files were skipped, and each reason with an example."""
+def skipped_line(root: Path, skipped: Skipped, files: int) -> str:
+    """Return one line: how many files were skipped, and each reason with an example."""
     reasons = (
         f"{len(paths):,} {reason} (such as {str(paths[0].relative_to(root))!r})" for reason, paths in skipped.items()
     )

@@ -1,5 +1,7 @@
-"""A decoded image -> grey or RGB of 8 bits in sRGB, nothing transparent. Done strip by strip, so that a large image is
-never in memory in a wider form than its decoder gave."""
+"""Conversion of a decoded image to opaque grey or RGB of 8 bits in sRGB.
+
+It works strip by strip, so that a large image is never in memory in a wider form than its decoder gave.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,26 +20,28 @@ STRIP_PIXELS = 2**21
 _GREY = ("1", "L", "LA", "La", "I")
 
 
-class Meaning(NamedTuple):
-    """What a file's values mean, where its decoded image does not tell.
+class PixelMeaning(NamedTuple):
+    """The meaning of a file's values that its decoded image does not show.
 
-    `white`, `inverted`: of values wider than 8 bits. `hole`: the one such value that is transparent. `holes`: pixels
-    that are transparent, 0 where they are not.
+    `white`: the largest value where values are wider than 8 bits. `inverted`: whether 0 is white there.
+    `transparent_value`: the one such value that is transparent. `transparent_mask`: 255 where a pixel is transparent,
+    else 0.
     """
 
     white: int = 65535
     inverted: bool = False
-    hole: int | None = None
-    holes: "Image | None" = None
+    transparent_value: int | None = None
+    transparent_mask: "Image | None" = None
 
 
-def plain(file: "Image", mode: str, meaning: Meaning, note: Callable[[str], None]) -> "Image":
-    """An image as L or RGB, as `mode` asks; grey stays L, which is brought to RGB after it is made smaller.
+def to_plain(file: "Image", mode: str, meaning: PixelMeaning, note: Callable[[str], None]) -> "Image":
+    """Convert an image to L or RGB, as `mode` says. Grey stays L: it is converted to RGB after it is resized.
 
-    `note` is told of a colour profile that cannot be used.
+    Args:
+        note: called with a text if the colour profile cannot be used.
 
     Raises:
-        Unusable: pixels whose range is not known.
+        Unusable: the range of the pixels is not known.
     """
     from PIL import Image
 
@@ -46,69 +50,70 @@ def plain(file: "Image", mode: str, meaning: Meaning, note: Callable[[str], None
         raise Unusable(NO_RANGE)
     transform = _transform(file, note)
     transparent = file.has_transparency_data and not wide
-    grey = _base(file) == "L" and not transparent and transform is None
+    grey = _colour_mode(file) == "L" and not transparent and transform is None
     target = "L" if grey else mode
-    if file.mode == target and not transparent and transform is None and meaning.holes is None:
+    if file.mode == target and not transparent and transform is None and meaning.transparent_mask is None:
         return file
     levels = _levels(meaning) if wide else None
     result = Image.new(target, file.size)
     for box in strips(file.size):
         strip = file.crop(box)
         if levels is not None:
-            strip = _narrowed(strip, levels, meaning.hole)
-        result.paste(_opaque(strip, transform, transparent, target), box)
-        if meaning.holes is not None:
-            result.paste(255 if target == "L" else (255, 255, 255), box, meaning.holes.crop(box))
+            strip = _to_8_bits(strip, levels, meaning.transparent_value)
+        result.paste(_on_white(strip, transform, transparent, target), box)
+        if meaning.transparent_mask is not None:
+            result.paste(255 if target == "L" else (255, 255, 255), box, meaning.transparent_mask.crop(box))
     return result
 
 
 def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """The boxes of an image, of its full width, that are worked on one after another."""
+    """Yield boxes of the full width that cover an image from top to bottom: (left, top, right, bottom)."""
     width, height = size
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         yield 0, top, width, min(top + rows, height)
 
 
-def _levels(meaning: Meaning) -> NDArray[np.uint8]:
-    """Of each wide value its level from 0 to 255."""
+def _levels(meaning: PixelMeaning) -> NDArray[np.uint8]:
+    """Return the level, 0 to 255, of each 16-bit value: uint8 (65536,)."""
     levels = np.rint(np.arange(65536) * 255.0 / meaning.white if meaning.white != 65535 else np.arange(65536) / 257)
     levels = levels.clip(0, 255).astype(np.uint8)
     return 255 - levels if meaning.inverted else levels
 
 
-def _narrowed(strip: "Image", levels: NDArray[np.uint8], hole: int | None) -> "Image":
+def _to_8_bits(strip: "Image", levels: NDArray[np.uint8], transparent_value: int | None) -> "Image":
+    """Convert a strip of 16-bit values to 8 bits, and make transparent ones white."""
     from PIL import Image
 
     values = np.asarray(strip)
     narrow = levels[values.clip(0, 65535)]
-    if hole is not None:
-        narrow[values == hole] = 255
+    if transparent_value is not None:
+        narrow[values == transparent_value] = 255
     return Image.fromarray(narrow)
 
 
-def _base(file: "Image") -> str:
-    """The mode of an image's colours, without what is transparent."""
+def _colour_mode(file: "Image") -> str:
+    """Return the mode of an image's colours without transparency."""
     if file.mode in _GREY or file.mode.startswith("I;16"):
         return "L"
     return file.mode if file.mode in ("CMYK", "LAB") else "RGB"
 
 
 def _transform(file: "Image", note: Callable[[str], None]) -> "ImageCmsTransform | None":
-    if "icc_profile" not in file.info or file.mode == "LAB":  # which is no device's colours
+    if "icc_profile" not in file.info or file.mode == "LAB":  # LAB does not depend on a device
         return None
     try:
-        return colour.to_srgb(bytes(file.info["icc_profile"] or b""), _base(file))
+        return colour.to_srgb(bytes(file.info["icc_profile"] or b""), _colour_mode(file))
     except colour.ProfileError:
         note("are read without their colour profile, which is damaged or of other colours")
         return None
 
 
-def _opaque(strip: "Image", transform: "ImageCmsTransform | None", transparent: bool, target: str) -> "Image":
-    """A strip in sRGB, on white."""
+def _on_white(strip: "Image", transform: "ImageCmsTransform | None", transparent: bool, target: str) -> "Image":
+    """Convert a strip to sRGB, on white."""
     from PIL import Image
 
-    if strip.mode == "La":  # alpha is multiplied in, and Pillow converts it to LA alone
+    if strip.mode == "La":  # its colours are premultiplied, and Pillow can only convert them to LA
         strip = strip.convert("LA")
     if not transparent:
         return (strip if transform is None else transform.apply(strip.convert(transform.input_mode))).convert(target)

@@ -1,4 +1,4 @@
-"""Data sets of known content, in the layout in which they were published."""
+"""Published data sets: their content is known, and their files keep the published layout."""
 
 import os.path
 from collections.abc import Callable, Sequence
@@ -26,8 +26,11 @@ from sweeps.text import error_line
 
 @dataclass(frozen=True)
 class Published(Dataset):
-    """A data set of known content: what is declared, how it is read, the files by which it is found, and those that the
-    first images of a part are read from."""
+    """A published data set.
+
+    `read(root, part, n)`: the first n images of a part. `found_by`: files that must exist, relative to `data.root`.
+    `read_from(root, part, n)`: the files of these images.
+    """
 
     description: Description
     read: Callable[[Path, Part, int], Images]
@@ -65,7 +68,7 @@ class Published(Dataset):
         return np.concatenate([images, half])
 
     def _part(self, source: Source, part: Part, n: int, declared: int, expected: str | None) -> Images:
-        """The first n images of a part. Where the content is known all of it is read, so that it can be checked."""
+        """Return the first n images of a part. If its SHA-256 is known, the whole part is read and checked."""
         root = root_of(source.data)
         images = self.read(root, part, declared if expected else n)
         found = fingerprint(images) if expected else None
@@ -99,7 +102,7 @@ KINDS = (
         tuple(f"MNIST/raw/{name}" for name in _IDX),
         readers.mnist_files,
     ),
-    Published(  # the published MD5 of the archive; torchvision checks that of every file in it
+    Published(  # the published MD5 of the archive; torchvision checks the MD5 of each file in it
         "cifar10",
         Description(50_000, 10_000, 3, 32, "md5:c58f30108f718f92721af3d95e74349a"),
         readers.cifar10,

@@ -1,5 +1,7 @@
-"""Which file of a published data set is not what it should be, and what it is instead. Asked after torchvision failed,
-whose words (ValueError, AssertionError, "you can use download=True") name no file and give advice that is none here."""
+"""Search for the file of a published data set that is not the published one, after torchvision failed to read it.
+
+torchvision's own errors (ValueError, AssertionError, "you can use download=True") name no file and advise a download.
+"""
 
 import os
 import struct
@@ -11,73 +13,75 @@ import numpy as np
 
 from sweeps.text import error_line
 
-_IDX_HEADS = {"images-idx3-ubyte": (2051, 3), "labels-idx1-ubyte": (2049, 1)}  # of a file: its number, its dimensions
+_IDX_HEADS = {"images-idx3-ubyte": (2051, 3), "labels-idx1-ubyte": (2049, 1)}  # magic number, dimensions
 _ADVICE = "You can use download=True to download it"
 
 
 @contextmanager
-def file_named(name: str, root: Path) -> Iterator[None]:
-    """Turn any error of torchvision's parsers into an OSError that names the first file of the data set that is not the
-    published one, and says what it is. Where none is found it is the error's own words."""
+def naming_bad_file(name: str, root: Path) -> Iterator[None]:
+    """Turn errors of torchvision's parsers into an OSError that names the first file that is not the published one.
+
+    The OSError also says what that file is. If there is no such file, it has torchvision's own message.
+    """
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the machine's, with the file's name
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the system, which names the file
             raise
-        for problem in {"mnist": _mnist, "cifar10": _cifar10, "celeba": _celeba}[name](root):
+        for problem in {"mnist": _mnist_problems, "cifar10": _cifar10_problems, "celeba": _celeba_problems}[name](root):
             raise OSError(f"{problem}; put the published file there") from error
         words = error_line(error).replace(_ADVICE, "").strip()
         raise OSError(words if isinstance(error, RuntimeError) else f"{type(error).__name__}: {words}") from error
 
 
-def _mnist(root: Path) -> Iterator[str]:
+def _mnist_problems(root: Path) -> Iterator[str]:
     for part in ("train", "t10k"):
         for kind, (number, dimensions) in _IDX_HEADS.items():
             path = root / "MNIST" / "raw" / f"{part}-{kind}"
-            yield from _no_idx(path, number, dimensions)
+            yield from _idx_problems(path, number, dimensions)
 
 
-def _no_idx(path: Path, number: int, dimensions: int) -> Iterator[str]:
-    """What is wrong with a file of bytes in the IDX format: a number, the sizes, the bytes."""
+def _idx_problems(path: Path, number: int, dimensions: int) -> Iterator[str]:
+    """Yield what is wrong with a file in the IDX format: magic number, sizes, bytes."""
     with path.open("rb") as file:
         head = file.read(4 * (1 + dimensions))
         if len(head) < 4 * (1 + dimensions) or struct.unpack(">I", head[:4])[0] != number:
-            yield f"{path} is no IDX file of {'images' if dimensions == 3 else 'labels'}: {_looks_like(path)}"
+            yield f"{path} is not an IDX file of {'images' if dimensions == 3 else 'labels'}: {_content_guess(path)}"
             return
         expected = len(head) + int(np.prod(struct.unpack(f">{dimensions}I", head[4:]), dtype=object))
         if (there := file.seek(0, os.SEEK_END)) != expected:
-            yield f"{path} is cut off or goes on: {there:,} bytes, where its head says {expected:,}"
+            yield f"{path} has the wrong length: {there:,} bytes, where its header says {expected:,}"
 
 
-def _cifar10(root: Path) -> Iterator[str]:
+def _cifar10_problems(root: Path) -> Iterator[str]:
     from torchvision.datasets import CIFAR10
 
     meta = [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]
     for file, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, meta]:
-        yield from _not_published(root / CIFAR10.base_folder / file, md5)
+        yield from _md5_problems(root / CIFAR10.base_folder / file, md5)
 
 
-def _celeba(root: Path) -> Iterator[str]:
+def _celeba_problems(root: Path) -> Iterator[str]:
     from torchvision.datasets import CelebA
 
     for _, md5, file in CelebA.file_list:
-        if file.endswith(".txt"):  # the archives may be gone once they are unpacked
-            yield from _not_published(root / CelebA.base_folder / file, md5)
+        if file.endswith(".txt"):  # archives may have been removed after they were unpacked
+            yield from _md5_problems(root / CelebA.base_folder / file, md5)
 
 
-def _not_published(path: Path, md5: str) -> Iterator[str]:
+def _md5_problems(path: Path, md5: str) -> Iterator[str]:
     from torchvision.datasets.utils import calculate_md5
 
     if not path.is_file():
         yield f"no {path.name} in {path.parent.absolute()}"
     elif (found := calculate_md5(str(path))) != md5:
-        yield f"{path} is not the published file: its MD5 is {found}, not {md5}; {_looks_like(path)}"
+        yield f"{path} is not the published file: its MD5 is {found}, not {md5}; {_content_guess(path)}"
 
 
-def _looks_like(path: Path) -> str:
-    """What a file is by its first bytes."""
+def _content_guess(path: Path) -> str:
+    """Return what a file is, by its first bytes."""
     with path.open("rb") as file:
         head = file.read(200)
     if not head:

@@ -1,4 +1,4 @@
-"""How each data set is read: files -> uint8 (N,C,H,W). Everything heavy is imported where it is used."""
+"""Readers of the data sets: files -> uint8 (N,C,H,W). Large packages are imported only where they are used."""
 
 import logging
 import time
@@ -10,28 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.data.image_file import read_image
-from sweeps.data.published_files import file_named
+from sweeps.data.published_files import naming_bad_file
 from sweeps.data.reasons import Unusable
 
 Images = NDArray[np.uint8]
 Part = Literal["train", "test"]
-"""A data set's official parts. The folds are made of `train`."""
+"""The official parts of a data set. The folds split `train`."""
 Skipped = dict[str, list[Path]]
-"""Files that gave no image, by the reason."""
+"""Files that gave no image, by reason."""
 Remarks = dict[str, list[tuple[Path, str]]]
-"""Files that gave one, and what is odd about them: by its kind, with a text that may be empty."""
+"""Oddities of files that gave an image: by kind, each file with a text that may be empty."""
 LOG = logging.getLogger(__name__)
-"""Hears how far the reading of many images is. Who wants to see it adds a handler: `sweeps.backends.inline` does."""
-SAY_SECONDS = 10.0
+"""The log of progress while many images are read. `sweeps.backends.inline` adds a handler that shows it."""
+LOG_SECONDS = 10.0
+"""Time between two lines of that log."""
 
 
 def no_files(root: Path, part: Part, n: int) -> Sequence[Path]:
-    """Of a data set that comes with a library."""
+    """Return no files, for a data set that comes with a library."""
     return ()
 
 
 def digits(root: Path, part: Part, n: int) -> Images:
-    """scikit-learn's handwritten digits: 8x8 values 0 to 16 as bytes, each pixel doubled to 16x16. Needs no files."""
+    """Load scikit-learn's handwritten digits: 8x8 values 0 to 16 as bytes, each pixel doubled to 16x16. No files."""
     from sklearn.datasets import load_digits
 
     values = load_digits().images[:n]  # (n,8,8) float, 0 to 16
@@ -40,50 +41,50 @@ def digits(root: Path, part: Part, n: int) -> Images:
 
 
 def mnist(root: Path, part: Part, n: int) -> Images:
-    """MNIST, 28x28, through torchvision. Never downloads."""
+    """Read MNIST, 28x28, with torchvision. Nothing is downloaded."""
     from torchvision.datasets import MNIST
 
-    with file_named("mnist", root):
+    with naming_bad_file("mnist", root):
         images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
     return images
 
 
 def mnist_files(root: Path, part: Part, n: int) -> Sequence[Path]:
-    """The file of a part's images."""
+    """Return the file of a part's images."""
     return [root / "MNIST" / "raw" / f"{'train' if part == 'train' else 't10k'}-images-idx3-ubyte"]
 
 
 def cifar10(root: Path, part: Part, n: int) -> Images:
-    """CIFAR-10, 32x32 in colour, through torchvision, which checks the files' published MD5. Never downloads."""
+    """Read CIFAR-10, 32x32 RGB, with torchvision, which checks the files' published MD5. Nothing is downloaded."""
     from torchvision.datasets import CIFAR10
 
-    with file_named("cifar10", root):
+    with naming_bad_file("cifar10", root):
         rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
     images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     return images
 
 
 def cifar10_files(root: Path, part: Part, n: int) -> Sequence[Path]:
-    """The files of a part's images."""
+    """Return the files of a part's images."""
     names = [f"data_batch_{i}" for i in range(1, 6)] if part == "train" else ["test_batch"]
     return [root / "cifar-10-batches-py" / name for name in names]
 
 
 def celeba(root: Path, part: Part, n: int) -> Images:
-    """CelebA's aligned faces, plainly resized to 64x64, no crop. torchvision checks its lists' published MD5."""
+    """Read CelebA's aligned faces, resized to 64x64 without a crop. torchvision checks its lists' published MD5."""
     from torchvision.datasets import CelebA
 
-    with file_named("celeba", root):
+    with naming_bad_file("celeba", root):
         faces = CelebA(str(root), split=part, download=False)
     folder = root / faces.base_folder / "img_align_celeba"
     images, skipped = read_files([folder / str(name) for name in faces.filename[:n]], 64, 3)
-    for reason, paths in skipped.items():  # of a published data set none may be missing
+    for reason, paths in skipped.items():  # a published data set must be complete
         raise OSError(f"{paths[0]} is not a readable image: {reason}")
     return images
 
 
 def celeba_files(root: Path, part: Part, n: int) -> Sequence[Path]:
-    """The files of a part's first n images, by the list of the parts: a line each, as `000001.jpg 0`."""
+    """Return the files of a part's first n images, from the list of parts, whose lines read `000001.jpg 0`."""
     number = {"train": "0", "test": "2"}[part]
     lines = (root / "celeba" / "list_eval_partition.txt").read_text().splitlines()
     names = [name for name, of in (line.split() for line in lines if line.strip()) if of == number]
@@ -93,14 +94,16 @@ def celeba_files(root: Path, part: Part, n: int) -> Sequence[Path]:
 def read_files(
     paths: Sequence[Path], side: int, channels: int, remarks: Remarks | None = None
 ) -> tuple[Images, Skipped]:
-    """Image files as `image_file.read_image` reads them, less those that it cannot, which are told by reason. What is
-    odd about files that are read goes into `remarks`; how far it is, into the log.
+    """Read image files with `image_file.read_image`, and return the images and the unusable files by reason.
+
+    Args:
+        remarks: oddities of files that are read are added to it.
 
     Raises:
-        MachineTrouble: a file cannot be read now. None is left out for that.
+        MachineTrouble: a file cannot be read now. No file is left out for that.
     """
     images = np.empty((len(paths), channels, side, side), np.uint8)
-    n, skipped, said_at = 0, Skipped(), time.monotonic()
+    n, skipped, logged_at = 0, Skipped(), time.monotonic()
     for i, path in enumerate(paths):
 
         def note(kind: str, text: str, path: Path = path) -> None:
@@ -112,7 +115,7 @@ def read_files(
             n += 1
         except Unusable as error:
             skipped.setdefault(str(error), []).append(path)
-        if time.monotonic() - said_at >= SAY_SECONDS:
+        if time.monotonic() - logged_at >= LOG_SECONDS:
             LOG.info("data: %s of %s image files read", f"{i + 1:,}", f"{len(paths):,}")
-            said_at = time.monotonic()
+            logged_at = time.monotonic()
     return images[:n], skipped

@@ -1,24 +1,32 @@
-"""Named seeds: every random draw has its own, and none depends on worker, order or interruption."""
+"""Named seeds: every random draw has its own seed, which does not depend on worker, order or interruption."""
 
 import zlib
 
 from numpy.random import SeedSequence
 
 PER_FOLD = ("selection", "init", "batches", "sampler", "latent", "evaluation")
-"""Names whose seed differs between folds. `fold`, which splits the images, is one for all."""
+"""Names whose seed differs between folds. The seed `fold`, which splits the images, is the same for all."""
 
 
 def derive(seed: int, name: str, fold: int | None = None) -> int:
-    """The seed of `name` in `fold` (None: the same in all folds), in [0, 2^63).
+    """Return the seed of `name` in `fold` (None: the same in all folds), in [0, 2^63).
 
-    It does not depend on the configuration: in one fold all configurations see the same batches and the same draws, so
-    that their differences by fold are differences between the configurations.
+    It does not depend on the configuration. In one fold all configurations see the same batches and draws, so that
+    differences within a fold come from the configurations.
     """
     spawn_key = (zlib.crc32(name.encode()), *(() if fold is None else (fold,)))
     return int(SeedSequence(seed, spawn_key=spawn_key).generate_state(1, "uint64")[0] >> 1)
 
 
-def of_fold(seed: int, fold: int, same_init: bool = False) -> dict[str, int]:
-    """All seeds of one fold, by name. `same_init`: the initial values are those of every other fold."""
+def of_fold(seed: int, fold: int, same_init: bool = False, separate_draws: bool = False) -> dict[str, int]:
+    """Return all seeds of one fold by name.
+
+    Args:
+        same_init: every fold gets the same initial values.
+        separate_draws: at evaluation the pixels are drawn from a generator of their own. Otherwise `evaluation` draws z
+            and the pixels in turn.
+    """
     named = {"fold": derive(seed, "fold")} | {name: derive(seed, name, fold) for name in PER_FOLD}
+    if separate_draws:
+        named["evaluation_sampler"] = derive(seed, "evaluation_sampler", fold)
     return named | ({"init": derive(seed, "init")} if same_init else {})

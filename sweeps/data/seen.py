@@ -1,30 +1,32 @@
-"""The images that are read against those that done units saw."""
+"""Comparison of the images that are read with those that done units saw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweeps.data.datasets import DataError, Loaded, Source
-from sweeps.data.hashes import Hashes, Same
+from sweeps.data.hashes import Hashes, SameImages
 from sweeps.text import count_text
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One set of images that done units saw: its hashes, how many units saw it, and the name of one of them."""
+class SeenImages:
+    """A set of images that done units saw: its hashes, the number of units that saw it, and one unit's name."""
 
     hashes: Hashes
     units: int
     example: str
 
 
-def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, ...]:
-    """Return a line where other pixels were decoded from the same files: another image library does that.
+def check_seen(source: Source, loaded: Loaded, seen: Sequence[SeenImages]) -> tuple[str, ...]:
+    """Compare loaded images with those that done units saw.
+
+    Return a line if the same files were decoded to other pixels, as another image library may do.
 
     Raises:
-        DataError: done units saw other images than these.
+        DataError: done units saw other images.
     """
     now = (loaded.data_hash, loaded.files_hash)
-    same = Same([now, *[s.hashes for s in seen]])
+    same = SameImages([now, *[s.hashes for s in seen]])
     others = [s for s in seen if same.differ(s.hashes, now)]
     where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
     if others:
@@ -38,4 +40,4 @@ def compare(source: Source, loaded: Loaded, seen: Sequence[Seen]) -> tuple[str, 
     if not decoded:
         return ()
     units = count_text(decoded, "done unit")
-    return (f"{where}: the files that {units} saw, decoded to other pixels by another image library",)
+    return (f"{where}: these are the files that {units} saw, but another image library decoded them to other pixels",)

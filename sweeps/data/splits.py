@@ -1,4 +1,4 @@
-"""The folds and, inside each fold's training part, the images that pick the epoch."""
+"""The folds, and the split of each fold's training part into training set and validation set."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,23 +15,22 @@ Indices = NDArray[np.int64]
 
 
 class Folds(Section):
-    """How the images are split (3.4.3)."""
+    """Settings of how the images are split (thesis, 3.4.3)."""
 
     n_splits: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="folds of scikit-learn's KFold")
     shuffle: bool = Field(True, description="seeded random folds; false: contiguous ones")
     selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | Literal["fold", "test_half"] = Field(
         0.1,
-        description="images that pick the epoch: a share or a number of the fold's training part, `fold`: the "
-        "tabulated fold itself (the thesis's reading, optimistic), or `test_half`: half of the official test part (the "
-        "published run)",
+        description="the validation set: a share or a number of the fold's training part, `fold`: the test fold "
+        "itself (the thesis's reading, optimistic), or `test_half`: half of the official test part (the published run)",
     )
     same_init: bool = Field(
-        False, description="one initialisation for all folds (the published run); false: each fold its own"
+        False, description="one initialisation for all folds (the published run); false: one for each fold"
     )
 
 
 class FoldSizes(NamedTuple):
-    """Numbers of images: trained on, picking the epoch, tabulated."""
+    """The numbers of images in training set, validation set and test fold."""
 
     train: int
     selection: int
@@ -40,7 +39,7 @@ class FoldSizes(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into the images, each ascending: trained on, picking the epoch, tabulated."""
+    """Ascending indices of the images in training set, validation set (`selection`) and test fold."""
 
     train: Indices
     selection: Indices
@@ -48,7 +47,7 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """Of all three parts: two units with one hash saw the same split."""
+        """Hash of all three parts. Units with the same hash saw the same split."""
         digest = hashlib.sha256()
         for part in (self.train, self.selection, self.test):
             digest.update(len(part).to_bytes(8, "little") + part.astype("<i8").tobytes())
@@ -56,8 +55,8 @@ class Split:
 
 
 def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes:
-    """The sizes of `split`'s parts, by arithmetic (for a plan: needs no scikit-learn)."""
-    test = n // folds.n_splits + (fold < n % folds.n_splits)  # as KFold: the first folds take the remainder
+    """Compute the sizes of `split`'s parts without scikit-learn, for a plan."""
+    test = n // folds.n_splits + (fold < n % folds.n_splits)  # as in KFold, the first folds get the remainder
     rest = n - test
     if folds.selection == "fold":
         return FoldSizes(rest, test, test)
@@ -67,25 +66,25 @@ def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes
     return FoldSizes(rest - selection, selection, test)
 
 
-Numbers = NDArray[np.int16]
-"""The number of the fold that tabulates each image."""
+FoldNumbers = NDArray[np.int16]
+"""The number of each image's test fold, int16 (n,)."""
 
 
-class Drawn(NamedTuple):
-    """What decides which fold tabulates which image."""
+class FoldDraw(NamedTuple):
+    """The values that decide which test fold each image is in."""
 
     n_splits: int
     shuffle: bool
     seed: int
 
     @staticmethod
-    def by(folds: Folds, seed: int) -> "Drawn":
-        """Return what these settings and this sweep's seed draw."""
-        return Drawn(folds.n_splits, folds.shuffle, seed)
+    def of(folds: Folds, seed: int) -> "FoldDraw":
+        """Return the draw of these settings and this seed of a sweep."""
+        return FoldDraw(folds.n_splits, folds.shuffle, seed)
 
 
-def fold_numbers(n: int, drawn: Drawn) -> Numbers:
-    """Number the folds of scikit-learn's KFold: for each of n images the fold, from 0, that tabulates it, int16 (n,).
+def fold_numbers(n: int, drawn: FoldDraw) -> FoldNumbers:
+    """Return the number, from 0, of the test fold of each of n images, by scikit-learn's KFold: int16 (n,).
 
     scikit-learn takes 110 MB of memory, so this is computed once where the images are read, and not in every worker.
     """
@@ -94,20 +93,20 @@ def fold_numbers(n: int, drawn: Drawn) -> Numbers:
     random_state = seeds.derive(drawn.seed, "fold") % 2**32 if drawn.shuffle else None
     numbers = np.empty(n, np.int16)
     folds = KFold(drawn.n_splits, shuffle=drawn.shuffle, random_state=random_state)
-    for fold, (_, tabulated) in enumerate(folds.split(np.empty(n, np.int8))):
-        numbers[tabulated] = fold
+    for fold, (_, test) in enumerate(folds.split(np.empty(n, np.int8))):
+        numbers[test] = fold
     return numbers
 
 
-def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, numbers: Numbers | None = None) -> Split:
-    """Fold number `fold` (from 0) of `n` images. The folds depend on the sweep's seed, and on nothing else.
+def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, numbers: FoldNumbers | None = None) -> Split:
+    """Split `n` images for fold number `fold` (from 0). The folds depend on no seed but the sweep's.
 
     Args:
-        test_half: images of the official test part that pick the epoch, where the folds say so. They come after the n.
+        test_half: the number of images of the official test part that validate, if `folds` says so. They follow the n.
         numbers: `fold_numbers` of the n images; None: computed here.
     """
-    tabulated = (fold_numbers(n, Drawn.by(folds, seed)) if numbers is None else numbers) == fold
-    rest, test = np.flatnonzero(~tabulated), np.flatnonzero(tabulated)
+    in_test = (fold_numbers(n, FoldDraw.of(folds, seed)) if numbers is None else numbers) == fold
+    rest, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     if folds.selection == "fold":
         return Split(rest, test, test)
     if folds.selection == "test_half":

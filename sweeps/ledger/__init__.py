@@ -1,1 +1,1 @@
-"""What is done: the files of a results folder, and how they are read and written."""
+"""The ledger: which units are done, in the files of a results folder, and how these are read and written."""

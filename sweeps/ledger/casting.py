@@ -1,6 +1,6 @@
-"""Columns of a file that another tool has rewritten, in our types again: no value may change by it.
+"""Casts of the columns of a file that another tool has rewritten back to our types, without changing a value.
 
-pandas makes whole numbers with gaps real ones, polars makes texts and lists large ones, DuckDB narrows whole numbers.
+pandas turns integers with gaps into floats, polars turns strings and lists into large ones, DuckDB narrows integers.
 """
 
 import pyarrow as pa
@@ -28,7 +28,7 @@ _LISTS = (
 
 
 def cast_column(name: str, column: pa.ChunkedArray, to: pa.DataType) -> pa.ChunkedArray:
-    """The column in another type.
+    """Cast a column to another type.
 
     Raises:
         ValueError: a value would change; the message names the column.
@@ -42,48 +42,54 @@ def cast_column(name: str, column: pa.ChunkedArray, to: pa.DataType) -> pa.Chunk
         raise ValueError(wrong) from error
 
 
-def is_a_list(found: pa.DataType) -> bool:
-    """Whether it is a list of any of Arrow's kinds."""
-    return any(is_so(found) for is_so in _LISTS)
+def is_any_list(found: pa.DataType) -> bool:
+    """Return whether a type is any of Arrow's list types."""
+    return any(is_type(found) for is_type in _LISTS)
 
 
 def _cast(array: pa.Array, to: pa.DataType) -> pa.Array:
-    """Raises TypeError for values of another kind, and ArrowException for one that would change."""
+    """Cast an array. Raise TypeError for values of another kind, and ArrowException for a value that would change."""
     if array.type == to:
         return array
-    if array.null_count == len(array):  # a tool that sees no value has to guess the type
+    if array.null_count == len(array):  # without a value the other tool had to guess the type
         return pa.nulls(len(array), to)
     if types.is_dictionary(array.type):
         return _cast(array.dictionary_decode(), to)
-    if types.is_list(to) and is_a_list(array.type):
-        return _list(array, to)
+    if types.is_list(to) and is_any_list(array.type):
+        return _cast_list(array, to)
     if types.is_struct(to) and types.is_struct(array.type):
-        return _struct(array, to)
-    if not _is_alike(array.type, to):
+        return _cast_struct(array, to)
+    if not _is_castable(array.type, to):
         raise TypeError(f"{array.type}, not {to}")
     if types.is_boolean(to) and not pc.all(pc.is_in(array.drop_null(), pa.array([0, 1], array.type))).as_py():
         raise pa.ArrowInvalid("it holds other numbers than 0 and 1")
-    if types.is_integer(to) and types.is_floating(array.type):  # no whole number is NaN: it stands for a gap
+    if types.is_integer(to) and types.is_floating(array.type):  # NaN is no integer: it marks a gap
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     return array.cast(to)
 
 
-def _is_alike(found: pa.DataType, to: pa.DataType) -> bool:
-    """Whether values of a type may be values of another: text is never read as a number, nor the other way round."""
+def _is_castable(found: pa.DataType, to: pa.DataType) -> bool:
+    """Return whether one type may be cast to the other. Text never becomes a number, nor a number text."""
     kinds = (_TEXT, _NUMBER, (types.is_timestamp,))
-    to_bool = types.is_boolean(to) and any(is_so(found) for is_so in _NUMBER)
-    return to_bool or any(any(is_so(found) for is_so in kind) and any(is_so(to) for is_so in kind) for kind in kinds)
+    to_bool = types.is_boolean(to) and any(is_type(found) for is_type in _NUMBER)
+    return to_bool or any(
+        any(is_type(found) for is_type in kind) and any(is_type(to) for is_type in kind) for kind in kinds
+    )
 
 
-def _list(array: pa.Array, to: pa.ListType) -> pa.Array:
+def _cast_list(array: pa.Array, to: pa.ListType) -> pa.Array:
     lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)])
     values = _cast(array.flatten(), to.value_type)
     return pa.ListArray.from_arrays(offsets.cast(pa.int32()), values, type=to, mask=array.is_null())
 
 
-def _struct(array: pa.Array, to: pa.StructType) -> pa.Array:
-    """Fields in another order are the same; one that is not there is null, and one that is unknown must be."""
+def _cast_struct(array: pa.Array, to: pa.StructType) -> pa.Array:
+    """Cast the fields by name. A missing field becomes null.
+
+    Raises:
+        TypeError: the array has an unknown field that is not all null.
+    """
     found = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
     parts = [_cast(found.pop(field.name, pa.nulls(len(array))), field.type) for field in to]
     if any(part.null_count < len(part) for part in found.values()):

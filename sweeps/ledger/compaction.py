@@ -1,4 +1,4 @@
-"""Compaction: a finished sweep's many small files folded into one."""
+"""Compaction: the many small files of a finished sweep are merged into one."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,10 +10,11 @@ from sweeps.plan.unit import UnitId
 
 
 def compact(ledger: Ledger) -> tuple[int, Damage]:
-    """Folds the units' own files into the compacted one, and removes them once it reads back. Killed at any moment, it
-    leaves every unit in one of the two forms at least.
+    """Merge the units' own files into the compacted file, and remove them after it was read back.
 
-    Returns: how many units it holds now, and the unit files that could not be read, which stay where they are.
+    A process that is killed at any moment leaves every unit in its own file, in the compacted file, or in both.
+
+    Returns: how many units the compacted file holds now, and the unit files that could not be read. Those stay.
 
     Raises:
         StorageError: the compacted file cannot be read, written, or read back as it was written.
@@ -30,9 +31,9 @@ def compact(ledger: Ledger) -> tuple[int, Damage]:
             for part in ledger.batches(BATCH, damaged):
                 written |= set(unit_file.ids(part))
                 writer.write_table(unit_file.conform(part, schema))
-            if why := dict(damaged).get(COMPACTED):  # its units would be lost
+            if why := dict(damaged).get(COMPACTED):  # writing it anew would lose its units
                 raise StorageError(f"cannot compact into {path}: {why}")
-    except (pa.ArrowException, ValueError) as error:  # what was read cannot be written as one table
+    except (pa.ArrowException, ValueError) as error:  # the tables that were read do not fit into one
         raise StorageError(f"cannot compact into {path}: {error}") from error
     if ledger.compacted() != written:
         raise StorageError(f"{path} does not read back as it was written; no unit file was removed")

@@ -1,4 +1,4 @@
-"""Kept models: `models/<key>-fold<k>.safetensors`, the picked weights with the settings that rebuild the network."""
+"""Kept models: `models/<key>-fold<k>.safetensors`, the best weights with the settings that rebuild the network."""
 
 import json
 from typing import Any
@@ -10,30 +10,30 @@ from safetensors.torch import save as save_tensors
 from mtvae.model import Model, build
 from sweeps.config.settings import Settings, unflatten
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import as_plain
+from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
 
 
 def is_kept(unit: Unit) -> bool:
-    """Whether `keep_models` asks for this unit's model."""
+    """Return whether the setting `keep_models` asks for this unit's model."""
     return unit.settings.keep_models == "all" or (unit.settings.keep_models == "fold0" and unit.fold == 0)
 
 
 def save(storage: Storage, unit: Unit, model: Model) -> None:
-    """Writes a model's weights, on the CPU and contiguous, and its settings as the file's metadata."""
+    """Write a model's weights, on the CPU and contiguous, with its settings as the file's metadata."""
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    metadata = {"settings": json.dumps(as_plain(unit.settings)), "fold": str(unit.fold)}
+    metadata = {"settings": json.dumps(json_settings(unit.settings)), "fold": str(unit.fold)}
     storage.write(f"models/{unit.name}.safetensors", save_tensors(tensors, metadata))
 
 
 def load(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, Model]:
-    """A kept model in evaluation mode, by its unit's name (`<key>-fold<k>`).
+    """Load the kept model of the unit `name` (`<key>-fold<k>`), in evaluation mode.
 
     Raises:
-        FileNotFoundError: none is kept under that name.
+        FileNotFoundError: no model is kept under that name.
     """
     data = storage.read(f"models/{name}.safetensors")
-    # The format: eight bytes of length, then a JSON header whose __metadata__ is ours.
+    # A safetensors file begins with its header's length (8 bytes) and the JSON header; `save` wrote its __metadata__.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     flat: dict[str, Any] = json.loads(header["__metadata__"]["settings"])
     settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})

@@ -1,14 +1,14 @@
-"""The ledger: one Parquet file per finished unit. It alone says what is done.
+"""The ledger: one Parquet file per finished unit. Only these files say what is done.
 
 DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
-DIR/<sweep>/units.parquet                  done units that were compacted, a row each; a unit's own file comes first
-DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; never shadows a done one
-DIR/<sweep>/redo/<key>-fold<k>             a done unit that is to be trained again, and so not done (`redo.py`)
-DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit under way (`checkpoint.py`)
-DIR/<sweep>/models/<key>-fold<k>.safetensors   the picked weights (`kept_models.py`)
-DIR/<sweep>/logs/<key>-fold<k>.log         what happened in a unit, for people
+DIR/<sweep>/units.parquet                  compacted done units, one row each; a unit's own file takes precedence
+DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; a done unit stays done
+DIR/<sweep>/redo/<key>-fold<k>             marks a done unit that is to be trained again (`redo.py`)
+DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit in progress (`checkpoint.py`)
+DIR/<sweep>/models/<key>-fold<k>.safetensors   the best weights (`kept_models.py`)
+DIR/<sweep>/logs/<key>-fold<k>.log         a unit's log, for people
 DIR/<sweep>/rows.parquet                   the rows of the latest run's grid (`rows.py`)
-DIR/<sweep>/grid.yaml                      the same for people, earlier ones beside it
+DIR/<sweep>/grid.yaml                      the same grid for people; earlier grids are grid-<n>.yaml
 """
 
 import re
@@ -32,13 +32,13 @@ from sweeps.ledger.schema import (
 )
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of
-from sweeps.plan.unit import Unit, UnitId, id_of
+from sweeps.plan.unit import Unit, UnitId, parse_unit_name
 
 DAMAGED = ".damaged"
 COMPACTED = "units.parquet"
 BATCH = 500  # units in memory at a time: about 10 kB each at 100 epochs, ten times that as curves
 _KEY = re.compile(r"(?:^|[\s}])#\s*([0-9a-f]{12})(?!\S)")
-"""The comment behind a row that `Grid.dump` wrote, whatever an editor has done to line ends and spaces."""
+"""The key in the comment that `Grid.dump` writes behind a row. Editors may have changed line ends and spaces."""
 _ENDING = ".parquet"
 
 Damage = list[tuple[str, str]]
@@ -53,18 +53,18 @@ class Ledger:
         self.storage = storage
         self._compacted: tuple[object, frozenset[UnitId]] = (None, frozenset())
         self.damaged_compacted = ""
-        """How the compacted file was damaged when it was last looked at; empty where it was not."""
+        """How the compacted file was damaged when it was last read, or "" if it was not."""
 
     def units(self, folder: Literal["units", "failed"] = "units") -> frozenset[UnitId]:
-        """The units that have a file, by its name, and those that were compacted; without those to be trained again."""
+        """Return the units that have a file and the compacted ones, but no done unit that is marked for redo."""
         own = frozenset(files(self.storage, folder).values())
         return (own | self.compacted()) - redo.marked(self.storage) if folder == "units" else own
 
     def compacted(self) -> frozenset[UnitId]:
-        """The units in the compacted file; none where its content is damaged.
+        """Return the units in the compacted file; none if its content is damaged.
 
         Raises:
-            StorageError: the machine cannot read it now. That is never remembered as "none".
+            StorageError: the machine cannot read it now. This is not cached as "none".
         """
         stamp = self.storage.stamp(COMPACTED)
         if stamp != self._compacted[0]:
@@ -73,12 +73,12 @@ class Ledger:
         return self._compacted[1]
 
     def has(self, unit: Unit) -> bool:
-        """A fresh look at whether a unit is done."""
+        """Look up whether a unit is done now."""
         there = self.storage.exists(f"units/{unit.name}.parquet") or unit.id in self.compacted()
         return there and not redo.is_marked(self.storage, unit)
 
     def write(self, unit: Unit, results: Row) -> None:
-        """Records a unit as done, and forgets an earlier failure of it and that it was to be trained again."""
+        """Record a unit as done, and remove its earlier failure and its mark for redo."""
         row = settings_row(unit) | {"declarations": declarations(unit.settings, unit.stage)} | results
         schema = unit_schema(unit.settings.family, unit.stage)
         self.storage.write(f"units/{unit.name}.parquet", unit_file.encode([row], schema))
@@ -86,8 +86,10 @@ class Ledger:
         redo.unmark(self.storage, unit)
 
     def adopt(self, same: Mapping[UnitId, Unit]) -> int:
-        """Record units as done by the results of done units that are the same work under another key, and return how
-        many. Kept models are copied."""
+        """Record units as done with the results of done units that are the same work under another key.
+
+        Kept models are copied. Return how many units were recorded.
+        """
         adopted = 0
         if not same:
             return 0
@@ -103,7 +105,7 @@ class Ledger:
         return adopted
 
     def write_failed(self, unit: Unit, reason: str) -> None:
-        """Records why a unit failed. A done file stays what it is."""
+        """Record why a unit failed. If it is done, it stays done."""
         row = settings_row(unit) | {"reason": reason, "log": self.log_path(unit)}
         self.storage.write(f"failed/{unit.name}.parquet", unit_file.encode([row], FAILED_SCHEMA))
 
@@ -114,7 +116,7 @@ class Ledger:
         self.storage.write(f"logs/{unit.name}.log", text.encode())
 
     def add_to_log(self, unit: Unit, text: str) -> None:
-        """Nothing is written where there is nothing to say."""
+        """Append to a unit's log. An empty text writes nothing."""
         if text:
             before = self.storage.try_read(f"logs/{unit.name}.log") or b""
             self.storage.write(f"logs/{unit.name}.log", before + text.encode())
@@ -122,23 +124,24 @@ class Ledger:
     def table(
         self, folder: Literal["units", "failed"] = "units", columns: Sequence[str] | None = None
     ) -> tuple[pa.Table, Damage]:
-        """All units of a folder, the compacted ones too, a row each, and what could not be read. Changes nothing. Those
-        that are to be trained again are left out of the done ones.
+        """Return all units of a folder and the compacted ones, one row each, and the files that could not be read.
+
+        Done units that are marked for redo are left out. No file is changed.
 
         Args:
-            columns: of the schema; None for all. Those that a file of an earlier version lacks are null.
+            columns: columns of the schema; None: all. Columns that an earlier version did not write are null.
         """
         schema = FAILED_SCHEMA if folder == "failed" else UNIT_SCHEMA
         names = schema.names if columns is None else list(dict.fromkeys([*REQUIRED, *columns]))
         parts: list[pa.Table] = []
-        few: list[pa.Table] = []  # a table of one row takes 100 kB: they are joined before they are many
+        few: list[pa.Table] = []  # a table of one row takes 100 kB, so tables are joined in between
         damaged: Damage = []
         again = redo.marked(self.storage) if folder == "units" else frozenset()
-        for part, name, why in self._parts(folder, names):
+        for part, name, why in self._tables(folder, names):
             if part is None:
                 damaged.append((name, why))
             else:
-                few.append(unit_file.without(part, again))
+                few.append(unit_file.without_units(part, again))
             if len(few) == BATCH:
                 parts.append(unit_file.join(few))
                 few.clear()
@@ -149,16 +152,19 @@ class Ledger:
     def read(
         self, folder: Literal["units", "failed"] = "units", columns: Sequence[str] | None = None
     ) -> tuple[list[Row], Damage]:
-        """`table` as a dict per row."""
+        """Return `table` as a dictionary per row."""
         table, damaged = self.table(folder, columns)
         return table.to_pylist(), damaged
 
-    def _parts(self, folder: str, names: Sequence[str]) -> Iterator[tuple[pa.Table | None, str, str]]:
-        """Every file of a folder as (table or None, name, how it is damaged); a compacted unit where it has no good
-        file of its own. A file that is gone since the folder was listed was compacted by another process."""
+    def _tables(self, folder: str, names: Sequence[str]) -> Iterator[tuple[pa.Table | None, str, str]]:
+        """Yield every file of a folder as (table or None, name, how it is damaged), the compacted file last.
+
+        A compacted unit is left out if it has a readable file of its own. A file that is gone since the folder was
+        listed is skipped: another process has compacted it.
+        """
         own: set[UnitId] = set()
         for name, id_ in files(self.storage, folder).items():
-            table, why = self._try_own(f"{folder}/{name}", id_, names)
+            table, why = self._try_read_unit(f"{folder}/{name}", id_, names)
             if table is not None:
                 own.add(id_)
             if table is not None or why:
@@ -166,25 +172,28 @@ class Ledger:
         if folder == "units":
             table, why = self.try_read(COMPACTED, names)
             if table is not None or why:
-                yield (None if table is None else unit_file.without(table, own)), COMPACTED, why
+                yield (None if table is None else unit_file.without_units(table, own)), COMPACTED, why
 
     def schema(self) -> pa.Schema:
-        """The schema of all done units together, with what the families of somebody else's have of their own."""
-        names = {id_[0]: f"units/{name}" for name, id_ in files(self.storage, "units").items()}  # one of each key
+        """Return one schema for all done units, with the metrics and terms of their plug-in families."""
+        names = {id_[0]: f"units/{name}" for name, id_ in files(self.storage, "units").items()}  # one unit of each key
         compacted = [COMPACTED] if self.storage.exists(COMPACTED) else []
         tables = [self.try_read(name, ["declarations"])[0] for name in [*names.values(), *compacted]]
         texts = {text for table in tables if table is not None for text in table["declarations"].to_pylist() if text}
         return described_schema(sorted(texts))
 
     def batches(self, size: int, damaged: Damage) -> Iterator[pa.Table]:
-        """All columns of every done unit, `size` units at a time, as `table` has them. Damaged files are added to
-        `damaged`."""
+        """Yield all columns of every done unit, `size` units at a time, as `table` has them.
+
+        Args:
+            damaged: files that cannot be read are appended to it.
+        """
         own: set[UnitId] = set()
         listed = list(files(self.storage, "units").items())
         for start in range(0, len(listed), size):
             tables = []
             for name, id_ in listed[start : start + size]:
-                table, why = self._try_own(f"units/{name}", id_, UNIT_SCHEMA.names)
+                table, why = self._try_read_unit(f"units/{name}", id_, UNIT_SCHEMA.names)
                 if table is not None:
                     tables.append(table)
                     own.add(id_)
@@ -193,37 +202,37 @@ class Ledger:
             if tables:
                 yield unit_file.join(tables)
         try:
-            with unit_file.opened(self.storage, COMPACTED) as file:
+            with unit_file.open_file(self.storage, COMPACTED) as file:
                 for table in unit_file.batches(file, UNIT_SCHEMA, size):
-                    yield unit_file.without(table, own)
+                    yield unit_file.without_units(table, own)
         except (FileNotFoundError, NotADirectoryError):
             pass
         except unit_file.Damaged as error:
             damaged.append((COMPACTED, str(error)))
 
-    def _try_own(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
-        """`try_read` of a file that must hold this very unit."""
+    def _try_read_unit(self, name: str, id_: UnitId, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
+        """Read a file as `try_read` does; a file that holds another unit counts as damaged."""
         table, why = self.try_read(name, columns)
         if table is not None and unit_file.ids(table) != [id_]:
             return None, "it holds {}-fold{}".format(*unit_file.ids(table)[0])
         return table, why
 
     def try_read(self, name: str, columns: Sequence[str]) -> tuple[pa.Table | None, str]:
-        """A file's table, or None and how its content is damaged, "" where there is no such file (any more).
+        """Return a file's table and "", or None and how its content is damaged ("" if there is no such file).
 
         Raises:
             StorageError: the machine cannot read it now.
         """
         try:
-            with unit_file.opened(self.storage, name) as file:
+            with unit_file.open_file(self.storage, name) as file:
                 return unit_file.read(file, columns, FAILED_SCHEMA if name.startswith("failed/") else UNIT_SCHEMA), ""
         except (FileNotFoundError, NotADirectoryError):
             return None, ""
         except unit_file.Damaged as error:
             return None, str(error)
 
-    def sound(self, columns: Sequence[str]) -> tuple[pa.Table, Damage]:
-        """`table` of the done units. Renames damaged files to `*.damaged`, so that their units are trained again."""
+    def set_damaged_aside(self, columns: Sequence[str]) -> tuple[pa.Table, Damage]:
+        """Rename damaged files to `*.damaged`, so that their units are trained again, and return `table`'s result."""
         table, damaged = self.table("units", columns)
         damaged = [(name if name == COMPACTED else f"units/{name}", why) for name, why in damaged]
         for name, _ in damaged:
@@ -231,10 +240,10 @@ class Ledger:
         return table, damaged
 
     def write_grid(self, grid: Resolved) -> None:
-        """Keep the resolved grid as rows.parquet and as grid.yaml; a grid.yaml that differs moves to grid-<n>.yaml.
+        """Keep the resolved grid as rows.parquet and grid.yaml. An earlier grid.yaml becomes grid-<n>.yaml.
 
-        The rows come first, and reports read them alone: a kill on the way leaves a report of the grid before or of
-        this one, and the next run sets grid.yaml right.
+        The rows are written first, and reports read only them. After a kill in between, a report shows the earlier
+        grid or this one, and the next run writes grid.yaml.
         """
         keys = [key_of(settings) for settings in grid.rows]
         rows.write(self.storage, keys, grid.rows)
@@ -248,21 +257,24 @@ class Ledger:
         self.storage.write("grid.yaml", text)
 
     def keys(self) -> list[str] | None:
-        """The keys of the latest grid, in its order, by the comments of grid.yaml; None where no grid is kept."""
+        """Return the latest grid's keys in its order, from the comments of grid.yaml; None if there is no grid.yaml."""
         text = self.storage.try_read("grid.yaml")
         return None if text is None else list(dict.fromkeys(_KEY.findall(text.decode(errors="replace"))))
 
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:
-    """The unit files of a folder, and whose they are by their names. Raises StorageError, also for a link that leads
-    nowhere: nobody knows that its unit is not done."""
+    """Return the unit files of a folder with their units, by the files' names.
+
+    Raises:
+        StorageError: the folder cannot be read, or a file is a dead link, whose unit may be done.
+    """
     storage.refuse_dead_links(folder)
     names = [name for name in storage.names(folder) if name.endswith(_ENDING)]
-    return {name: id_ for name in names if (id_ := id_of(name.removesuffix(_ENDING)))}
+    return {name: id_ for name in names if (id_ := parse_unit_name(name.removesuffix(_ENDING)))}
 
 
 def sweeps(storage: Storage) -> list[str]:
-    """The sweeps of a results folder: its folders that hold units, failed ones too, or a grid."""
+    """Return the sweeps of a results folder: its folders that hold a grid, or done or failed units."""
     return [
         n
         for n in storage.folders("")

@@ -1,26 +1,26 @@
-"""Done units that are to be trained again: a mark each, `redo/<key>-fold<k>`, that holds the pattern that asked for it.
+"""Marks of done units that are to be trained again: `redo/<key>-fold<k>` holds the pattern of `--redo` that set it.
 
-A marked unit counts as not done, while its old result stays where it is until the new one takes its place: no kill can
-lose it, and removing the mark brings it back. The mark goes with the new result, so that the same command, which finds
-marks of its own pattern, goes on with what is left of them and begins anew only when none is.
+A marked unit counts as not done. Its old result stays until the new one replaces it, so a kill cannot lose it, and
+removing the mark brings it back. Writing the new result removes the mark. The same command therefore continues with
+the marks of its pattern that are left, and marks all units again only when none is left.
 """
 
 from collections.abc import Sequence
 
 from sweeps.ledger.storage import Storage
-from sweeps.plan.unit import Unit, UnitId, id_of
+from sweeps.plan.unit import Unit, UnitId, parse_unit_name
 
 FOLDER = "redo"
-ASKING = f"{FOLDER}/asking"  # the pattern whose marks are being set: all of them, or the same command sets them again
+MARKING = f"{FOLDER}/asking"  # the pattern whose marks are being set; after a kill the same command sets all again
 
 
 def marked(storage: Storage) -> frozenset[UnitId]:
-    """The units that are marked."""
-    return frozenset(id_ for name in storage.names(FOLDER) if (id_ := id_of(name)))
+    """Return the marked units."""
+    return frozenset(id_ for name in storage.names(FOLDER) if (id_ := parse_unit_name(name)))
 
 
 def is_marked(storage: Storage, unit: Unit) -> bool:
-    """A fresh look at one."""
+    """Look up whether one unit is marked now."""
     return storage.exists(f"{FOLDER}/{unit.name}")
 
 
@@ -28,23 +28,23 @@ def unmark(storage: Storage, unit: Unit) -> None:
     storage.remove(f"{FOLDER}/{unit.name}")
 
 
-def goes_on(storage: Storage, units: Sequence[Unit], pattern: str) -> bool:
-    """Whether this pattern's marks were all set, and some are left among these units."""
+def in_progress(storage: Storage, units: Sequence[Unit], pattern: str) -> bool:
+    """Return whether all marks of this pattern were set before, and some of these units still have theirs."""
     text, there = pattern.encode(), marked(storage)
-    if storage.try_read(ASKING) == text:
+    if storage.try_read(MARKING) == text:
         return False
     return any(storage.try_read(f"{FOLDER}/{unit.name}") == text for unit in units if unit.id in there)
 
 
 def mark(storage: Storage, units: Sequence[Unit], pattern: str) -> None:
-    """Marks units, and removes what would keep them from starting again: a checkpoint, a failure from before.
+    """Mark units, and remove the checkpoints and failures that would keep them from starting again.
 
     Raises:
         StorageError: the folder is not writable.
     """
-    storage.write(ASKING, pattern.encode())
+    storage.write(MARKING, pattern.encode())
     for unit in units:
         storage.remove(f"checkpoints/{unit.name}.pt")
         storage.remove(f"failed/{unit.name}.parquet")
         storage.write(f"{FOLDER}/{unit.name}", pattern.encode())
-    storage.remove(ASKING)
+    storage.remove(MARKING)

@@ -1,6 +1,6 @@
 """The rows of the latest grid as a file, so that a report parses no YAML, validates no setting and computes no key.
 
-DIR/<sweep>/rows.parquet    a row of the grid each: key, order, every setting; grid.yaml beside it is for people
+DIR/<sweep>/rows.parquet    one row for each row of the grid: key, order, every setting. grid.yaml is for people.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Resolved(Protocol):
 
 
 def write(storage: Storage, keys: Sequence[str], rows: Sequence[Settings]) -> None:
-    """Write the file, unless it holds these very rows. Raises StorageError."""
+    """Write the file, unless it holds exactly these rows. Raise StorageError if it cannot be written."""
     data = _encoded(keys, rows)
     if storage.try_read(ROWS) != data:
         storage.write(ROWS, data)
@@ -53,13 +53,13 @@ def _decoded(file: pa.NativeFile) -> list[Row]:
 
 
 def read(storage: Storage) -> tuple[list[Row] | None, str]:
-    """Return the rows in the grid's order, or None and why the file cannot be read, "" where there is none.
+    """Return the rows in the grid's order and "", or None and how the file is damaged ("" if there is no file).
 
     Raises:
-        StorageError: the storage does not answer.
+        StorageError: the machine cannot read the file now.
     """
     try:
-        with unit_file.opened(storage, ROWS) as file:
+        with unit_file.open_file(storage, ROWS) as file:
             return _decoded(file), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""

@@ -1,4 +1,4 @@
-"""The columns of a unit's Parquet file: names, types, and units of measure."""
+"""The columns of a unit's Parquet file: names, types, and what each is measured in."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,14 +15,15 @@ from mtvae.config import (
     FAMILIES,
     METHODS,
     SCALES,
+    TRAINING_UNCONDITIONED,
     UNCONDITIONED,
     Family,
     Metric,
     is_plug_in,
 )
-from sweeps.config.settings import LEAVES, Settings, column, options
+from sweeps.config.settings import FIELDS, Settings, column, union_members
 from sweeps.config.stages import STAGES, TRAINING
-from sweeps.plan.identity import as_plain
+from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
 
 SCHEMA_VERSION = 1
@@ -33,10 +34,10 @@ IMAGES = ("data_hash", "files_hash")
 """The columns that say which images a unit saw: `sweeps.data.hashes.Hashes`."""
 
 REQUIRED = ("key", "fold", "family", "method", "folds.n_splits")
-"""Columns without which a file is no unit."""
+"""The columns that every unit file has."""
 
 _OF_FAMILIES = {m.name: m for family in FAMILIES.built_in() for m in family.metrics}
-BUILT_IN = [UNCONDITIONED, CONDITIONED, *_OF_FAMILIES.values(), CONDITION_PIXELS]
+BUILT_IN = [UNCONDITIONED, CONDITIONED, *_OF_FAMILIES.values(), TRAINING_UNCONDITIONED, CONDITION_PIXELS]
 """The metrics of built-in families and methods, each once, in the order of their columns."""
 
 TERMS = list(dict.fromkeys(metric.term for metric in BUILT_IN if metric.term))
@@ -44,19 +45,25 @@ TERMS = list(dict.fromkeys(metric.term for metric in BUILT_IN if metric.term))
 
 
 def history_type(terms: Sequence[str]) -> pa.DataType:
-    """One epoch: the unweighted terms in training and validation, their total, and the weights at its end."""
+    """Return the type of one epoch: its unweighted training and validation terms, their total, and its last weights.
+
+    `selection_` columns belong to the validation set.
+    """
     parts = [f"{part}_{term}" for part in ("train", "selection") for term in terms]
     names = [*parts, "selection_total", *[f"weight_{term}" for term in terms]]
     return pa.struct([("epoch", pa.int64()), *[(name, pa.float64()) for name in names]])
 
 
 _SEEDS = pa.struct(
-    [(name, pa.int64()) for name in ("fold", "selection", "init", "batches", "sampler", "latent", "evaluation")]
+    [
+        (name, pa.int64())
+        for name in ("fold", "selection", "init", "batches", "sampler", "latent", "evaluation", "evaluation_sampler")
+    ]
 )
 
 
 def metric_units(metric: Metric) -> dict[str, str]:
-    """The columns of a metric with what each is measured in; where families differ, by family."""
+    """Return the columns of a metric with what each is measured in, family by family where families differ."""
     if metric.scaled:
         return {f"{metric.name}_{scale}": unit for scale, unit in SCALES.items()}
     units = {f.name: own.unit for f in FAMILIES if (own := f.metric(metric.name)) is not None}
@@ -68,7 +75,7 @@ def metric_units(metric: Metric) -> dict[str, str]:
 _DECLARATIONS = (
     "declarations",
     pa.string(),
-    "JSON: what a report must know of a family or method of somebody else's; null: built in",
+    "JSON: what a report must know of a plug-in family or method; null: built in",
 )
 
 # name, type, unit
@@ -80,68 +87,70 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
         pa.bool_(),
         "unconditioned_per_pixel (method conditioned: the conditioned) above half of mean_image_per_pixel",
     ),
-    ("best_epoch", pa.int64(), "epoch, from 1, whose weights are tabulated"),
+    ("best_epoch", pa.int64(), "best epoch, from 1: its weights are evaluated on the test fold"),
     (
         "history",
         pa.list_(history_type(TERMS)),
-        "every epoch's unweighted terms in the training loss's units, and the weights at its end",
+        "every epoch's unweighted terms in the training loss's scale, and the weights at its end",
     ),
-    ("sampler_built_with", pa.string(), "what the sampler that drew the masks says of itself"),
+    ("sampler_built_with", pa.string(), "the text by which the sampler that drew the masks describes itself"),
     ("parameters", pa.int64(), "trainable parameters"),
-    ("train_images", pa.int64(), "images of the fold's training part, less those that pick the epoch"),
-    ("selection_images", pa.int64(), "images that pick the epoch"),
-    ("test_images", pa.int64(), "images of the tabulated fold"),
+    ("train_images", pa.int64(), "images of the training set"),
+    ("selection_images", pa.int64(), "images of the validation set"),
+    ("test_images", pa.int64(), "images of the test fold"),
     ("images_trained", pa.int64(), "images that passed through the training step"),
-    ("seconds", pa.float64(), "s, training and evaluation, those before an interruption too"),
-    ("resumed", pa.int64(), "times that the training went on from a checkpoint"),
-    ("split_hash", pa.string(), "of the indices of all three parts"),
+    ("seconds", pa.float64(), "s, training and evaluation, including those before an interruption"),
+    ("resumed", pa.int64(), "times that the training was resumed from a checkpoint"),
+    ("split_hash", pa.string(), "hash of the indices of training set, validation set and test fold"),
     ("data_hash", pa.string(), "SHA-256 of the images used"),
-    ("files_hash", pa.string(), "SHA-256 of the files that they were read from; null: no files, or an earlier version"),
+    ("files_hash", pa.string(), "SHA-256 of the files that hold the images; null: no files, or an earlier version"),
     ("seeds", _SEEDS, "derived from seed and fold"),
     ("device", pa.string(), ""),
-    ("peak_memory", pa.int64(), "bytes, of the process (CPU) or allocated on the device (GPU)"),
+    ("processor", pa.string(), "the model of the machine's CPU; null: an earlier version"),
+    ("host", pa.string(), "the machine's name in its network; null: an earlier version"),
+    ("peak_memory", pa.int64(), "bytes used by the process (CPU) or allocated on the device (GPU)"),
     ("finished_at", pa.timestamp("us", "UTC"), ""),
-    ("git_commit", pa.string(), "of the code's checkout; null: not a checkout"),
-    ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes"),
+    ("git_commit", pa.string(), "commit of the code's checkout; null: not a checkout"),
+    ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes of the code"),
     ("versions", pa.string(), "JSON: package to version"),
     _DECLARATIONS,
 ]
 
 
 def _kind(option: Any) -> Any:
-    """The Python type of one member of a setting's annotation."""
+    """Return the Python type of one member of a setting's annotation."""
     if get_origin(option) is Literal:
         return type(get_args(option)[0])
     return get_origin(option) or option
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
-    """The column type of a setting; one that may be of several kinds (0.1, 500, "fold") is kept as text."""
-    kinds = {_kind(option) for option in options(annotation)} - {type(None)}
+    """Return the column type of a setting. A setting of several types (0.1, 500, "fold") is kept as text."""
+    kinds = {_kind(option) for option in union_members(annotation)} - {type(None)}
     types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.int64())}
     return types.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
 
 
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
 _SETTINGS = [
-    *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in LEAVES.items()],
-    ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is one"),
+    *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in FIELDS.items()],
+    ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is set"),
 ]
 _STAGE = [
-    ("stage", pa.string(), "what was done: training, or a later stage that is built on it"),
-    ("parent_key", pa.string(), "of a later stage: the key of the training of the same fold"),
+    ("stage", pa.string(), "training, or a later stage that is built on it"),
+    ("parent_key", pa.string(), "later stages: the key of the training of the same fold"),
 ]
 _FAILURE = [("reason", pa.string(), "one line"), ("log", pa.string(), "the log's path")]
 
 
 Column = tuple[str, pa.DataType, str]
-OF_A_FAMILY = b"family"
-"""In the metadata of a column: a metric that a family has of its own."""
+FAMILY_COLUMN = b"family"
+"""The key, in a column's metadata, that marks a metric of a plug-in family."""
 
 
 def _schema(columns: Iterable[Column], kind: str, own: Iterable[Column] = ()) -> pa.Schema:
     fields = [pa.field(name, type_, metadata={"unit": unit}) for name, type_, unit in columns]
-    fields += [pa.field(name, type_, metadata={"unit": unit, OF_A_FAMILY: "own"}) for name, type_, unit in own]
+    fields += [pa.field(name, type_, metadata={"unit": unit, FAMILY_COLUMN: "own"}) for name, type_, unit in own]
     return pa.schema(fields, metadata={"mtvae-sweeps": json.dumps({"kind": kind, "version": SCHEMA_VERSION})})
 
 
@@ -153,7 +162,7 @@ ROWS_SCHEMA = _schema(
 
 
 def schema_with(families: Iterable[Family], stages: Iterable[Sequence[Metric]] = ()) -> pa.Schema:
-    """`UNIT_SCHEMA` with the metrics and terms that these families have of their own, and the metrics of stages."""
+    """Return `UNIT_SCHEMA` with the further metrics and terms of these families, and the metrics of stages."""
     families = list(families)
     found = [*[family.metrics for family in families], *stages]
     metrics = {metric.name: metric for metrics in found for metric in metrics}.values()
@@ -168,44 +177,44 @@ def schema_with(families: Iterable[Family], stages: Iterable[Sequence[Metric]] =
 
 @cache
 def unit_schema(family: str, stage: str) -> pa.Schema:
-    """The schema of a unit of a family and a stage."""
+    """Return the schema of the units of a family and a stage."""
     return schema_with([FAMILIES[family]], [STAGES[stage].metrics])
 
 
 def declarations(settings: Settings, stage: str = TRAINING) -> str | None:
-    """The column `declarations` of a unit or of a row: what a report cannot know of itself."""
+    """Return the column `declarations` of a unit or row: what a report must know and does not import."""
     metrics = STAGES[stage].metrics
     found = {"family": FAMILIES[settings.family].describe(), "method": METHODS[settings.method].describe()}
-    told: dict[str, Any] = {kind: described for kind, described in found.items() if is_plug_in(described["name"])}
+    plug_ins: dict[str, Any] = {kind: about for kind, about in found.items() if is_plug_in(about["name"])}
     if metrics:
-        told["metrics"] = [metric.describe() for metric in metrics]
-    return json.dumps(told) if told else None
+        plug_ins["metrics"] = [metric.describe() for metric in metrics]
+    return json.dumps(plug_ins) if plug_ins else None
 
 
 def described_schema(texts: Iterable[str]) -> pa.Schema:
-    """The schema of units with these `declarations`."""
+    """Return the schema of units with these `declarations`."""
     found = [json.loads(text) for text in texts]
-    families = [Family.described(**told["family"]) for told in found if "family" in told]
-    return schema_with(families, [[Metric(**m) for m in told["metrics"]] for told in found if "metrics" in told])
+    families = [Family.from_description(**about["family"]) for about in found if "family" in about]
+    return schema_with(families, [[Metric(**m) for m in about["metrics"]] for about in found if "metrics" in about])
 
 
 def not_finite(scores: Mapping[str, Any]) -> str:
-    """Say which numbers, numpy's too, are NaN or infinite; empty where none is."""
+    """Return a line with the scores that are NaN or infinite, or "" if all are finite. numpy's numbers count too."""
     real = {name: value for name, value in scores.items() if isinstance(value, Real)}
     wrong = [f"{name} is {value}" for name, value in real.items() if not isfinite(value)]
     return f"a score is not finite: {', '.join(wrong)}" if wrong else ""
 
 
 def settings_row(unit: Unit) -> Row:
-    """The identity and settings columns of a unit."""
+    """Return the identity and settings columns of a unit."""
     stage: Row = {"stage": unit.stage, "parent_key": unit.requires[0][0] if unit.requires else None}
     return {"key": unit.key, "fold": unit.fold} | stage | settings_columns(unit.settings)
 
 
 def settings_columns(settings: Settings) -> Row:
-    """The settings columns of a configuration."""
+    """Return the settings columns of a configuration."""
     row: Row = {"soft_adapt": settings.soft_adapt.variant is not None}
-    for path, value in as_plain(settings).items():
+    for path, value in json_settings(settings).items():
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
     return row

@@ -21,7 +21,7 @@ TEMPORARY = ".tmp"
 
 
 def temporary_name(name: str) -> str:
-    """A name of this process's own, by which `Storage.sweep_temporary` knows when it was left behind."""
+    """Return a name that only this process uses. It tells `Storage.sweep_temporary` whether the process still runs."""
     return f"{name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
 
 
@@ -30,12 +30,12 @@ class StorageError(OSError):
 
 
 def whole_path(path: str | Path) -> str:
-    """Return a path of this machine from its root on.
+    """Return an absolute path of this machine.
 
     Raises:
-        StorageError: it is empty, or starts at a folder that is gone, or at the home of nobody.
+        StorageError: `path` is empty, or begins at a folder that is gone or at an unknown user's home.
     """
-    if path == "":  # pathlib would take the current folder
+    if path == "":  # pathlib reads it as the current folder
         raise StorageError(f"the name of a folder {UNSET}")
     try:
         return str(Path(path).expanduser().absolute())
@@ -45,35 +45,38 @@ def whole_path(path: str | Path) -> str:
 
 
 def leave_gone_folder(*paths: str | None) -> None:
-    """Go to / where the current folder is gone, and say so: the libraries under torch end a process that is nowhere.
-    Raises StorageError for a path that would be another one then."""
+    """Change to / if the current folder is gone, and print that: libraries that torch loads end such a process.
+
+    Raises:
+        StorageError: one of `paths` is relative, so it would name another file then.
+    """
     try:
         os.getcwd()
     except FileNotFoundError:
         for path in paths:
             if path is not None and "://" not in path:
                 whole_path(path)
-        print("the current folder is gone; this command goes on in /", file=sys.stderr, flush=True)
+        print("the current folder is gone; this command continues in /", file=sys.stderr, flush=True)
         os.chdir("/")
 
 
 class Storage:
     """A folder of small files. Names are relative, with forward slashes.
 
-    On a local folder a file is written under a temporary name, synced and renamed; elsewhere it is one put from memory.
+    A local file is written under a temporary name, synced and renamed. Elsewhere a file is one put from memory.
     """
 
     def __init__(self, root: str | Path, filesystem: fs.FileSystem | None = None):
-        """`root`: a path or a URI that pyarrow knows (s3://bucket/prefix), or a path inside `filesystem`.
+        """Open the folder `root`: a path, a URI that pyarrow knows (s3://bucket/prefix), or a path in `filesystem`.
 
         Raises:
-            StorageError: not such a URI, or no path (`whole_path`).
+            StorageError: pyarrow does not know the URI, or the path is none (`whole_path`).
         """
         if filesystem is None:
             if "://" in str(root):
                 try:
                     filesystem, path = connect(str(root))
-                    if not path:  # as of s3://: all buckets
+                    if not path:  # s3:// names all buckets
                         raise ValueError(f"{root} {UNSET}")
                 except (OSError, ValueError) as error:  # the URI itself may hold a password
                     raise StorageError(f"not a results folder: {error_line(error)}") from error
@@ -90,75 +93,75 @@ class Storage:
         return f"{self.root}/{name}" if name else self.root
 
     def folder(self, name: str) -> "Storage":
-        """A folder inside this one."""
+        """Return a folder inside this one."""
         return Storage(self.path(name), self.filesystem)
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder, sorted; none where the folder is not there. Raises StorageError."""
-        return sorted(info.base_name for info in self._listed(folder) if info.is_file)
+        """Return the sorted names of a folder's files; none if there is no such folder. Raise StorageError."""
+        return sorted(info.base_name for info in self._entries(folder) if info.is_file)
 
     def refuse_dead_link(self, name: str) -> None:
-        """Raise StorageError for a link that leads nowhere: git-annex has such for files whose content is elsewhere."""
+        """Raise StorageError for a dead link. git-annex makes such links for files whose content is elsewhere."""
         path = self.path(name)
         if self.local and os.path.islink(path) and not os.path.exists(path):
-            raise StorageError(f"cannot read {path}: it is a link to what is not there")
+            raise StorageError(f"cannot read {path}: it is a link to a missing file")
 
     def refuse_dead_links(self, folder: str) -> None:
-        """Raise StorageError where one of a folder's files is such a link, which `names` leaves out."""
+        """Raise StorageError if one of a folder's files is a dead link, which `names` leaves out."""
         if self.local and os.path.isdir(self.path(folder)):
-            with self._named(folder, "read"), os.scandir(self.path(folder)) as entries:
+            with self._errors_named(folder, "read"), os.scandir(self.path(folder)) as entries:
                 links = sorted(entry.name for entry in entries if entry.is_symlink())
             for name in links:
                 self.refuse_dead_link(f"{folder}/{name}")
 
     def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder, sorted. Raises StorageError."""
-        return sorted(info.base_name for info in self._listed(folder) if info.type == fs.FileType.Directory)
+        """Return the sorted names of the folders in a folder. Raise StorageError."""
+        return sorted(info.base_name for info in self._entries(folder) if info.type == fs.FileType.Directory)
 
-    def _listed(self, folder: str) -> list[fs.FileInfo]:
-        with self._named(folder, "read"):
+    def _entries(self, folder: str) -> list[fs.FileInfo]:
+        with self._errors_named(folder, "read"):
             try:
                 found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-            except NotADirectoryError as error:  # no folder is as good as an empty one, but this is a file
-                raise StorageError(self._line(folder, "read", error)) from error
-        return [info for info in found if _is_named(info)]
+            except NotADirectoryError as error:  # a missing folder counts as empty, a file does not
+                raise StorageError(self._error_line(folder, "read", error)) from error
+        return [info for info in found if _has_utf8_name(info)]
 
     def exists(self, name: str) -> bool:
-        """Raises StorageError."""
+        """Return whether there is such a file. Raise StorageError."""
         return bool(self._info(name).is_file)
 
     def _info(self, name: str) -> fs.FileInfo:
-        with self._named(name, "read"):
+        with self._errors_named(name, "read"):
             return self.filesystem.get_file_info(self.path(name))
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError or NotADirectoryError where there is no such file, and StorageError."""
-        with self._named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
+        """Read a whole file. Raise FileNotFoundError or NotADirectoryError if there is none, or StorageError."""
+        with self._errors_named(name, "read"), self.filesystem.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
     def try_read(self, name: str) -> bytes | None:
-        """None where there is no such file."""
+        """Read a whole file; None if there is none. Raise StorageError."""
         try:
             return self.read(name)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def open(self, name: str) -> NativeFile:
-        """A file to read parts of. Raises as `read`.
+        """Open a file to read parts of it. Raise as `read`.
 
-        From elsewhere it comes whole: one request, and a connection that breaks is told from a damaged file.
+        A file that is not local is read whole: in one request, so that a broken connection is not taken for damage.
         """
         if not self.local:
             return pa.BufferReader(self.read(name))
-        with self._named(name, "read"):
+        with self._errors_named(name, "read"):
             return self.filesystem.open_input_file(self.path(name))
 
     @contextmanager
     def reading(self, name: str) -> Iterator[NativeFile]:
-        """`open`, where trouble of the machine until it is closed is a StorageError too.
+        """Open a file as `open` does, and raise StorageError for trouble of the machine until it is closed.
 
-        Only what the file holds may be its damage. pyarrow raises OSError for both: of the system's own words the
-        errno is set (no permission, a stale handle, too many open files), of a content that it cannot decode it is not.
+        Only a file's content may count as damaged. pyarrow raises OSError for both: with an errno for the system's
+        errors (no permission, a stale handle, too many open files), and without one for content that it cannot decode.
         """
         try:
             with self.open(name) as file:
@@ -166,13 +169,16 @@ class Storage:
         except OSError as error:
             if error.errno is None or isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise StorageError(self._line(name, "read", error)) from error
+            raise StorageError(self._error_line(name, "read", error)) from error
         except MemoryError as error:
             raise StorageError(f"cannot read {self.path(name)}: out of memory") from error
 
     def stamp(self, name: str) -> tuple[int, object] | None:
-        """What changes when a file does; None where there is none. Raises StorageError, also for a link that leads
-        nowhere."""
+        """Return size and time of a file, which change when it does; None if there is no file.
+
+        Raises:
+            StorageError: the machine cannot look it up now, or it is a dead link.
+        """
         info = self._info(name)
         if not info.is_file:
             self.refuse_dead_link(name)
@@ -180,12 +186,12 @@ class Storage:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
-        """A file to write piece by piece, which others see whole or not at all. Raises StorageError as `write`."""
-        with self._named(name):
+        """Open a file to write it in pieces; others see it whole or not at all. Raise StorageError as `write`."""
+        with self._errors_named(name):
             if self.local:
-                with self._written_local(Path(self.path(name))) as file:
+                with self._replacing_local(Path(self.path(name))) as file:
                     yield file
-            else:  # an object's stream that ends early would leave a part of it, so the whole waits on this machine
+            else:  # a stream to an object store that ends early leaves a part there, so the file is first written here
                 with tempfile.TemporaryFile() as file:
                     yield file
                     file.seek(0)
@@ -193,14 +199,14 @@ class Storage:
                         shutil.copyfileobj(file, stream)
 
     def write(self, name: str, data: bytes | memoryview) -> None:
-        """Writes a file whole: a reader sees the old one, the new one, or none, never a part.
+        """Write a whole file. A reader sees the old file, the new one, or none, but never a part.
 
         Raises:
-            StorageError: the folder is not writable, the disk is full, ...
+            StorageError: for example, the folder is not writable or the disk is full.
         """
-        with self._named(name):
+        with self._errors_named(name):
             if self.local:
-                with self._written_local(Path(self.path(name))) as file:
+                with self._replacing_local(Path(self.path(name))) as file:
                     file.write(data)
             else:
                 with self._put(self.path(name)) as stream:
@@ -209,27 +215,27 @@ class Storage:
     def _put(self, path: str) -> NativeFile:
         try:
             return self.filesystem.open_output_stream(path)
-        except FileNotFoundError:  # a filesystem with real folders; an object store has none
+        except FileNotFoundError:  # filesystems with folders raise this, object stores do not
             self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
             return self.filesystem.open_output_stream(path)
 
     @contextmanager
-    def _named(self, name: str, what: Literal["read", "write"] = "write") -> Iterator[None]:
-        """Turns what the system says into one line that names the file. Reading, a file may not be there."""
+    def _errors_named(self, name: str, what: Literal["read", "write"] = "write") -> Iterator[None]:
+        """Turn the system's errors into a StorageError that names the file, except where a file to read is missing."""
         try:
             yield
-        except StorageError:  # of another file, inside
+        except StorageError:  # an inner call has named its file
             raise
         except OSError as error:
             if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
-            raise StorageError(self._line(name, what, error)) from error
+            raise StorageError(self._error_line(name, what, error)) from error
 
-    def _line(self, name: str, what: Literal["read", "write"], error: OSError) -> str:
+    def _error_line(self, name: str, what: Literal["read", "write"], error: OSError) -> str:
         return f"cannot {what} {self.path(name)}: {_reason(error)}"
 
     @contextmanager
-    def _written_local(self, path: Path) -> Iterator[IO[bytes]]:
+    def _replacing_local(self, path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(temporary_name(path.name))
         try:
@@ -243,18 +249,17 @@ class Storage:
             raise
 
     def rename(self, name: str, new: str) -> None:
-        """Renames a file; it may be gone already, by another process that does the same. Raises StorageError as
-        `write`."""
-        with self._named(new), suppress(FileNotFoundError):
+        """Rename a file. It may be gone, if another process does the same. Raise StorageError as `write`."""
+        with self._errors_named(new), suppress(FileNotFoundError):
             self.filesystem.move(self.path(name), self.path(new))
 
     def remove(self, name: str) -> None:
-        """Removes a file; it may be gone already. Raises StorageError as `write`."""
-        with self._named(name), suppress(FileNotFoundError):
+        """Remove a file, which may be gone already. Raise StorageError as `write`."""
+        with self._errors_named(name), suppress(FileNotFoundError):
             self.filesystem.delete_file(self.path(name))
 
     def sweep_temporary(self, folder: str) -> list[str]:
-        """Removes temporary files of processes of this host that are gone, and returns their names."""
+        """Remove the temporary files of this host's processes that have ended, and return their names."""
         stale = [name for name in self.names(folder) if name.endswith(TEMPORARY) and self.local and is_stale(name)]
         for name in stale:
             self.remove(f"{folder}/{name}")
@@ -262,12 +267,12 @@ class Storage:
 
 
 def _reason(error: OSError) -> str:
-    """The system's words where there are any. pyarrow wraps them into its own, with the path once more."""
+    """Return the system's message if there is one: pyarrow's own message repeats the path."""
     return os.strerror(error.errno) if error.errno else error_line(error)
 
 
 def is_stale(name: str) -> bool:
-    """Whether a `temporary_name` was given by a process of this host that is gone."""
+    """Return whether a `temporary_name` belongs to a process of this host that has ended."""
     stem, _, pid = name.removesuffix(TEMPORARY).rpartition("-")[0].rpartition("-")
     if not stem.endswith(f".{socket.gethostname()}") or not pid.isdigit():
         return False
@@ -275,13 +280,13 @@ def is_stale(name: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # it lives, and is somebody else's
+    except PermissionError:  # it runs, as another user
         return False
     return False
 
 
-def _is_named(info: fs.FileInfo) -> bool:
-    """Whether a file has a name in UTF-8. One that has not is none of ours."""
+def _has_utf8_name(info: fs.FileInfo) -> bool:
+    """Return whether a file's name is UTF-8. Files with other names are not ours."""
     try:
         return bool(info.base_name)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""A Parquet file of units, or of a grid's rows: written, read, and told from a file that is none of ours."""
+"""Parquet files of units and of a grid's rows: writing, reading, and checking that they are ours."""
 
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -8,32 +8,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtvae.config.setting import NO_VALUE
-from sweeps.config.settings import ABOUT, column
+from sweeps.config.settings import SETTING_INFO, column
 from sweeps.config.stages import TRAINING
 from sweeps.ledger import casting
-from sweeps.ledger.schema import BUILT_IN, OF_A_FAMILY, REQUIRED, Row, described_schema
+from sweeps.ledger.schema import BUILT_IN, FAMILY_COLUMN, REQUIRED, Row, described_schema
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.unit import UnitId
 from sweeps.text import error_line
 
-_NEUTRAL = {column(path): about.neutral for path, about in ABOUT.items() if about.neutral is not NO_VALUE}
+_NEUTRAL = {column(path): about.neutral for path, about in SETTING_INFO.items() if about.neutral is not NO_VALUE}
 _NEUTRAL["stage"] = TRAINING
 _TABULATED = ("collapsed", *[name for metric in BUILT_IN if metric.tabulated for name in metric.columns])
 
 
 class Damaged(ValueError):
-    """What a file holds is not what it should; the message says why."""
+    """A file's content is damaged or not ours; the message says how."""
 
 
 @contextmanager
-def opened(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
+def open_file(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
     """Open a file to read units or rows from it.
 
     Raises:
-        Damaged: its content is not what it should be: the only reason to take it for lost.
+        Damaged: its content is damaged or not ours. Only then is the file lost.
         FileNotFoundError, NotADirectoryError: there is no such file.
-        StorageError: the machine cannot read it now, or it is a link that leads nowhere. The file may be as good as
-            ever.
+        StorageError: the machine cannot read it now, or it is a dead link. The file itself may be undamaged.
     """
     try:
         with storage.reading(name) as file:
@@ -48,7 +47,7 @@ def opened(storage: Storage, name: str) -> Iterator[pa.NativeFile]:
 
 
 def encode(rows: Sequence[Row], schema: pa.Schema) -> bytes:
-    """A file of rows; columns that they lack are null. Raises KeyError for one that the schema lacks."""
+    """Encode rows as a Parquet file. Columns that a row lacks are null. Raise KeyError for unknown columns."""
     unknown = {name for row in rows for name in row} - set(schema.names)
     if unknown:
         raise KeyError(f"no such columns: {sorted(unknown)}")
@@ -58,72 +57,73 @@ def encode(rows: Sequence[Row], schema: pa.Schema) -> bytes:
 
 
 def ids(table: pa.Table) -> list[UnitId]:
-    """Whose rows these are."""
+    """Return the unit of each row."""
     return list(zip(table["key"].to_pylist(), table["fold"].to_pylist(), strict=True))
 
 
-def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
-    """Some rows. (pyarrow would import pandas, which costs half a second, to make an index of a list.)"""
+def take_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Return the rows with these indices. Given a list, pyarrow would import pandas, which costs half a second."""
     buffer = pa.py_buffer(array("q", rows))
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer]))
 
 
 def first_of_each_key(table: pa.Table) -> pa.Table:
-    """The first row of each configuration, in order of appearance: the folds of one share their settings."""
+    """Return the first row of each configuration, in order of appearance. Its folds share their settings."""
     first: dict[str, int] = {}
     for i, key in enumerate(table["key"].to_pylist()):
         first.setdefault(key, i)
-    return take(table, list(first.values()))
+    return take_rows(table, list(first.values()))
 
 
-def without(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:
-    """The rows of all other units."""
-    return take(table, [i for i, id_ in enumerate(ids(table)) if id_ not in unwanted]) if unwanted else table
+def without_units(table: pa.Table, unwanted: Collection[UnitId]) -> pa.Table:
+    """Return the rows of all other units."""
+    return take_rows(table, [i for i, id_ in enumerate(ids(table)) if id_ not in unwanted]) if unwanted else table
 
 
 def read(file: pa.NativeFile, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """The asked columns of a file of units, in their order; those of a later version than the file's are null. Where
-    `declarations` is asked for, the metrics follow that families of somebody else's have of their own.
+    """Read columns of a file of units, in the given order. Columns that its version did not have are null.
+
+    If `columns` holds `declarations`, the metrics of plug-in families follow as further columns.
 
     Raises:
-        ValueError, pyarrow.ArrowException: it holds something else than units of ours.
+        ValueError, pyarrow.ArrowException: the file does not hold our units.
     """
     parquet = pq.ParquetFile(file)
-    names, own = _check(parquet, columns, schema)
-    # No threads: one of pyarrow's pool that still holds our bytes when the interpreter ends aborts the process (seen:
-    # exit code 134 after a finished sweep).
-    return _fill(parquet.read([*names, *(own or ())], use_threads=False), columns, schema, own)
+    names, own = _columns_to_read(parquet, columns, schema)
+    # No threads: if a thread of pyarrow's pool still holds our bytes when the interpreter ends, the process aborts
+    # (seen: exit code 134 after a finished sweep).
+    return _complete(parquet.read([*names, *(own or ())], use_threads=False), columns, schema, own)
 
 
 def batches(file: pa.NativeFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    """All columns of a file of units, `size` rows at a time. Raises as `read`."""
+    """Read all columns of a file of units, `size` rows at a time. Raise as `read`."""
     parquet = pq.ParquetFile(file)
-    names, own = _check(parquet, schema.names, schema)
+    names, own = _columns_to_read(parquet, schema.names, schema)
     for batch in parquet.iter_batches(size, columns=[*names, *(own or ())], use_threads=False):
-        yield _fill(pa.Table.from_batches([batch]), schema.names, schema, own)
+        yield _complete(pa.Table.from_batches([batch]), schema.names, schema, own)
 
 
 def join(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of several. A column that some lack is null there, and every history has the terms of all."""
+    """Join tables into one. Columns that a table lacks are null there, and every history gets the terms of all."""
     if all(table.schema.equals(tables[0].schema) for table in tables):
         return pa.concat_tables(tables).combine_chunks()
     fields: dict[str, pa.Field] = {}
     for field in (field for table in tables for field in table.schema):
         known = fields.setdefault(field.name, field)
-        if field.type != known.type:  # only a history's may differ
-            fields[field.name] = known.with_type(_with_terms_of(known.type, field.type))
+        if field.type != known.type:  # only histories differ in type
+            fields[field.name] = known.with_type(_merge_histories(known.type, field.type))
     schema = pa.schema(fields.values())
     return pa.concat_tables([conform(table, schema) for table in tables]).combine_chunks()
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with the columns of a schema: those that it lacks are null, histories take further terms."""
+    """Return the table with the columns of a schema. Columns that it lacks are null; histories get further terms."""
     if table.schema.equals(schema):
         return table
     arrays = []
     for field in schema:
         if field.name not in table.column_names:
-            arrays.append(_absent(field.name, len(table), schema))
+            arrays.append(_default_column(field.name, len(table), schema))
         elif table[field.name].type == field.type:
             arrays.append(table[field.name])
         else:
@@ -131,95 +131,103 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema)
 
 
-def _with_terms_of(history: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """A history with the fields of both."""
+def _merge_histories(history: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return the type of a history with the terms of both."""
     fields = {field.name: field for type_ in (history, other) for field in type_.value_type}
     return pa.list_(pa.struct(list(fields.values())))
 
 
 def _required(schema: pa.Schema) -> list[str]:
-    """The columns without which a file does not hold what the schema says."""
+    """Return the columns that every file of this schema has."""
     return [name for name in (*REQUIRED, "order") if name in schema.names]
 
 
-Own = dict[str, pa.Field]
-"""The metrics that families have of their own, as columns."""
+FamilyColumns = dict[str, pa.Field]
+"""The metrics of plug-in families, as columns."""
 
 
-def _check(parquet: pq.ParquetFile, columns: Sequence[str], schema: pa.Schema) -> tuple[list[str], Own | None]:
-    """The asked columns that a file has, and the metrics of its own families; None for those of a file of this version,
-    whose columns need no second look.
+def _columns_to_read(
+    parquet: pq.ParquetFile, columns: Sequence[str], schema: pa.Schema
+) -> tuple[list[str], FamilyColumns | None]:
+    """Return which of the columns a file has, and its plug-in metrics, or None if its schema is that of this version.
 
     Raises:
-        ValueError: it holds something else than units of ours.
+        ValueError: the file does not hold our units.
     """
-    there, required = parquet.schema_arrow, _required(schema)
-    if not set(required) <= set(there.names):
-        raise ValueError(f"not a unit: its columns are {', '.join(there.names[:5])}")
-    names = [name for name in dict.fromkeys([*required, *columns]) if name in there.names]
-    if there.equals(schema):  # all that follows takes half as long as reading the file
+    found, required = parquet.schema_arrow, _required(schema)
+    if not set(required) <= set(found.names):
+        raise ValueError(f"not a unit: its columns are {', '.join(found.names[:5])}")
+    names = [name for name in dict.fromkeys([*required, *columns]) if name in found.names]
+    if found.equals(schema):  # the checks below take half as long as reading the file
         return names, None
-    names += [name for name in _odd(there, schema) if name not in names]
-    own = _own(parquet, schema) if "declarations" in columns else {}
-    if twice := [name for name in (*names, *own) if there.names.count(name) > 1]:
+    names += [name for name in _mistyped_scores(found, schema) if name not in names]
+    own = _family_columns(parquet, schema) if "declarations" in columns else {}
+    if twice := [name for name in (*names, *own) if found.names.count(name) > 1]:
         raise ValueError(f"it has two columns {twice[0]}")
     return names, own
 
 
-def _odd(there: pa.Schema, schema: pa.Schema) -> list[str]:
-    """The columns of scores that have another type: a table rests on them, so they must fit whatever is asked for. Else
-    a run would take for done what no report can read."""
-    both = [name for name in _TABULATED if name in schema.names and there.get_field_index(name) >= 0]
-    return [name for name in both if there.field(name).type != schema.field(name).type]
+def _mistyped_scores(found: pa.Schema, schema: pa.Schema) -> list[str]:
+    """Return the columns of scores that have another type. They are always read, so that their cast is tried.
+
+    Otherwise a run that asks for no scores would count a unit as done that no report can read.
+    """
+    both = [name for name in _TABULATED if name in schema.names and found.get_field_index(name) >= 0]
+    return [name for name in both if found.field(name).type != schema.field(name).type]
 
 
-def _own(parquet: pq.ParquetFile, schema: pa.Schema) -> Own:
-    """The metrics that the families in a file have of their own. What is said of its columns is lost where another tool
-    has rewritten it: then its declarations tell these metrics from columns that somebody added."""
-    there = parquet.schema_arrow
-    further = [field for field in there if field.name not in schema.names]
-    if marked := {field.name: field for field in further if OF_A_FAMILY in (field.metadata or {})}:
+def _family_columns(parquet: pq.ParquetFile, schema: pa.Schema) -> FamilyColumns:
+    """Return the metrics of a file's plug-in families, by the metadata of its columns.
+
+    A file that another tool has rewritten has no such metadata. There the `declarations` tell these metrics from
+    columns that somebody added.
+    """
+    found = parquet.schema_arrow
+    further = [field for field in found if field.name not in schema.names]
+    if marked := {field.name: field for field in further if FAMILY_COLUMN in (field.metadata or {})}:
         return marked
-    if not further or "declarations" not in there.names:
+    if not further or "declarations" not in found.names:
         return {}
     try:
         texts = parquet.read(["declarations"], use_threads=False)["declarations"].unique().to_pylist()
         described = described_schema(filter(None, texts))
-    except (AttributeError, KeyError, TypeError, ValueError):  # a report says so where it needs them
+    except (AttributeError, KeyError, TypeError, ValueError):  # a report that needs them reports this
         return {}
     return {field.name: described.field(field.name) for field in further if field.name in described.names}
 
 
 def _type_of(field: pa.Field, expected: pa.DataType) -> pa.DataType:
-    """The type in which a column is read: a history keeps the further terms that it has, in its own order."""
-    if field.name != "history" or not casting.is_a_list(field.type) or not pa.types.is_struct(field.type.value_type):
+    """Return the type as which a column is read. A history keeps its further terms, in its own order."""
+    if field.name != "history" or not casting.is_any_list(field.type) or not pa.types.is_struct(field.type.value_type):
         return expected
     known = {term.name: term for term in expected.value_type}
     terms = {term.name: known.get(term.name, pa.field(term.name, pa.float64())) for term in field.type.value_type}
     return pa.list_(pa.struct(list((terms | known).values())))
 
 
-def _fill(table: pa.Table, columns: Sequence[str], schema: pa.Schema, own: Own | None) -> pa.Table:
-    """The asked columns in their order, then the own ones; where the file has none, the setting's neutral value, or
-    null. `own`: as `_check` returns it.
+def _complete(table: pa.Table, columns: Sequence[str], schema: pa.Schema, own: FamilyColumns | None) -> pa.Table:
+    """Return the columns in the given order, then the plug-in metrics. Missing ones get their neutral value or null.
+
+    Args:
+        own: the plug-in metrics, as `_columns_to_read` returns them.
 
     Raises:
         ValueError: a row has no key, fold or settings, or a value does not fit into its column.
     """
     if own is not None:
-        table = _in_our_types(table, schema, own)
+        table = _cast_columns(table, schema, own)
     if not len(table) or any(table[name].null_count for name in _required(schema)):
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
     if own is None and table.column_names == list(columns):
         return table
     own = own or {}
-    arrays = [table[n] if n in table.column_names else _absent(n, len(table), schema) for n in (*columns, *own)]
+    arrays = [table[n] if n in table.column_names else _default_column(n, len(table), schema) for n in (*columns, *own)]
     fields = [own.get(n) or schema.field(n) for n in (*columns, *own)]
     return pa.table(arrays, pa.schema([f.with_type(a.type) for f, a in zip(fields, arrays, strict=True)]))
 
 
-def _in_our_types(table: pa.Table, schema: pa.Schema, own: Own) -> pa.Table:
-    """The known columns alone, as they are where this version wrote them, else cast."""
+def _cast_columns(table: pa.Table, schema: pa.Schema, own: FamilyColumns) -> pa.Table:
+    """Return only the known columns, cast to our types where another tool or version wrote other ones."""
     columns = {}
     for field in table.schema:
         if field.name in own or field.name in schema.names:
@@ -229,6 +237,9 @@ def _in_our_types(table: pa.Table, schema: pa.Schema, own: Own) -> pa.Table:
     return pa.table(columns)
 
 
-def _absent(name: str, n: int, schema: pa.Schema) -> pa.Array:
-    """A column that a file of an earlier version lacks: rows of one configuration must not differ by their age."""
+def _default_column(name: str, n: int, schema: pa.Schema) -> pa.Array:
+    """Return a column that an earlier version did not write: the setting's neutral value, or null.
+
+    So the rows of one configuration do not differ by the version that wrote them.
+    """
     return pa.repeat(pa.scalar(_NEUTRAL.get(name), schema.field(name).type), n)

@@ -1,1 +1,1 @@
-"""Which units there are, what identifies them, and which of them come next."""
+"""The units of a sweep, what identifies them, and which of them come next."""

@@ -1,5 +1,7 @@
-"""What identifies a configuration: a hash of every setting that can change its numbers, so that the same work is
-recognised in any grid, and a change of settings is never mistaken for it."""
+"""Identity of configurations: a hash of every setting that can change the numbers.
+
+So the same work is recognised in any grid, and work with other settings is never mistaken for it.
+"""
 
 import hashlib
 import json
@@ -7,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtvae.config.setting import NO_VALUE
-from sweeps.config.settings import ABOUT, Settings, Value, flatten
+from sweeps.config.settings import SETTING_INFO, Settings, Value, flatten
 from sweeps.config.stages import TRAINING, Stage, stages_of
 from sweeps.data.datasets import declared
 from sweeps.plan.unit import Unit
@@ -15,33 +17,34 @@ from sweeps.plan.unit import Unit
 KEY_VERSION = 1
 
 
-NAMING = sorted(ABOUT, key=lambda path: not ABOUT[path].counts)
-"""The settings in the order in which labels try them: the others only where those that count tell no rows apart."""
+LABEL_ORDER = sorted(SETTING_INFO, key=lambda path: not SETTING_INFO[path].in_key)
+"""The settings in the order in which labels try them: first those that are part of the key, then the others."""
 
-
-_COUNTS = frozenset(path for path, about in ABOUT.items() if about.counts)
-_NEUTRAL = frozenset(path for path, about in ABOUT.items() if about.neutral is not NO_VALUE)
+_IN_KEY = frozenset(path for path, info in SETTING_INFO.items() if info.in_key)
+_WITH_NEUTRAL_VALUE = frozenset(path for path, info in SETTING_INFO.items() if info.neutral is not NO_VALUE)
 
 
 def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """The resolved settings that make up a unit's identity: applicable, counted, and not at a neutral value."""
+    """Return the resolved settings that are part of the key: they apply, and are not at a neutral value."""
     return {
         path: value
         for path, value in flat.items()
-        if value is not None and path in _COUNTS and not (path in _NEUTRAL and ABOUT[path].is_neutral(value))
+        if value is not None
+        and path in _IN_KEY
+        and not (path in _WITH_NEUTRAL_VALUE and SETTING_INFO[path].is_neutral(value, flat))
     }
 
 
 def key_of(settings: Settings, flat: Mapping[str, Value] | None = None) -> str:
-    """12 hex digits: the hash of the key settings, the data set's declared fingerprint and KEY_VERSION.
+    """Return 12 hex digits: the hash of the key settings, the data set's declared fingerprint and KEY_VERSION.
 
     Args:
-        flat: the flattened settings, where they are at hand.
+        flat: the flattened settings, if the caller has them already.
     """
-    described = declared(settings.data)
+    declaration = declared(settings.data)
     identity = key_settings(flatten(settings) if flat is None else flat) | {
         "": KEY_VERSION,
-        "data.fingerprint": described.fingerprint if described else None,
+        "data.fingerprint": declaration.fingerprint if declaration else None,
     }
     return _hash(identity)
 
@@ -50,37 +53,45 @@ def _hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def twin(settings: Settings) -> Settings | None:
-    """Return the configuration that says the same images in the other way: a limit that is all of them, and no limit.
-    None where there is none."""
-    if (limit := _other_limit(settings)) is None:
+def with_equivalent_limit(settings: Settings) -> Settings | None:
+    """Return the configuration with the equivalent `data.limit`, which has the same images; None if there is none.
+
+    No limit, and a limit that is the number of all images, are equivalent.
+    """
+    if (limit := _equivalent_limit(settings)) is None:
         return None
     return settings.model_copy(update={"data": settings.data.model_copy(update={"limit": limit[0]})})
 
 
-def twin_key(settings: Settings) -> str | None:
-    """Return the key of `twin`, at less cost: its images, and so their fingerprint, are the same."""
-    limit = _other_limit(settings)
+def key_with_equivalent_limit(settings: Settings) -> str | None:
+    """Return the key of the configuration with the equivalent `data.limit`, without building it; None if there is none.
+
+    It has the same images, and so the same fingerprint.
+    """
+    limit = _equivalent_limit(settings)
     return None if limit is None else key_of(settings, flatten(settings) | {"data.limit": limit[0]})
 
 
-def _other_limit(settings: Settings) -> tuple[int | None] | None:
-    """The limit of `twin`, alone in a tuple."""
-    limit, described = settings.data.limit, declared(settings.data)
-    if described is None or limit not in (None, described.images):
+def _equivalent_limit(settings: Settings) -> tuple[int | None] | None:
+    """Return a tuple of the equivalent `data.limit` alone, because that may be None; None if there is none."""
+    limit, declaration = settings.data.limit, declared(settings.data)
+    if declaration is None or limit not in (None, declaration.images):
         return None
-    return (described.images if limit is None else None,)
+    return (declaration.images if limit is None else None,)
 
 
 def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:
-    """12 hex digits for a stage after the training: the hash of the settings that it reads, of its parents' keys, which
-    stand for everything that they depend on, and of KEY_VERSION."""
+    """Return 12 hex digits that identify a stage after the training.
+
+    They are the hash of the settings that the stage reads, of its parents' keys, which stand for everything that the
+    parents depend on, and of KEY_VERSION.
+    """
     read = {path: v for path, v in key_settings(flatten(settings)).items() if path.partition(".")[0] in stage.reads}
     return _hash(read | {"": KEY_VERSION, "stage": stage.name, "parents": list(parents)})
 
 
 def units_of(settings: Settings, flat: Mapping[str, Value] | None = None, label: str = "") -> list[Unit]:
-    """All units of a configuration: stage by stage, and in each fold by fold. `flat`: as `key_of`."""
+    """Return all units of a configuration, stage by stage and fold by fold. `flat` is as in `key_of`."""
     key, folds = key_of(settings, flat), range(settings.folds.n_splits)
     keys = {TRAINING: key}
     units = [Unit(key, fold, settings, label) for fold in folds]
@@ -94,7 +105,7 @@ def units_of(settings: Settings, flat: Mapping[str, Value] | None = None, label:
     return units
 
 
-def as_plain(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON-able values by dotted path, without what does not apply."""
+def json_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings as values for JSON, by dotted path, without those that do not apply."""
     flat = flatten(settings)
     return {p: list(v) if isinstance(v, tuple) else v for p, v in flat.items() if v is not None}

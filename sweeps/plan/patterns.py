@@ -1,26 +1,26 @@
-"""Units and rows that are named on the command line, by `--only` and `--redo`."""
+"""Finds the units and rows that `--only` and `--redo` name on the command line."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sweeps.config.labels import Row, rows_of_label
+from sweeps.config.labels import Row, find_rows_by_label
 from sweeps.config.settings import flatten
 from sweeps.plan.unit import Unit
 from sweeps.text import nearest
 
-SHOWN = 3  # units that a refusal names
+MAX_LISTED = 3  # units that an error message names
 _KEY = re.compile(r"(?<![0-9a-f])(?P<key>[0-9a-f]{12})(?:-fold(?P<fold>\d{1,4}))?(?![0-9a-z])")
 
 
 class ChoiceError(ValueError):
-    """No unit, or not the one, is named; the message says so in one line."""
+    """The command line names no unit, or more than one where it must be one. The message is one line."""
 
 
 @dataclass(frozen=True)
-class Names:
-    """What a unit goes by, or without a fold a whole row."""
+class NamedItem:
+    """The names of a unit, or of a whole row if `fold` is None."""
 
     key: str
     fold: int | None
@@ -29,78 +29,82 @@ class Names:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All names, the most telling last: the key, the label, and both with the fold."""
+        """All names: the key, the label, and each of them with the fold."""
         if self.fold is None:
             return self.key, self.label
         return self.key, self.label, f"{self.key}-fold{self.fold}", f"{self.label}, fold {self.fold}"
 
-    def has_fold(self, fold: int | None) -> bool:
+    def covers_fold(self, fold: int | None) -> bool:
+        """Whether it is the unit of a fold, or a whole row; every item covers None."""
         return fold is None or self.fold in (None, fold)
 
 
-def named(known: Sequence[Names], pattern: str) -> list[int]:
-    """The places of what a pattern names: by a name in full, as a shell-style pattern, by a key or a label that was
-    copied, or by a part of a name. The first way that names any decides. So `fold1` finds that fold of every row, and a
-    name in full is never taken for the start of a longer one."""
+def matching_indices(items: Sequence[NamedItem], pattern: str) -> list[int]:
+    """Return the indices of the items that a pattern names.
 
-    def where(names_it: Callable[[str], bool]) -> list[int]:
-        return [i for i, names in enumerate(known) if any(map(names_it, names.texts))]
+    A pattern is a full name, a shell-style pattern, a copied key or label, or a part of a name. The first of these that
+    names any item decides. So `fold1` finds that fold of every row, and a full name is never taken for the beginning of
+    a longer one.
+    """
+
+    def indices(matches: Callable[[str], bool]) -> list[int]:
+        return [i for i, item in enumerate(items) if any(map(matches, item.texts))]
 
     ways: list[Callable[[], list[int]]] = [
-        lambda: where(lambda name: name == pattern),
-        lambda: where(lambda name: fnmatchcase(name, pattern)),
-        lambda: _of_key(known, pattern) or _of_label(known, pattern),
-        lambda: where(lambda name: fnmatchcase(name, f"*{pattern}*")),
+        lambda: indices(lambda name: name == pattern),
+        lambda: indices(lambda name: fnmatchcase(name, pattern)),
+        lambda: _indices_by_key(items, pattern) or _indices_by_label(items, pattern),
+        lambda: indices(lambda name: fnmatchcase(name, f"*{pattern}*")),
     ]
     return next((found for way in ways if (found := way())), []) if pattern else []
 
 
-def _of_key(known: Sequence[Names], text: str) -> list[int]:
-    """The places of what a text names by a key in it, as a line of the status or the name of a TensorBoard run does."""
-    keys = {names.key for names in known}
+def _indices_by_key(items: Sequence[NamedItem], text: str) -> list[int]:
+    """Return the indices of the items whose key is in a text, such as a line of the status or a TensorBoard run."""
+    keys = {item.key for item in items}
     match = next((match for match in _KEY.finditer(text) if match["key"] in keys), None)
     if match is None:
         return []
     fold = int(match["fold"]) if match["fold"] else None
-    return [i for i, names in enumerate(known) if names.key == match["key"] and names.has_fold(fold)]
+    return [i for i, item in enumerate(items) if item.key == match["key"] and item.covers_fold(fold)]
 
 
-def _of_label(known: Sequence[Names], text: str) -> list[int]:
-    """The places of what has all the settings that a text says."""
-    rows = {id(names.row): names.row for names in known}
-    said = rows_of_label(list(rows.values()), text)
-    if said is None:
+def _indices_by_label(items: Sequence[NamedItem], text: str) -> list[int]:
+    """Return the indices of the items that have all the settings in a label."""
+    rows = {id(item.row): item.row for item in items}
+    found = find_rows_by_label(list(rows.values()), text)
+    if found is None:
         return []
-    places = list(rows)
-    meant = {places[i] for i in said[0]}
-    return [i for i, names in enumerate(known) if id(names.row) in meant and names.has_fold(said[1])]
+    ids = list(rows)
+    row_ids = {ids[i] for i in found[0]}
+    return [i for i, item in enumerate(items) if id(item.row) in row_ids and item.covers_fold(found[1])]
 
 
-def _names(units: Sequence[Unit]) -> list[Names]:
-    """Return what each unit goes by; the folds of a row share its settings."""
+def _named_units(units: Sequence[Unit]) -> list[NamedItem]:
+    """Return the names of each unit. The folds of a row share its settings."""
     rows = {id(unit.settings): unit.settings for unit in units}
-    flats = {place: flatten(settings) for place, settings in rows.items()}
-    return [Names(unit.key, unit.fold, unit.label, flats[id(unit.settings)]) for unit in units]
+    flats = {id_: flatten(settings) for id_, settings in rows.items()}
+    return [NamedItem(unit.key, unit.fold, unit.label, flats[id(unit.settings)]) for unit in units]
 
 
 def matching(units: Sequence[Unit], pattern: str) -> list[Unit]:
-    """The units that a pattern names, as `named`."""
-    return [units[i] for i in named(_names(units), pattern)]
+    """Return the units that a pattern names, as in `matching_indices`."""
+    return [units[i] for i in matching_indices(_named_units(units), pattern)]
 
 
 def select(units: Sequence[Unit], pattern: str, option: str) -> list[Unit]:
-    """The units that a pattern names. Raises ChoiceError where there is none."""
+    """Return the units that a pattern names. Raises ChoiceError if it names none."""
     found = matching(units, pattern)
     if not found:
-        near = nearest(pattern, dict.fromkeys(text for names in _names(units) for text in names.texts))
+        near = nearest(pattern, dict.fromkeys(text for item in _named_units(units) for text in item.texts))
         raise ChoiceError(f"{option} {pattern}: no such unit{near or '; --status shows the rows'}")
     return found
 
 
 def select_one(units: Sequence[Unit], pattern: str, option: str) -> Unit:
-    """The unit that a pattern names. Raises ChoiceError where there is none, or more than one."""
+    """Return the unit that a pattern names. Raises ChoiceError if it names none, or more than one."""
     found = select(units, pattern, option)
     if len(found) > 1:
-        shown = "; ".join(map(str, found[:SHOWN])) + ("; ..." if len(found) > SHOWN else "")
+        shown = "; ".join(map(str, found[:MAX_LISTED])) + ("; ..." if len(found) > MAX_LISTED else "")
         raise ChoiceError(f"{option} {pattern}: {len(found)} units match, name one: {shown}")
     return found[0]

@@ -1,4 +1,4 @@
-"""The units of a grid, and what a sweep still has to do."""
+"""The plan of a sweep: the units of its grid, and which of them are still to be trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,16 @@ from typing import Any
 from sweeps.config.grid import Grid
 from sweeps.config.labels import Labels
 from sweeps.config.settings import flatten
-from sweeps.plan.identity import NAMING, units_of
+from sweeps.plan.identity import LABEL_ORDER, units_of
 from sweeps.plan.unit import Unit, UnitId
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of a grid against what the ledger holds. `chosen`: those of them that count, None for all."""
+    """The units of a grid, with the done and the failed units of its ledger.
+
+    `chosen` holds the units to which the plan is restricted; None for all units.
+    """
 
     grid: Grid
     done: frozenset[UnitId]
@@ -23,15 +26,15 @@ class Plan:
 
     @cached_property
     def _labelled(self) -> tuple[list[list[Unit]], list[str]]:
-        """The units of all configurations, and the settings that tell these apart."""
+        """The units of all configurations, and the settings that tell the configurations apart."""
         flats = [flatten(settings) for settings in self.grid.rows]
-        labels = Labels(flats, NAMING)
+        labels = Labels(flats, LABEL_ORDER)
         rows = [units_of(s, flat, labels.label(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
         return rows, labels.names
 
     @property
     def label_settings(self) -> list[str]:
-        """The settings that the labels of the grid's rows say."""
+        """The settings that the labels of the grid's rows show."""
         return self._labelled[1]
 
     @cached_property
@@ -48,47 +51,53 @@ class Plan:
         return [unit for row in self.rows for unit in row]
 
     def with_children(self, units: Sequence[Unit]) -> list[Unit]:
-        """These units and all that are built on them, in the plan's order. A stage stands after those it requires."""
-        ids = {unit.id for unit in units}
+        """Return these units and all units that are built on them, in the plan's order."""
+        ids = {unit.id for unit in units}  # one pass is enough, because a stage comes after the stages that it requires
         for unit in self.units:
             if ids.intersection(unit.requires):
                 ids.add(unit.id)
         return [unit for unit in self.units if unit.id in ids]
 
     def missing(self, retry: bool = False) -> list[Unit]:
-        """Units to train: neither done nor failed, with `retry` the failed ones too. A done unit never counts as
-        failed. Fold by fold through all rows, so that an early stop leaves every row with about as many folds."""
+        """Return the units to train: those that are neither done nor failed, and with `retry` the failed ones too.
+
+        They come fold by fold through all rows, so that an early stop leaves each row with about as many folds. A unit
+        that is done never counts as failed.
+        """
         skip = self.done if retry else self.done | self.failed
         return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
 
     def replaced(self, **changes: Any) -> "Plan":
-        """The same grid's plan with other `done`, `failed` or `chosen` units; its units are not made again."""
+        """Return a plan of the same grid with other `done`, `failed` or `chosen` units. It shares this plan's units."""
         other = replace(self, **changes)
         if "_labelled" in self.__dict__:
             other.__dict__["_labelled"] = self._labelled
         return other
 
     def only(self, units: Sequence[Unit]) -> "Plan":
-        """The same of these units alone."""
+        """Return a plan of the same grid that is restricted to these units."""
         return self.replaced(chosen=frozenset(unit.id for unit in units))
 
     def retraining(self, units: Sequence[Unit]) -> "Plan":
-        """The same with these units to be trained, whatever the ledger holds of them."""
+        """Return a plan in which these units count as neither done nor failed, so that they are trained again."""
         ids = {unit.id for unit in units}
         return self.replaced(done=self.done - ids, failed=self.failed - ids)
 
     def count(self, ids: frozenset[UnitId]) -> int:
-        """How many of this plan's units are among `ids`."""
+        """Return how many of this plan's units are among `ids`."""
         return sum(unit.id in ids for unit in self.units)
 
     @property
     def still_failed(self) -> list[Unit]:
-        """Units that failed and were not done since."""
+        """The units that failed and have not been done since."""
         return [unit for unit in self.units if unit.id in self.failed - self.done]
 
 
 def seconds_left(missing: Sequence[Unit], seconds_by_key: Mapping[str, Sequence[float]]) -> tuple[float, int]:
-    """Seconds of one worker that the missing units will take, by the mean of the done units of their own configuration,
-    and how many units have no such measurement."""
-    known = [seconds_by_key[unit.key] for unit in missing if seconds_by_key.get(unit.key)]
-    return sum(sum(measured) / len(measured) for measured in known), len(missing) - len(known)
+    """Estimate how many seconds the missing units will take on one worker.
+
+    Returns the estimate, by the mean of the done units of the same configuration, and how many units are not in it
+    because no unit of their configuration is done.
+    """
+    measured = [seconds_by_key[unit.key] for unit in missing if seconds_by_key.get(unit.key)]
+    return sum(sum(seconds) / len(seconds) for seconds in measured), len(missing) - len(measured)

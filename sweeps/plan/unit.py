@@ -1,4 +1,4 @@
-"""A unit: one configuration on one fold, the thing that is done or not done."""
+"""A unit: one stage of one configuration on one fold, which is done or not done."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from sweeps.data.datasets import image_count, test_half_count
 from sweeps.data.splits import fold_sizes
 
 UnitId = tuple[str, int]
-"""(key, fold): what the ledger knows a unit by."""
+"""(key, fold): identifies a unit in the ledger."""
 
 
 class Outcome(StrEnum):
@@ -20,7 +20,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     DONE_BEFORE = "done before"
-    """Another driver had done it since the plan was made."""
+    """Another driver has done the unit since the plan was made."""
     FAILED = "failed"
     STOPPED = "stopped"
     """The sweep was stopped, or the worker died; the unit resumes from its checkpoint."""
@@ -36,22 +36,22 @@ class Outcome(StrEnum):
 _NAME = re.compile(r"(?P<key>[0-9a-f]{12})-fold(?P<fold>\d{1,4})")
 
 
-def id_of(name: str) -> UnitId | None:
-    """The unit of a `Unit.name`; None for another text."""
+def parse_unit_name(name: str) -> UnitId | None:
+    """Return the id of the unit with this `Unit.name`; None for another text."""
     match = _NAME.fullmatch(name)
     return (match["key"], int(match["fold"])) if match else None
 
 
 class PlacementError(RuntimeError):
-    """The resources that units ask for are not there; the message says which."""
+    """The resources that units ask for do not exist; the message says which."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One stage of one configuration on one fold: the thing that is done or not done.
+    """One stage of one configuration on one fold, which is done or not done.
 
-    `label` names the configuration among those of its sweep. The plan sets it, and it is no part of what a unit is.
-    `requires`: the units that must be done before this one can start; the first is the training of its fold.
+    `label` names the configuration in its sweep; the plan sets it, and units are compared without it. `requires` holds
+    the units that must be done before this one can start; the first is the training of its fold.
     """
 
     key: str
@@ -66,40 +66,40 @@ class Unit:
         return self.key, self.fold
 
     @property
-    def place(self) -> tuple[str, int]:
-        """Its stage and fold, which tell the units of one configuration apart."""
+    def stage_and_fold(self) -> tuple[str, int]:
+        """The stage and the fold, which identify a unit within its configuration."""
         return self.stage, self.fold
 
     @property
-    def root(self) -> UnitId:
-        """The unit that it is built on, with others: itself, or the training of its fold."""
+    def training_id(self) -> UnitId:
+        """The id of the training that the unit is built on; its own id if it is a training."""
         return self.requires[0] if self.requires else self.id
 
     @property
     def name(self) -> str:
-        """Of this unit's files, without their endings."""
+        """The name of the unit's files, without their endings."""
         return f"{self.key}-fold{self.fold}"
 
     @cached_property
     def images_to_train(self) -> int:
-        """Images that pass through a training step: training part x epochs; fewer where files are skipped."""
+        """How many images pass through training steps: training set times epochs; fewer if files are skipped."""
         folds = self.settings.folds
         n, half = image_count(self.settings.data), test_half_count(self.settings.source)
         return fold_sizes(n, folds, self.fold, half).train * STAGES[self.stage].epochs(self.settings)
 
     @property
-    def shape(self) -> object:
-        """What decides how much memory the unit takes; units of one shape compare equal by it."""
+    def memory_class(self) -> object:
+        """A value that is equal for units that take the same memory."""
         s = self.settings
         return self.stage, s.architecture, s.training.batch_size, s.training.precision, s.source
 
     def with_gpus(self, share: float) -> "Unit":
-        """The same unit, given another share of a GPU."""
+        """Return the same unit with another share of a GPU."""
         resources = self.settings.resources.model_copy(update={"gpus": share})
         return replace(self, settings=self.settings.model_copy(update={"resources": resources}))
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Return the unit itself: it never changes, and Tune copies what it is given for every trial."""
+        """Return the unit itself, because it never changes and Tune copies its input for every trial."""
         return self
 
     def __str__(self) -> str:

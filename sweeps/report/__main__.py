@@ -1,4 +1,4 @@
-"""`python -m sweeps.report [SWEEP]`: the tables of a sweep, from its Parquet files alone."""
+"""The command `python -m sweeps.report [SWEEP]`: it prints a sweep's tables from its Parquet files alone."""
 
 import sys
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from mtvae.config import Scale
 from sweeps import output
-from sweeps.analysis.results import ReportError, find
+from sweeps.analysis.results import ReportError, find_sweeps
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.report.actions import Actions
@@ -18,33 +18,38 @@ from sweeps.text import UNSET, one_line
 
 
 def main(
-    sweep: Annotated[str | None, typer.Argument(help="name of a sweep; default: every sweep of the folder")] = None,
+    sweep: Annotated[str | None, typer.Argument(help="name of a sweep [default: every sweep of the folder]")] = None,
     results: Annotated[str, typer.Option(metavar="DIR", help="folder of all results")] = "results",
     show: Annotated[
         str | None, typer.Option(metavar="WHAT,...", help=f"any of {', '.join(KINDS)} [default: table]")
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="beside the thesis's table and its claims: --show published,claims")
+        bool, typer.Option("--published", help="compare with the thesis: --show published,claims")
     ] = False,
-    format: Annotated[Format, typer.Option(help="of what is printed")] = "text",
-    spread: Annotated[Spread, typer.Option(help="what stands behind ±")] = "variance",
+    format: Annotated[Format, typer.Option(help="format of what is printed")] = "text",
+    spread: Annotated[Spread, typer.Option(help="the spread printed behind ±")] = "variance",
     scale: Annotated[
         Scale | None,
         typer.Option(
-            "--scale", "--unit", help="of reconstruction errors [default: the thesis's of each family]; formerly --unit"
+            "--scale",
+            "--unit",
+            help="scale of reconstruction errors [default: each family's in the thesis]; formerly --unit",
         ),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help="of the table: settings, results, folds, error, collapsed")
+        str | None,
+        typer.Option(metavar="NAME,...", help="columns of the table: settings, metrics, folds, error, collapsed"),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="LABEL", help="show only the rows of this label or key; may be given several times"),
     ] = None,
-    all_rows: Annotated[bool, typer.Option("--all", help="rows of earlier grids too")] = False,
-    write: Annotated[bool, typer.Option("--write", help="tables, figures and page, into DIR/<sweep>/report/")] = False,
+    all_rows: Annotated[bool, typer.Option("--all", help="show the rows of earlier grids too")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="write tables, figures and page into DIR/<sweep>/report/")
+    ] = False,
     export: Annotated[
-        str | None, typer.Option(metavar="FILE", help="write all units, flat, as .parquet or .csv")
+        str | None, typer.Option(metavar="FILE", help="write all units, one per line, as .parquet or .csv")
     ] = None,
     curves: Annotated[
         str | None, typer.Option(metavar="FILE", help="write all epochs of all units as .parquet or .csv")
@@ -53,14 +58,14 @@ def main(
         str | None, typer.Option(metavar="DIR", help="write the epochs as TensorBoard event files")
     ] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="fold the units' files into one, DIR/<sweep>/units.parquet")
+        bool, typer.Option("--compact", help="merge the units' files into DIR/<sweep>/units.parquet")
     ] = False,
 ) -> None:
-    """Prints the tables of a sweep: mean ± variance over the folds, per configuration."""
+    """Print the tables of a sweep: mean ± variance over the folds, per configuration."""
     try:
         paths = {"results": results, "export": export, "curves": curves, "tensorboard": tensorboard}
-        for option in [option for option, path in paths.items() if path == ""]:
-            raise ReportError(f"--{option} {UNSET}")
+        if unset := [option for option, path in paths.items() if path == ""]:
+            raise ReportError(f"--{unset[0]} {UNSET}")
         leave_gone_folder(*paths.values())
         kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
         chosen = tuple(columns.split(",")) if columns else None
@@ -68,18 +73,18 @@ def main(
             tuple(dict.fromkeys(kinds)), format, NumberFormat(spread, scale), chosen, all_rows, tuple(only or ())
         )
         actions = Actions(compact, write, export, curves, tensorboard)
-        names = find(results, sweep)
+        names = find_sweeps(results, sweep)
         if len(names) > 1 and (export or curves):
-            raise ReportError(f"one file holds one sweep; say which: {', '.join(names)}")
+            raise ReportError(f"a file holds one sweep; name one: {', '.join(names)}")
         if len(names) > 1 and only:
-            raise ReportError(f"a label is one sweep's; say which: {', '.join(names)}")
+            raise ReportError(f"a label belongs to one sweep; name one: {', '.join(names)}")
         for i, name in enumerate(names):
             done = actions.run(open_ledger(results, name), name, request)
             print("\n" * (i > 0) + ("\n".join(done) if done else report(results, name, request)))
     except (ReportError, StorageError) as error:
         print(one_line(str(error)), file=sys.stderr)
         raise typer.Exit(2) from None
-    if not output.said_whole():
+    if not output.all_was_written():
         raise typer.Exit(2)
 
 

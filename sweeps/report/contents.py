@@ -1,4 +1,4 @@
-"""What a report contains: the sheets that can be asked for, and the report of one sweep as text."""
+"""The contents of a report: the sheets that a request may name, and the report of one sweep as text."""
 
 import sys
 from collections.abc import Sequence
@@ -20,35 +20,52 @@ Kind = Literal["table", "differences", "claims", "published", "statistics"]
 KINDS = get_args(Kind)
 
 
+MOST_CURVES = 2_000
+"""Units whose histories are read for figures and claims: a hundred epochs of one take 0.2 MB of memory."""
+
+
 @dataclass(frozen=True)
 class ReportRequest:
-    """What a report shall show, and how."""
+    """What to show of a sweep, and how."""
 
     kinds: tuple[str, ...] = ("table",)
     format: Format = "text"
     number_format: NumberFormat = THESIS
     columns: tuple[str, ...] | None = None
     all_rows: bool = False
-    only: tuple[str, ...] = ()  # labels of the rows to show, all where empty
+    only: tuple[str, ...] = ()  # labels of the rows to show; empty: all rows
 
     def __post_init__(self) -> None:
-        """Raises ReportError for what does not exist, before any file is read."""
+        """Raise ReportError for an unknown kind, or for more than CSV can hold."""
         for kind in self.kinds:
             if kind not in KINDS:
-                raise ReportError(f"nothing to show is called {one_line(kind)}{nearest(kind, KINDS)}")
-        views.check_columns(self.columns or ())
+                raise ReportError(f"--show {one_line(kind)}: no such sheet{nearest(kind, KINDS)}")
         if self.format == "csv" and len(self.kinds) > 1:
-            raise ReportError("csv holds one table; ask for one with --show")
+            raise ReportError("csv holds one table; name one with --show")
 
 
 def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: Sequence[Row] | None = None) -> Table:
-    """Read the table that is asked for. Raises ReportError for a label that names no row."""
-    table = read_table(ledger, request.all_rows, more, in_hand)
+    """Read the table of a request.
+
+    Args:
+        more: further columns of the ledger.
+        in_hand: the rows of a run's own grid; None for the latest grid's.
+
+    Raises:
+        ReportError: a label names no row, or a column is unknown.
+    """
+    if "claims" in request.kinds:
+        from sweeps.report.thesis.claims_sheet import COLUMNS
+
+        curves = len(ledger.units()) <= MOST_CURVES
+        more = [*more, *(name for name in COLUMNS if curves or name != "history")]
+    table = read_table(ledger, request.all_rows, list(dict.fromkeys(more)), in_hand)
+    views.check_columns(table, request.columns or ())
     return replace(table, notes=(*table.notes, *image_notes(table))).only(request.only)
 
 
 def sheets(name: str, table: Table, request: ReportRequest) -> list[Sheet]:
-    """The sheets asked for, in their order."""
+    """Return the sheets of a request, in its order."""
     return [_sheet(kind, one_line(name), table, request) for kind in request.kinds]
 
 
@@ -63,33 +80,36 @@ def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
         from sweeps.report.thesis.published import published_sheet
 
         return published_sheet(name, table)
-    from sweeps.report.thesis.verdicts import claims_sheet
+    from sweeps.report.thesis.claims_sheet import claims_sheet
 
     return claims_sheet(name, table)
 
 
 def report(results: str, sweep: str, request: ReportRequest, in_hand: Sequence[Row] | None = None) -> str:
-    """The report of one sweep. In text, files that could not be read are named below it.
+    """Return the report of one sweep.
+
+    Files that could not be read are named below a text, and on stderr for other formats.
 
     Args:
         in_hand: the rows of a run's own grid; None for the latest grid's.
     """
     table = read(open_ledger(results, sweep), request, views.more_columns(request.columns), in_hand)
-    damaged = [one_line(line) for line in (*named(table.damaged), *table.notes)]
+    remarks = [one_line(line) for line in (*damage_lines(table.damaged), *table.notes)]
     if not table.rows:
-        return "\n".join([f"{one_line(sweep)}: {nothing(table)}", *damaged])
+        return "\n".join([f"{one_line(sweep)}: {why_empty(table)}", *remarks])
     shown = render(sheets(sweep, table, request), request.format)
     if request.format != "text":
-        for line in damaged:
+        for line in remarks:
             print(line, file=sys.stderr)
         return shown
-    return "\n".join([shown, *damaged])
+    return "\n".join([shown, *remarks])
 
 
-def nothing(table: Table) -> str:
-    """Say why a table has no row."""
+def why_empty(table: Table) -> str:
+    """Return why a table has no row."""
     return "no unit could be read" if any(name != ROWS for name, _ in table.damaged) else "no finished unit yet"
 
 
-def named(damaged: Damage) -> list[str]:
+def damage_lines(damaged: Damage) -> list[str]:
+    """Return a line for each file that could not be read."""
     return [one_line(f"not read: {file} ({why})") for file, why in damaged]

@@ -1,1 +1,1 @@
-"""The command that runs a sweep: what it was asked, what it trains, and what it prints."""
+"""The command that runs a sweep: its options, what it trains, and what it prints."""

@@ -1,4 +1,4 @@
-"""`python -m sweeps.run GRID`: plan, run or look at a sweep. The same command again continues it.
+"""`python -m sweeps.run GRID`: plan, run or inspect a sweep. The same command resumes it.
 
 Exit codes: 0 every unit is done, 1 some failed, 2 bad input or results that cannot be written, 75 stopped before
 complete.
@@ -23,25 +23,31 @@ def main(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="units at a time [default: the CPU cores]")
     ] = None,
-    inline: Annotated[bool, typer.Option("--inline", help="in this process, one after another, without Ray")] = False,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="train in this process, a unit at a time, without Ray")
+    ] = False,
     address: Annotated[
-        str | None, typer.Option(metavar="A", help="a running Ray cluster (auto, HOST:PORT); default: a local one")
+        str | None,
+        typer.Option(metavar="A", help="a running Ray cluster (auto, HOST:PORT); default: Ray on this machine"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and what it costs")] = False,
-    status: Annotated[bool, typer.Option("--status", help="say how far each row is")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run, and what it would cost")] = False,
+    status: Annotated[bool, typer.Option("--status", help="print how many units of each row are done")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="train failed units again")] = False,
     redo: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="train done units again: a label, a part of one, or with *")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(metavar="UNIT", help="just this unit, in this process: a label, as for --redo")
+        str | None, typer.Option(metavar="UNIT", help="train this unit alone, in this process: a label, as for --redo")
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="the I-th of N parts, for N jobs that share the folder"),
+        typer.Option(metavar="I/N", help="train the I-th of N parts, for N jobs that share the folder"),
     ] = None,
     wait: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="for a node that fits, where the cluster has none yet")
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="wait so long for a node that is large enough, if there is none yet"
+        ),
     ] = 0.0,
     per_gpu: Annotated[
         str | None,
@@ -51,22 +57,24 @@ def main(
         str | None, typer.Option(metavar="DIR", help="write every epoch as TensorBoard event files while it runs")
     ] = None,
     accept_images: Annotated[
-        bool, typer.Option("--accept-images", help="go on where done units saw other images than there are now")
+        bool, typer.Option("--accept-images", help="train on, though done units saw other images than there are now")
     ] = False,
 ) -> None:
-    """Trains every configuration of a grid on every fold, and prints the table.
+    """Train every configuration of a grid on every fold, and print the table.
 
-    The same command again trains only what is not done. A unit goes by its files' name (<key>-fold<k>) or by its label
-    as --status and the tables print it, with or without ", fold <k>". Exit codes: 0 every unit is done, 1 some failed,
-    2 bad input or results that cannot be written, 75 stopped before complete.
+    The same command resumes the sweep: it trains only what is not done. A unit
+    is named by its files (<key>-fold<k>) or by its label as --status and the
+    tables print it, with or without ", fold <k>". Exit codes: 0 every unit is
+    done, 1 some failed, 2 bad input or results that cannot be written, 75
+    stopped before complete.
     """
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
         accept_images,
     )  # fmt: skip
     code = command(grid_file, overrides or [], options)
-    output.said_whole()  # the exit code says how the sweep ended, and not whether somebody could read of it
-    ignore_signals()  # one that comes while the interpreter ends would take the exit code's place
+    output.all_was_written()  # whether the output could be written does not change the exit code
+    ignore_signals()  # a signal while the interpreter ends would replace the exit code
     raise typer.Exit(code)
 
 

@@ -1,4 +1,4 @@
-"""The command without its command line: plan, run or look at a sweep, and its exit code."""
+"""The command without its command line: plan, run or inspect a sweep, and return the exit code."""
 
 import shlex
 import sys
@@ -16,21 +16,23 @@ from sweeps.plan.work_source import GridSource
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
 from sweeps.run.status import status
-from sweeps.run.train import OWN, Parts, current_plan, train, units_to_redo
+from sweeps.run.train import DEFAULT_COMPONENTS, Components, current_plan, train, units_to_redo
 from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 
 
 def complain(*lines: str) -> int:
-    """Says what is wrong with the input."""
+    """Print what is wrong with the input, and return the exit code for that."""
     for line in lines:
         print(one_line(line), file=sys.stderr)
     return BAD_INPUT
 
 
-def command(grid_file: str, overrides: Sequence[str], options: Options, parts: Parts = OWN) -> int:
-    """Run `main`, and return the exit code. `parts`: what the run is made of."""
+def command(
+    grid_file: str, overrides: Sequence[str], options: Options, components: Components = DEFAULT_COMPONENTS
+) -> int:
+    """Plan, run or inspect a sweep as the options ask, and return the exit code."""
     try:
         options.check()
         sweep = grid.load(grid_file, overrides)
@@ -40,19 +42,19 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
             plan = current_plan(ledger, sweep, options)
             plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
             print(dry_run(plan, ledger, options.at_a_time, options.retry))
-            _say_damage(ledger)
+            _print_damage(ledger)
             return DONE
         stopped = False
         if not options.status:
             try:
-                stopped = train(ledger, sweep, options, parts)
-            except KeyboardInterrupt:  # a second one: what was not saved by then is lost
+                stopped = train(ledger, sweep, options, components)
+            except KeyboardInterrupt:  # a second Ctrl-C: work that is not saved yet is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True
         plan = current_plan(ledger, sweep, options)
         if options.status:
             print(status(plan))
-            _say_damage(ledger)
+            _print_damage(ledger)
         elif plan.count(plan.done):
             from sweeps.report.contents import ReportRequest, report
 
@@ -64,8 +66,8 @@ def command(grid_file: str, overrides: Sequence[str], options: Options, parts: P
     return conclude(plan, ledger, stopped)
 
 
-def _say_damage(ledger: Ledger) -> None:
-    """Say what a look at the ledger could not count as done. (A unit's own file counts by its name.)"""
+def _print_damage(ledger: Ledger) -> None:
+    """Print that a damaged compacted file's units do not count as done. (A unit's own file counts by its name.)"""
     if ledger.damaged_compacted:
         print(
             f"{ledger.storage.path(COMPACTED)}: damaged ({ledger.damaged_compacted}), so its units do not count as "
@@ -74,8 +76,10 @@ def _say_damage(ledger: Ledger) -> None:
 
 
 def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
-    """Counts the units, says what is not done, and picks the exit code. After a stop, a failed unit may be one that was
-    to be tried again."""
+    """Print which units are not done, and return the exit code.
+
+    After a stop, failed units count as not complete: one may have been waiting for its retry.
+    """
     failed, missing = plan.still_failed, plan.missing()
     blocked = GridSource(missing, plan.done).blocked
     for unit in failed:
@@ -84,11 +88,11 @@ def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
         print(f"blocked: {unit}: a unit that it requires failed or is not part of this run", file=sys.stderr)
     waiting = len(missing) - len(blocked)
     if waiting or (stopped and failed):
-        again = [argument for argument in sys.argv[1:] if argument != "--status"]
-        which = "the same command" if again == sys.argv[1:] else "without --status, the command"
+        arguments = [argument for argument in sys.argv[1:] if argument != "--status"]
+        which = "the same command" if arguments == sys.argv[1:] else "the command without --status"
         print(
             f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
-            f"{which} goes on: python -m sweeps.run {shlex.join(again)}",
+            f"{which} resumes the sweep: python -m sweeps.run {shlex.join(arguments)}",
             file=sys.stderr,
         )
         return STOPPED

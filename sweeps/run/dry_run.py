@@ -1,10 +1,10 @@
-"""The dry run as text: what a sweep is, what is done, and what the rest costs."""
+"""The dry run as text: a sweep's settings, what is done of it, and what the rest will cost."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from mtvae.cost import training_bytes
-from sweeps.config.grid import common
+from sweeps.config.grid import common_settings
 from sweeps.config.settings import Settings, Value, flatten, null_is_a_value
 from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
 from sweeps.ledger.ledger import Ledger
@@ -18,33 +18,34 @@ UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measu
 MAX_ROWS = 60
 
 
-def size(n_bytes: float) -> str:
-    """Bytes in a reader's unit."""
-    for unit in ("B", "kB", "MB"):
+def size_text(n_bytes: float) -> str:
+    """Return bytes as text in B, kB, MB or GB."""
+    for name in ("B", "kB", "MB"):
         if n_bytes < 1000:
-            return f"{n_bytes:.0f} {unit}"
+            return f"{n_bytes:.0f} {name}"
         n_bytes /= 1000
     return f"{n_bytes:.1f} GB"
 
 
 def worker_bytes(settings: Settings) -> int:
-    """Memory of a worker that trains this configuration, about."""
+    """Estimate the memory of a worker that trains this configuration."""
     architecture = settings.architecture
     images = image_count(settings.data) * architecture.channels * architecture.side**2
     return PROCESS_BYTES + images + training_bytes(architecture, settings.training.batch_size)
 
 
 def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
-    """Rows, units, done, missing, images to train, memory and disk, and hours as far as they were measured."""
+    """Return rows, units, images to train, memory and disk as text, and hours as far as units were measured."""
     rows = [units[0].settings for units in plan.rows]
     if not rows:
-        return f"sweep {plan.grid.name}: no unit in this part of it"
+        return f"sweep {plan.grid.name}: no unit in this part"
     flats = [flatten(row) for row in rows]
-    shared = {path: value for path, value in common(flats).items() if value is not None}
+    shared = {path: value for path, value in common_settings(flats).items() if value is not None}
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
-    lines += [f"  {path}: {text}" for path, text in _elsewhere(flats, {*shared, *plan.label_settings}).items()]
+    shown = {*shared, *plan.label_settings}
+    lines += [f"  {path}: {text}" for path, text in _settings_of_some_rows(flats, shown).items()]
     repeats = plan.grid.merged if plan.chosen is None else 0
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, units in list(zip(rows, plan.rows, strict=True))[:MAX_ROWS]:
@@ -60,21 +61,21 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
         f"{' (--retry trains them again)' if failed and not retry else ''}, {len(missing)} to train",
         f"{_up_to(row.data for row in rows)}{sum(unit.images_to_train for unit in missing):,} images to train "
         f"(images x epochs), about {sum(map(flops, missing)):.1e} floating-point operations",
-        f"memory: about {size(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
-        f"disk: about {size(sum(map(_unit_bytes, missing)))} more",
+        f"memory: about {size_text(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
+        f"disk: about {size_text(sum(map(_unit_bytes, missing)))} more",
         _hours(missing, ledger, workers),
     ]
     return "\n".join(lines + _data_notes(rows))
 
 
-def _elsewhere(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:
-    """The values of settings that some rows have and that the rows' own lines do not tell, and what is left null."""
-    elsewhere = {}
+def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:
+    """Return as text the settings that are not shown yet: those that only some rows have, and those left null."""
+    texts = {}
     for path in [path for path in flats[0] if path not in shown]:
         values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
         if values or null_is_a_value(path):
-            elsewhere[path] = f"{' or '.join(values)} where it applies" if values else "null"
-    return elsewhere
+            texts[path] = f"{' or '.join(values)} where it applies" if values else "null"
+    return texts
 
 
 def _unit_bytes(unit: Unit) -> int:
@@ -99,12 +100,12 @@ def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:
 def _data_notes(rows: Sequence[Settings]) -> list[str]:
     notes = []
     for data in dict.fromkeys(row.data for row in rows):
-        notes += [_data_note(data), *DATASETS[data.dataset].beforehand(data)]
+        notes += [_data_note(data), *DATASETS[data.dataset].notes_before_reading(data)]
     return notes
 
 
 def _up_to(data: Iterable[Data]) -> str:
-    """Before a number of images: which of a folder's files can be used is told by reading them."""
+    """Return "up to " before a number of images if only reading a folder's files shows which of them can be used."""
     return "up to " if any(DATASETS[d.dataset].resizes for d in data) else ""
 
 
@@ -112,5 +113,5 @@ def _data_note(data: Data) -> str:
     channels, side = shape(data)
     if declared(data) is None:
         where = value_text(data.root)
-        return f"data: {data.dataset} {where}: not here, so its images, keys and what is done of them are unknown"
+        return f"data: {data.dataset} {where}: not here, so its images, its keys and its done units are unknown"
     return f"data: {data.dataset}, {_up_to([data])}{image_count(data):,} images of {channels}x{side}x{side}"

@@ -1,4 +1,4 @@
-"""What the command line says besides the grid."""
+"""The options of the command line."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MOST_PER_GPU = 100
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says besides the grid."""
+    """The options of the command line, as their help in `__main__` describes them."""
 
     results: str = "results"
     workers: int | None = None
@@ -31,21 +31,22 @@ class Options:
 
     @property
     def in_process(self) -> bool:
+        """Whether units train in this process, without Ray."""
         return self.inline or self.only is not None
 
     @property
     def at_a_time(self) -> int:
-        """Units that train at a time."""
+        """How many units train at the same time."""
         return 1 if self.in_process else self.workers or len(os.sched_getaffinity(0))
 
     def check(self) -> None:
-        """Raises ChoiceError where options do not go together."""
+        """Check the options. Raises ChoiceError if they cannot be combined, or have no value."""
         self.units_per_gpu()
         for name, folder in (("results", self.results), ("tensorboard", self.tensorboard)):
             if folder == "":
                 raise ChoiceError(f"--{name} {UNSET}")
         if self.status and (self.redo or self.only):
-            raise ChoiceError("--status shows every row and trains none: leave out --redo and --only")
+            raise ChoiceError("--status shows all rows and trains nothing: leave out --redo and --only")
         if self.only and self.shard:
             raise ChoiceError("--only is one unit, --shard a part of all: leave out one of them")
         if self.only and (self.workers or self.address):
@@ -54,7 +55,7 @@ class Options:
             raise ChoiceError("--per-gpu shares a GPU among workers: leave out --inline and --only")
 
     def units_per_gpu(self) -> int | Literal["auto"] | None:
-        """Raises ChoiceError for what is neither a number nor auto."""
+        """Return `--per-gpu` as a number or "auto". Raises ChoiceError if it is neither."""
         if self.per_gpu is None or self.per_gpu == "auto":
             return self.per_gpu  # type: ignore[return-value]
         if self.per_gpu.isascii() and self.per_gpu.isdigit() and 1 <= int(self.per_gpu) <= MOST_PER_GPU:

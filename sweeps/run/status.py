@@ -1,4 +1,4 @@
-"""The status as text: a line per configuration."""
+"""The status of a sweep as text: a line for each configuration."""
 
 from sweeps.plan.plan import Plan
 

@@ -1,4 +1,4 @@
-"""Train what is missing of a sweep."""
+"""Train the missing units of a sweep."""
 
 import os
 from collections import Counter
@@ -14,14 +14,14 @@ from sweeps.backends.stop import Stop
 from sweeps.config import grid
 from sweeps.data.datasets import Source, check_files
 from sweeps.data.hashes import Hashes
-from sweeps.data.seen import Seen
+from sweeps.data.seen import SeenImages
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import IMAGES
+from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
-from sweeps.plan.sharding import by_source, longest_first, parse, shard
-from sweeps.plan.twins import twins
+from sweeps.plan.sharding import group_by_source, longest_first, parse, shard
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
 from sweeps.run.options import Options
@@ -29,33 +29,40 @@ from sweeps.text import count_text
 
 
 def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
-    """The plan as the ledger stands now. Raises ChoiceError where `--only` does not name one unit."""
+    """Return the plan as the ledger stands now. Raises ChoiceError unless `--only` names one unit."""
+    return _plan_and_equivalents(ledger, sweep, options)[0]
+
+
+def _plan_and_equivalents(ledger: Ledger, sweep: grid.Grid, options: Options) -> tuple[Plan, dict[UnitId, Unit]]:
+    """Return the current plan, and which of its units are done under another key, by the id of the done unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
-    same = twins(plan, redo.marked(ledger.storage))
-    plan = plan.replaced(done=plan.done | {unit.id for unit in same.values()})
     if options.shard is not None:
-        return plan.only(shard(plan.units, *parse(options.shard)))
-    return plan if options.only is None else plan.only([select_one(plan.units, options.only, "--only")])
+        plan = plan.only(shard(plan.units, *parse(options.shard)))
+    elif options.only is not None:
+        plan = plan.only([select_one(plan.units, options.only, "--only")])
+    same = done_under_other_keys(plan, redo.marked(ledger.storage))
+    return plan.replaced(done=plan.done | {unit.id for unit in same.values()}), same
 
 
 def units_to_redo(ledger: Ledger, plan: Plan, pattern: str | None) -> list[Unit]:
-    """The done units that `--redo` asks for, with those that are built on them; none where the same command was stopped
-    and goes on with their rest.
+    """Return the done units that `--redo` names, and those built on them.
+
+    Return none if the same command was stopped before and now resumes: what is left is marked already.
 
     Raises:
-        ChoiceError: it names no unit of the plan.
+        ChoiceError: `pattern` names no unit of the plan.
     """
     if pattern is None:
         return []
     units = plan.with_children(select(plan.units, pattern, "--redo"))
-    return [] if redo.goes_on(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
+    return [] if redo.in_progress(ledger.storage, units, pattern) else [unit for unit in units if unit.id in plan.done]
 
 
 def backend_for(options: Options) -> Backend:
     """Return the back end that the command line asks for."""
     if options.in_process:
         return Inline()
-    if options.address is None:  # Ray's word for a machine alone: its ports open on loopback, not everywhere
+    if options.address is None:  # so Ray opens its ports on loopback only, as for a cluster of one machine
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from sweeps.backends.ray_tune.driver import RayTune
 
@@ -63,11 +70,13 @@ def backend_for(options: Options) -> Backend:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a run is made of; others than these may be handed in.
+class Components:
+    """What a run uses to train units; tests and other programs may replace each.
 
-    `backend`: None for the one that the options ask for. `make_source` is given the missing units in their order, and
-    the done ones.
+    Attributes:
+        backend: runs units; None: the one that the options ask for.
+        run_unit: runs one unit.
+        make_source: makes a work source of the missing units in their order and the ids of the done ones.
     """
 
     backend: Backend | None = None
@@ -75,48 +84,54 @@ class Parts:
     make_source: Callable[[Sequence[Unit], frozenset[UnitId]], WorkSource] = GridSource
 
 
-OWN = Parts()
+DEFAULT_COMPONENTS = Components()
 
 
-def train(ledger: Ledger, sweep: grid.Grid, options: Options, parts: Parts = OWN) -> bool:
-    """Train what is missing. Return when it ended, for whatever reason short of bad input: whether it was stopped."""
+def train(ledger: Ledger, sweep: grid.Grid, options: Options, components: Components = DEFAULT_COMPONENTS) -> bool:
+    """Train the missing units, and return whether a stop was requested.
+
+    Raises:
+        ChoiceError, DataError, PlacementError, StorageError: one line for the user, as `command` prints it.
+    """
     from sweeps.ledger.provenance import provenance
-    from sweeps.ledger.tensorboard import prepared
+    from sweeps.ledger.tensorboard import prepare_folder
 
-    plan = current_plan(ledger, sweep, options)
-    again = units_to_redo(ledger, plan, options.redo)
-    _check_data(plan.retraining(again), options.retry)  # bad input is told before anything is touched
-    tensorboard = None if options.tensorboard is None else prepared(options.tensorboard)
-    if adopted := ledger.adopt(twins(plan.replaced(done=ledger.units()), redo.marked(ledger.storage))):
+    plan, same = _plan_and_equivalents(ledger, sweep, options)
+    to_redo = units_to_redo(ledger, plan, options.redo)
+    _check_data(plan.retraining(to_redo), options.retry)  # bad input is reported before anything is written
+    tensorboard = None if options.tensorboard is None else prepare_folder(options.tensorboard)
+    if adopted := ledger.adopt(same):
         print(
-            f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that says the same images"
+            f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that means the same images"
         )
-    done, damaged = ledger.sound(IMAGES)
+    done, damaged = ledger.set_damaged_aside(IMAGES)
     for name, why in damaged:
-        print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, trained again")
+        print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, and trained again")
     _sweep_temporary(ledger)
-    if again:
-        redo.mark(ledger.storage, again, options.redo or "")
+    if to_redo:
+        redo.mark(ledger.storage, to_redo, options.redo or "")
     plan = current_plan(ledger, sweep, options)
     missing = _check_data(plan, options.retry)
     blocked = {unit.id for unit in GridSource(missing, plan.done).blocked}
-    to_do = [unit for unit in missing if unit.id not in blocked]
-    if not to_do:
+    to_train = [unit for unit in missing if unit.id not in blocked]
+    if not to_train:
         ledger.write_grid(sweep)
         return False
-    source = parts.make_source(by_source(to_do) if options.in_process else longest_first(to_do), plan.done)
-    seen = {} if options.accept_images else _seen(plan, done)
-    context = RunContext(ledger, provenance(), tensorboard, parts.run_unit, seen=seen)
+    source = components.make_source(
+        group_by_source(to_train) if options.in_process else longest_first(to_train), plan.done
+    )
+    seen = {} if options.accept_images else _images_seen(plan, done)
+    context = RunContext(ledger, provenance(), tensorboard, components.run_unit, seen=seen)
     stop = Stop()
-    stop.listen()
-    with Progress(plan, to_do, on_first=lambda: ledger.write_grid(sweep)) as progress:
-        (parts.backend or backend_for(options)).run(source, context, progress, stop)
-    _sweep_temporary(ledger)  # a worker that died while it wrote left one behind
+    stop.install_handlers()
+    with Progress(plan, to_train, before_first_unit=lambda: ledger.write_grid(sweep)) as progress:
+        (components.backend or backend_for(options)).run(source, context, progress, stop)
+    _sweep_temporary(ledger)  # a worker that died while it wrote a file left it behind
     return stop.requested
 
 
-def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
-    """The images of each source that the grid's done units saw, those too that the plan leaves to other commands."""
+def _images_seen(plan: Plan, done: pa.Table) -> dict[Source, list[SeenImages]]:
+    """Return for each source the sets of images that the grid's done units saw, also units that the plan leaves out."""
     units = {unit.id: unit for unit in plan.replaced(chosen=None).units if unit.id in plan.done}
     counts: Counter[tuple[Source, Hashes]] = Counter()
     examples: dict[tuple[Source, Hashes], Unit] = {}
@@ -125,9 +140,9 @@ def _seen(plan: Plan, done: pa.Table) -> dict[Source, list[Seen]]:
             kind = unit.settings.source, (record["data_hash"], record["files_hash"])
             counts[kind] += 1
             examples.setdefault(kind, unit)
-    seen: dict[Source, list[Seen]] = {}
+    seen: dict[Source, list[SeenImages]] = {}
     for (source, found), n in counts.items():
-        seen.setdefault(source, []).append(Seen(found, n, str(examples[source, found])))
+        seen.setdefault(source, []).append(SeenImages(found, n, str(examples[source, found])))
     return seen
 
 
@@ -138,7 +153,7 @@ def _sweep_temporary(ledger: Ledger) -> None:
 
 
 def _check_data(plan: Plan, retry: bool) -> list[Unit]:
-    """The missing units, whose images are there."""
+    """Return the missing units, after checking that their images' files are there. Raises DataError if they are not."""
     missing = plan.missing(retry)
     for data in dict.fromkeys(unit.settings.data for unit in missing):
         check_files(data)

@@ -1,4 +1,4 @@
-"""How a stage is carried out: what it is given, and the loop that trains for it."""
+"""How a stage is carried out: its inputs, and the loop that trains for it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from mtvae.model import Model
 from sweeps.data.datasets import test_half_count
 from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers, Split, split
+from sweeps.data.splits import FoldDraw, FoldNumbers, Split, split
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row, not_finite
 from sweeps.ledger.storage import Storage
@@ -16,8 +16,7 @@ from sweeps.plan.unit import Unit
 
 
 class Trainable(Protocol):
-    """Something that is trained epoch by epoch, and whose whole state can be saved between two steps.
-    `mtvae.loop.Loop` is one."""
+    """Something trained epoch by epoch, whose state can be saved between two steps, such as a `mtvae.loop.Loop`."""
 
     history: list[dict[str, float]]
 
@@ -38,22 +37,24 @@ T = TypeVar("T", bound=Trainable)
 
 
 class Train(Protocol):
-    """Trains what `make` builds, from the unit's checkpoint if it has one, and returns it after its last epoch. `make`
-    is called again where a checkpoint cannot be used."""
+    """Trains what `make` builds, from the unit's checkpoint if there is one, and returns it after its last epoch.
+
+    `make` is called again if the checkpoint cannot be used.
+    """
 
     def __call__(self, make: Callable[[], T]) -> T: ...
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a unit works on.
+    """What a stage gets to run a unit.
 
     Attributes:
         images: uint8 (N,C,H,W), all images of the unit's source.
         device: "cpu" or "cuda".
-        storage: the sweep's folder, where kept models are; None: nothing is kept, and nothing required.
+        storage: the sweep's folder, where kept models are; None: no model is kept, and none can be loaded.
         notes: lines that the stage adds to the unit's log.
-        folds: which fold tabulates each image; None: it is drawn here.
+        folds: for each image the fold that it is tested in; None: drawn here.
     """
 
     unit: Unit
@@ -61,21 +62,21 @@ class Inputs:
     device: str
     storage: Storage | None = None
     notes: list[str] = field(default_factory=list)
-    folds: Mapping[Drawn, Numbers] | None = None
+    folds: Mapping[FoldDraw, FoldNumbers] | None = None
 
     @cached_property
     def split(self) -> Split:
-        """Which of the images train, pick the epoch, and are tabulated."""
+        """The training set, the validation set and the test fold, as places among the images."""
         s = self.unit.settings
         half = test_half_count(s.source)
-        numbers = (self.folds or {}).get(Drawn.by(s.folds, s.seed))
+        numbers = (self.folds or {}).get(FoldDraw.of(s.folds, s.seed))
         return split(len(self.images) - half, s.folds, s.seed, self.unit.fold, half, numbers)
 
     def parent_models(self) -> Sequence[Model]:
-        """The kept models of the units that this one requires.
+        """Return the kept models of the units that this one requires.
 
         Raises:
-            FileNotFoundError: one was not kept.
+            FileNotFoundError: a model was not kept.
         """
         names = [f"{key}-fold{fold}" for key, fold in self.unit.requires]
         if self.storage is None:
@@ -83,7 +84,7 @@ class Inputs:
         return [kept_models.load(self.storage, name, self.device)[1] for name in names]
 
     def keep(self, model: Model) -> None:
-        """Keep a model where `keep_models` asks for it."""
+        """Keep a model if the setting `keep_models` asks for it."""
         if self.storage is not None and kept_models.is_kept(self.unit):
             kept_models.save(self.storage, self.unit, model)
 
@@ -93,10 +94,10 @@ class NotFinite(ArithmeticError):
 
 
 def finite(results: Row) -> Row:
-    """Return the results. A number of them that is NaN or infinite is no result.
+    """Return the results unchanged.
 
     Raises:
-        NotFinite: there is one.
+        NotFinite: a number in them is NaN or infinite.
     """
     if wrong := not_finite(results):
         raise NotFinite(wrong)
@@ -104,6 +105,6 @@ def finite(results: Row) -> Row:
 
 
 class Run(Protocol):
-    """Carries out a stage: the result columns of a unit. What it raises becomes a failed unit."""
+    """Carries out a stage on one unit, and returns its result columns. If it raises an error, the unit has failed."""
 
     def __call__(self, inputs: Inputs, train: Train) -> Row: ...

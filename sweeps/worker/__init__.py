@@ -1,1 +1,1 @@
-"""One unit, from its start to its record, in whichever process trains it."""
+"""Run one unit, from its start to its record, in the process that trains it."""

@@ -1,4 +1,4 @@
-"""Which device a unit computes on, and when its memory ran out."""
+"""Which device a unit computes on, and whether an error means that memory ran out."""
 
 import platform
 
@@ -9,7 +9,7 @@ from sweeps.text import number_text
 
 
 def pick_device(gpus: float) -> str:
-    """The device of a unit that was given a share `gpus` of a GPU; "cpu" where it was given none.
+    """Return the device for a unit with a share `gpus` of a GPU: "cuda", or "cpu" if the share is 0.
 
     Raises:
         PlacementError: a share was given, but torch sees no GPU.
@@ -22,6 +22,6 @@ def pick_device(gpus: float) -> str:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that a device, or this machine, has too little memory."""
+    """Return whether an error means that a device, or this machine, has too little memory."""
     cpu = "can't allocate memory"  # in the RuntimeError of torch's allocator for the CPU
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or cpu in str(error)

@@ -1,6 +1,5 @@
-"""What a unit takes of a GPU's memory, by training it for a moment."""
+"""Measure the GPU memory that a unit takes, by training it for a few steps."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 
 import torch
@@ -8,39 +7,38 @@ import torch
 from mtvae.evaluation import BATCH_SIZE, evaluate
 from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
-from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
+from sweeps.data.datasets import Loaded
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Inputs
 from sweeps.stages.training import prepare
 
-STEPS = WARM_STEPS + 1  # after which the optimizer has its state, the allocator what a step needs, and a graph its own
+STEPS = WARM_STEPS + 1  # by then the optimizer's state, a step's tensors and a CUDA graph's memory are allocated
 
 
-class _Enough(Exception):
-    """The steps are done."""
+class _StepsDone(Exception):
+    """Ends the epoch once the steps are done."""
 
 
-def footprint(
-    unit: Unit, images: Images, device: str = "cuda", folds: Mapping[Drawn, Numbers] | None = None
-) -> tuple[int, int]:
-    """Bytes of the GPU's memory that are taken while this process trains the unit, its CUDA context included, and all
-    that there are. Nobody else may use the GPU meanwhile.
+def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tuple[int, int]:
+    """Train a unit for a few steps, and measure the GPU's memory. No other process may use the GPU meanwhile.
+
+    Returns:
+        The bytes taken while this process trains the unit, its CUDA context included, and the bytes of the whole GPU.
 
     Raises:
-        Exception: whatever the unit itself would fail with.
+        Exception: an error of the unit's training, such as too little memory.
     """
     with reproducible(unit.settings.training.deterministic):
-        fit = prepare(Inputs(unit, images, device, folds=folds))
+        fit = prepare(Inputs(unit, loaded.images, device, folds=loaded.folds))
         steps = iter(range(STEPS))
 
         def after_step() -> None:
             if next(steps) == STEPS - 1:
-                raise _Enough
+                raise _StepsDone
 
-        with suppress(_Enough):
+        with suppress(_StepsDone):
             fit.epoch(after_step)
-        s, few = unit.settings, fit.data.images[:BATCH_SIZE]
-        evaluate(fit.model, few, s.loss, fit.sampler, 0, s.evaluation.latent)
+        s, batch = unit.settings, fit.data.images[:BATCH_SIZE]
+        evaluate(fit.model, batch, s.loss, fit.sampler, {"evaluation": 0}, s.evaluation.latent)
         free, total = torch.cuda.mem_get_info()
     return total - free, total

@@ -1,20 +1,20 @@
-"""A unit from start to Parquet: where the sweep meets the model core. Runs in a worker, or in this process."""
+"""Run one unit, from its start to its Parquet file, in a worker or in the driver's process."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 
 import torch
 
-from mtvae.config.registry import load
+from mtvae.config.registry import import_attribute
 from mtvae.loop import Diverged
 from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
+from sweeps.data.datasets import Loaded
 from sweeps.data.hashes import fingerprint
-from sweeps.data.readers import Images
-from sweeps.data.splits import Drawn, Numbers
 from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.provenance import machine
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
@@ -25,80 +25,73 @@ from sweeps.worker.checkpoint import Checkpoint
 from sweeps.worker.devices import out_of_memory
 
 OnProgress = Callable[[int], None]
-"""Called before the first and after every step with the images that the unit has trained so far."""
+"""Called before the first step and after every step with the number of images that the unit has trained so far."""
 
 
 class _Stopped(Exception):
-    """The unit was saved and is to end here."""
+    """Ends a unit that was saved because of a stop."""
 
 
 def run_unit(
     unit: Unit,
-    images: Images,
+    loaded: Loaded,
     ledger: Ledger,
     device: str,
     provenance: Row,
     on_progress: OnProgress = lambda images: None,
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: str | None = None,
-    notes: Sequence[str] = (),
-    files_hash: str | None = None,
-    folds: Mapping[Drawn, Numbers] | None = None,
-    data_hash: str = "",
 ) -> Outcome:
-    """Carry out the stage of one unit and record it, from its checkpoint if it has one.
+    """Carry out the stage of one unit, from its checkpoint if there is one, and record the unit.
 
-    What goes wrong with it becomes a failed unit, and others are not touched. A unit that shares its GPU and runs out
-    of its memory is not failed but "crowded": with more room it can resume from its checkpoint.
+    An error of the unit makes it a failed unit, and does not affect others. A unit that shares its GPU and runs out of
+    memory is not failed but "crowded": with a larger share it can resume from its checkpoint.
 
     Args:
-        images: uint8 (N,C,H,W), as `sweeps.data.datasets.load` reads the unit's source.
-        notes: what there is to say of the images, for the log.
-        files_hash: of the files that the images were read from.
-        folds: which fold tabulates each image; None: it is drawn here.
-        data_hash: of the images; empty: it is taken here.
+        loaded: the images of the unit's source, as `sweeps.data.datasets.load` reads them; its notes enter the log.
+            Folds and a hash of the pixels that it lacks are computed here.
         device: "cpu" or "cuda".
         provenance: the columns of `sweeps.ledger.provenance`.
-        should_stop: asked after every step; when it says so, the unit is saved and ends as "stopped".
-        tensorboard: a folder of this machine for event files, None for none.
+        should_stop: called after every step; if it returns True, the unit is saved and ends as "stopped".
+        tensorboard: a folder on this machine for event files; None writes none.
 
     Raises:
         StorageError: the results, or the event files, cannot be written.
     """
     if should_stop():
         return Outcome.STOPPED
-    if ledger.has(unit):  # a fresh look: another driver may have done it since the plan was made
+    if ledger.has(unit):  # another driver may have done it since the plan was made
         return Outcome.DONE_BEFORE
     checkpoint = Checkpoint(ledger.storage, unit, device)
-    log = [f"{unit}, on {device}", *notes]
-    inputs = Inputs(unit, images, device, ledger.storage, log, folds)
+    log = [f"{unit}, on {device}", *loaded.notes]
+    inputs = Inputs(unit, loaded.images, device, ledger.storage, log, loaded.folds)
     try:
-        run: Run = load(STAGES[unit.stage].run)
-        with reproducible(unit.settings.training.deterministic), _live(tensorboard, unit) as live:
-            results = finite(run(inputs, _Loop(checkpoint, log, on_progress, should_stop, live)))
+        run: Run = import_attribute(STAGES[unit.stage].run)
+        with reproducible(unit.settings.training.deterministic), _event_files(tensorboard, unit) as live:
+            results = finite(run(inputs, _Train(checkpoint, log, on_progress, should_stop, live)))
     except _Stopped:
         return Outcome.STOPPED
-    except StorageError:  # the folder's failure, not this unit's
+    except StorageError:  # an error of the results folder, not of this unit
         raise
     except Exception as error:
         ledger.write_log(unit, "\n".join([*log, traceback.format_exc()]))
         if isinstance(error, torch.OutOfMemoryError) and 0 < unit.settings.resources.gpus < 1:
             return Outcome.CROWDED
         ledger.write_failed(unit, _reason(error))
-        if not out_of_memory(error):  # what was trained until then is good, and `--retry` resumes it
+        if not out_of_memory(error):  # else the checkpoint is sound, and `--retry` resumes from it
             checkpoint.remove()
         return Outcome.FAILED
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
-    results |= {"data_hash": data_hash or fingerprint(images), "files_hash": files_hash}
+    results |= {"data_hash": loaded.data_hash or fingerprint(loaded.images), "files_hash": loaded.files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
-    ledger.write(unit, results | provenance)
+    ledger.write(unit, results | provenance | machine())
     checkpoint.remove()
     return Outcome.DONE
 
 
 @dataclass(frozen=True)
-class _Loop:
-    """The loop that trains for a stage (`sweeps.stages.base.Train`): it saves, reports and stops between steps."""
+class _Train:
+    """The training loop for a stage (`sweeps.stages.base.Train`): it saves, reports and stops between steps."""
 
     checkpoint: Checkpoint
     log: list[str]
@@ -115,8 +108,8 @@ class _Loop:
                 trained = make()
         self.on_progress(trained.images_trained)
         if self.live is not None:
-            for row in trained.history:  # of a unit that goes on: its newest file holds the whole of it
-                self.live.epoch(row)
+            for record in trained.history:  # not empty if the unit resumes: the new event file gets every epoch
+                self.live.epoch(record)
         while not trained.finished:
             trained.epoch(lambda: self._after_step(trained))
             self.log.append(", ".join(f"{k} {v:.6g}" for k, v in trained.history[-1].items()))
@@ -132,13 +125,13 @@ class _Loop:
         self.checkpoint.save_if_due(trained)
 
 
-def _live(folder: str | None, unit: Unit) -> AbstractContextManager[Live | None]:
-    """The unit's event files; None without a folder."""
+def _event_files(folder: str | None, unit: Unit) -> AbstractContextManager[Live | None]:
+    """Open the unit's event files; None without a folder."""
     return nullcontext() if folder is None else closing(Live(folder, unit))
 
 
 def _reason(error: Exception) -> str:
-    """One line for people."""
+    """Return why a unit failed, as one line."""
     if out_of_memory(error):
         return f"out of memory: {error_line(error)[:200]}"
     if isinstance(error, Diverged | NotFinite):

@@ -1,4 +1,4 @@
-"""Rows of a table from a ledger: what is missing is said, and nothing is made up."""
+"""Rows of a table from a ledger: missing and unusable results are reported, and no number is made up."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import math
 import pytest
 
 from sweeps.analysis.differences import differences
-from sweeps.analysis.results import ReportError, find, read_table
+from sweeps.analysis.results import ReportError, find_sweeps, read_table
 from sweeps.plan.plan import Plan
 from sweeps.report.contents import KINDS, ReportRequest, report
 from sweeps.report.tables.formats import FORMATS
@@ -20,26 +20,28 @@ grid: [{family: autoencoder, method: [none, multi_decoder]}]
 SCORES = {"unconditioned_per_image": 2.0, "conditioned_per_image": 1.0, "collapsed": False, "split_hash": "a"}
 
 
-def test_a_folder_without_sweeps_is_said(tmp_path):
+def test_a_folder_without_sweeps_is_reported(tmp_path):
     with pytest.raises(ReportError, match="no sweep here"):
-        find(str(tmp_path), None)
+        find_sweeps(str(tmp_path), None)
 
 
-def test_a_row_without_its_baselines_folds_is_said(read_grid, ledger):
-    """The baseline is in the grid and has no unit yet: no difference, and the reason."""
+def test_a_baseline_without_folds_is_reported(read_grid, ledger):
+    """The baseline is in the grid and has no unit yet, so there is a reason in place of a difference."""
     grid = read_grid(GRID)
     for unit in Plan(grid, frozenset(), frozenset()).units:
         if unit.settings.method != "none":
             ledger.write(unit, SCORES)
     ledger.write_grid(grid)
     found = differences(read_table(ledger))
-    assert {(c.row.settings["method"], c.why_not) for c in found} == {("multi_decoder", "no fold of the baseline done")}
+    assert {(c.row.settings["method"], c.why_not) for c in found} == {
+        ("multi_decoder", "no fold of the baseline is done")
+    }
     assert all(c.difference is None and c.p_holm is None for c in found)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
-    """Earlier versions recorded it as done. It is left out of the means, and said; every format can be printed."""
+def test_an_old_infinite_score_is_a_failed_fold(read_grid, ledger, value):
+    """Earlier versions recorded it as done. It is left out of the means and reported, and every format is printed."""
     grid = read_grid(GRID)
     for unit in Plan(grid, frozenset(), frozenset()).units:
         wrong = {"conditioned_per_image": value} if unit.settings.method != "none" and unit.fold == 1 else {}
@@ -58,8 +60,8 @@ def test_an_old_units_infinite_score_is_a_failed_fold(read_grid, ledger, value):
     assert [(r["folds"], r["failed"], r["unconditioned_mean"]) for r in table["rows"]] == [(2, 0, 2.0), (1, 1, 2.0)]
 
 
-def test_huge_scores_are_told_short_and_never_break_a_report(read_grid, ledger):
-    """Finite numbers whose sum or square is not: the spread is null in JSON."""
+def test_huge_scores_are_printed_short_in_every_report(read_grid, ledger):
+    """The scores are finite, but not their sum or square, so the spread is null in JSON."""
     grid = read_grid(GRID)
     for unit in Plan(grid, frozenset(), frozenset()).units:
         ledger.write(

@@ -1,4 +1,4 @@
-"""Statistics against numpy, scipy and baycomp."""
+"""Statistics, compared with numpy, scipy and baycomp."""
 
 import math
 
@@ -9,7 +9,7 @@ from baycomp.single import CorrelatedTTest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.analysis.statistics import Sample, difference, holm, summarise, variance_ratio
+from sweeps.analysis.statistics import Sample, difference, holm, needed_effect, simes, summarise
 
 scores = st.floats(-1e3, 1e3).map(lambda x: round(x, 6))
 pairs_of_folds = st.integers(2, 10).flatmap(
@@ -54,8 +54,8 @@ def test_the_paired_test_against_baycomp(values):
     assert found.effect == pytest.approx(mean / np.std(b - a, ddof=1))
 
 
-def test_it_is_less_sure_of_itself_than_the_plain_paired_test():
-    """By 1.5 in the standard error at 5 folds."""
+def test_intervals_are_wider_than_a_plain_paired_test():
+    """The standard error is 1.5 times as large at 5 folds."""
     a, b = [1.0, 1.2, 0.9, 1.1, 1.0], [1.3, 1.4, 1.1, 1.5, 1.2]
     plain = scipy.stats.ttest_rel(b, a)
     found = difference(sample(a), sample(b))
@@ -64,7 +64,7 @@ def test_it_is_less_sure_of_itself_than_the_plain_paired_test():
     assert found.p > plain.pvalue
 
 
-def test_missing_folds_leave_the_common_ones_and_the_ratio_of_the_full_split():
+def test_missing_folds_leave_the_common_folds():
     a, b = sample([1.0, 2.0, 3.0, 4.0, 5.0]), Sample.of_folds({1: 2.5, 3: 4.25, 4: 5.0}, {1: None, 3: None, 4: None}, 5)
     found = difference(a, b)
     assert (found.n, found.mean) == (3, pytest.approx(0.25))
@@ -104,7 +104,7 @@ def test_the_interval_of_a_mean():
 
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_against_its_definition(ps):
-    """Reject in order of p while p <= level / (hypotheses left), at every level that matters."""
+    """Holm rejects in order of p while p <= level / (hypotheses left); some levels are tried."""
     adjusted = holm(ps)
     for level in (0.01, 0.05, 0.5):
         rejected = set()
@@ -116,20 +116,52 @@ def test_holm_against_its_definition(ps):
     assert all(p <= q <= 1 for p, q in zip(ps, adjusted, strict=True))
 
 
-def test_variance_ratio_against_scipy():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=5), 3 * rng.normal(size=5)
-    ratio, p = variance_ratio(sample(a), sample(b))
-    assert ratio == pytest.approx(np.var(b, ddof=1) / np.var(a, ddof=1))
-    assert p == pytest.approx(2 * min(scipy.stats.f.sf(ratio, 4, 4), scipy.stats.f.cdf(ratio, 4, 4)))
-    assert variance_ratio(sample([1.0, 1.0]), sample(b)) is None
+@given(pairs_of_folds, st.floats(-2, 2))
+def test_bounds_against_baycomp(values, bound):
+    """Twice the tail of baycomp's posterior beyond a bound, as its region of practical equivalence is judged."""
+    a, b = map(np.array, values)
+    found = difference(sample(values[0]), sample(values[1]))
+    mean, var, df = CorrelatedTTest.compute_statistics(a, b)
+    if var < 1e-12:
+        return
+    below = scipy.stats.t.cdf(bound, df, mean, math.sqrt(var))
+    assert found.p_below(bound) == pytest.approx(min(1.0, 2 * (1 - below)), abs=1e-7)
+    assert found.p_above(bound) == pytest.approx(min(1.0, 2 * below), abs=1e-7)
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_detectable_has_the_power_that_it_promises(n):
+    """By scipy's noncentral t-distribution."""
+    values = [0.1 * i for i in range(n)]
+    found = difference(sample([0.0] * n), sample(values))
+    quantile = scipy.stats.t.ppf(0.975, n - 1)
+    assert scipy.stats.nct.sf(quantile, n - 1, found.detectable / found.error) == pytest.approx(0.8)
+
+
+def test_needed_effect_is_where_holm_rejects_first():
+    """At 23 claims and 5 folds 4.7 standard deviations of the differences."""
+    effect = needed_effect(23, 5, 5)
+    assert effect == pytest.approx(4.7, abs=0.05)
+    spread = np.array([-1.0, 0.0, 1.0, -0.5, 0.5])
+    values = (spread / np.std(spread, ddof=1) + effect * 1.0001).tolist()
+    assert 23 * difference(sample([0.0] * 5), sample(values)).p < 0.05
+    assert 23 * difference(sample([0.0] * 5), sample([v - 0.001 for v in values])).p > 0.05
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_simes_against_its_definition(ps):
+    """Rejects where for some k at least k p-values are at most k level / m."""
+    for level in (0.01, 0.05, 0.5):
+        expected = any(sum(p < k * level / len(ps) for p in ps) >= k for k in range(1, len(ps) + 1))
+        assert (simes(ps) < level) == expected or math.isclose(simes(ps), level)
+    assert min(ps) <= simes(ps) <= min(1.0, len(ps) * min(ps))
 
 
 @pytest.mark.parametrize("values", [[1.7e308, -1.7e308, 1.7e308], [0.0, 2e154, 4e154, 6e154], [1.6e308, 1.7e308]])
 def test_huge_values_never_raise(values):
-    """Sums, squares and differences of them may be too large for a number; what is a number is told right."""
+    """Their sums, squares and differences may overflow; what is finite is right."""
     huge, small = sample(values), sample([0.0, 1e-9, 2e-9, 3e-9][: len(values)])
     assert huge.summary.median == pytest.approx(np.median(np.array(values) / 4) * 4)
     for a, b in ((huge, small), (small, huge), (huge, sample(values[1:] + values[:1]))):
         assert difference(a, b).n == len(values)
-        variance_ratio(a, b)
+        assert difference(a, b).p_below(0.0) is not None

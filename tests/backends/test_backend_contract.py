@@ -1,4 +1,4 @@
-"""Back ends: one contract for all, whatever they run on. Units leave notes, and train nothing."""
+"""One contract for all back ends. Units write notes instead of training."""
 
 import json
 import threading
@@ -9,21 +9,21 @@ import pytest
 from stand_ins import load_noting, note_folds, note_only, raise_this, run_until_stopped
 from work_sources import Broken, Watched, chain
 
-from sweeps.backends.base import RunContext, read
+from sweeps.backends.base import RunContext, load_with_folds
 from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
 from sweeps.data.datasets import DataError
-from sweeps.data.splits import Drawn, fold_numbers
+from sweeps.data.splits import FoldDraw, fold_numbers
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.plan import Plan
-from sweeps.plan.sharding import by_source
+from sweeps.plan.sharding import group_by_source
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.plan.work_source import Done, GridSource
 
 
 class Batches:
-    """A toy back end, by the protocol alone: it takes all units that it can have, and runs the last of them first."""
+    """A toy back end: it takes all units that the source hands out, and runs the last of them first."""
 
     def run(self, source, context, progress, stop):
         images = {}
@@ -36,15 +36,13 @@ class Batches:
             time.sleep(0 if batch else 0.01)
             while batch and not stop.requested:
                 unit = batch.pop()
-                if unit.settings.source not in images:
-                    of = unit.settings.source
-                    images[of] = read(context.load, of, source.envelope().drawn(of))
-                    progress.say(images[unit.settings.source].notes)
+                data = unit.settings.source
+                if data not in images:
+                    images[data] = load_with_folds(context.load, data, source.envelope().drawn(data))
+                    progress.say(images[data].notes)
                 progress.started(unit)
-                loaded = images[unit.settings.source]
-                outcome = context.run_unit(
-                    unit, loaded, context, partial(progress.trained, unit), lambda: stop.requested
-                )
+                on_progress = partial(progress.trained, unit)
+                outcome = context.run_unit(unit, images[data], context, on_progress, lambda: stop.requested)
                 progress.finished(unit, outcome)
                 source.finished(unit, outcome, context.record(unit, outcome, source.envelope().columns))
 
@@ -71,7 +69,7 @@ def notes(tmp_path):
 
 @pytest.fixture
 def run(backend, plan, ledger, notes, capsys):
-    """A source -> how often each unit ran, by its name, and what the screen was told."""
+    """Return a function that runs a source, and returns the `Progress` that it updated."""
 
     def run(source, run_unit=None, stop=None, **context):
         run_unit = run_unit or partial(note_only, notes, ())
@@ -84,7 +82,7 @@ def run(backend, plan, ledger, notes, capsys):
 
 
 def ran(notes):
-    """The names of the units that ran, in the order in which they ended, each as often as it ran."""
+    """Return the names of the units in the order in which they ended, each as often as it ran."""
     files = [file for file in notes.iterdir() if not file.name.startswith("loaded")]
     return [file.stem for file in sorted(files, key=lambda file: float(file.read_text().split()[0]))]
 
@@ -119,24 +117,24 @@ class TestContract:
         )
 
     def test_each_source_is_loaded_once(self, run, read_grid, notes):
-        """Units of two sources, one source after the other; each has its own images."""
+        """Units of two sources run one source after the other, each on its own images."""
         g = read_grid("name: a\nfolds.n_splits: 2\ngrid: [{data.limit: [50, 60]}]")
-        units = by_source(Plan(g, frozenset(), frozenset()).missing())
+        units = group_by_source(Plan(g, frozenset(), frozenset()).missing())
         run(GridSource(units), load=partial(load_noting, notes))
         assert len(list(notes.glob("loaded.*"))) == 2
         assert [(notes / f"{unit.name}.0").read_text().split()[1] for unit in units] == ["50", "50", "60", "60"]
 
     def test_folds_are_drawn_with_the_images(self, run, read_grid, notes):
-        """A grid of two seeds and two numbers of folds over one source: each unit finds those of all its kinds."""
+        """With two seeds and two numbers of folds over one source, each unit gets the folds of all four kinds."""
         g = read_grid("name: a\ndata.limit: 50\ngrid: [{seed: [0, 1], folds.n_splits: [2, 3]}]")
         units = Plan(g, frozenset(), frozenset()).missing()
         run(GridSource(units), partial(note_folds, notes))
-        told = [json.loads((notes / unit.name).read_text()) for unit in units]
-        kinds = {f"{n} {seed}": fold_numbers(50, Drawn(n, True, seed)).tolist() for n in (2, 3) for seed in (0, 1)}
-        assert told == [kinds] * 10
+        noted = [json.loads((notes / unit.name).read_text()) for unit in units]
+        kinds = {f"{n} {seed}": fold_numbers(50, FoldDraw(n, True, seed)).tolist() for n in (2, 3) for seed in (0, 1)}
+        assert noted == [kinds] * 10
 
     def test_a_stop_ends_it(self, run, plan, notes):
-        """The running unit hears of it, and no other starts."""
+        """The running unit is told to stop, and no other starts."""
         stop, source = Stop(), Watched(plan.units)
 
         def stop_once_one_runs():

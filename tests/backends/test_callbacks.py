@@ -1,4 +1,4 @@
-"""What the driver does about Tune's trials when it fails itself."""
+"""What becomes of trials when the driver itself raises an error."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ HOOKS = ["on_trial_start", "on_trial_result", "on_trial_complete", "on_trial_rec
 
 @pytest.fixture
 def trial(plan):
-    """A trial as Tune has it, of a unit that is done."""
+    """Return a trial like Tune's, of a unit that is done."""
     kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
     last = {"images": 1, "outcome": Outcome.DONE}
     return SimpleNamespace(
@@ -38,7 +38,7 @@ def call(callback, trial, hook):
 
 
 class Broken:
-    """A part of the driver that nothing can be asked of."""
+    """A part of the driver that raises an error whatever it is asked for."""
 
     def __getattr__(self, name):
         raise BrokenPipeError(name)
@@ -46,7 +46,7 @@ class Broken:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_an_error_in_a_hook_ends_the_sweep(callback, trial, ledger, hook):
-    """Tune hears nothing of it: it would fail the trial. The first error is kept."""
+    """Tune never sees the error, as it would fail the trial. The first error is kept."""
     callback.progress = callback.ledger = callback.deaths = Broken()
     call(callback, trial, hook)
     first = callback.suggestions.fatal_error
@@ -57,10 +57,10 @@ def test_an_error_in_a_hook_ends_the_sweep(callback, trial, ledger, hook):
     assert ledger.units("failed") == frozenset()
 
 
-@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_trial_recover"])  # which shows nothing
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_trial_recover"])  # it does not use the screen
 def test_a_broken_screen_fails_no_unit(callback, trial, ledger, hook):
     callback.progress = Broken()
-    callback.deaths.died = lambda *arguments, **named: 1
+    callback.deaths.record = lambda *arguments, **named: 1
     call(callback, trial, hook)
     assert isinstance(callback.suggestions.fatal_error, BrokenPipeError)
     assert ledger.units("failed") == frozenset()

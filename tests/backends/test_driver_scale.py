@@ -1,4 +1,4 @@
-"""A large sweep's driver: the order in which it gives out units, and how little it and its workers hold of each."""
+"""The driver of a large sweep: the order in which it hands out units, and how little it keeps of each."""
 
 from stand_ins import report_name
 
@@ -11,7 +11,7 @@ from sweeps.plan.sharding import flops, longest_first
 from sweeps.plan.work_source import GridSource
 
 
-def test_fold_by_fold_and_in_each_the_longest_first():
+def test_units_go_by_fold_then_longest_first():
     units = Plan(grid.load("grid_vqvae.yaml"), frozenset(), frozenset()).units
     ordered = longest_first(units)
     assert sorted(unit.name for unit in ordered) == sorted(unit.name for unit in units)
@@ -19,10 +19,8 @@ def test_fold_by_fold_and_in_each_the_longest_first():
     assert [(unit.fold, -flops(unit)) for unit in ordered] == sorted((unit.fold, -flops(unit)) for unit in units)
 
 
-def test_units_go_out_one_by_one_in_the_jobs_order_and_nothing_else_is_kept_of_them(
-    plan, ledger, ray_session, tmp_path, capsys
-):
-    """A worker is sent its own unit and no other; of what it reports Tune keeps our own words."""
+def test_units_go_out_in_order_and_leave_little(plan, ledger, ray_session, tmp_path, capsys):
+    """A worker is sent its own unit only; of its reports Tune keeps only what `KEPT_IN_RESULTS` names."""
     from sweeps.backends.ray_tune import callbacks, driver
     from sweeps.backends.ray_tune.suggestions import Suggestions
 
@@ -36,12 +34,12 @@ def test_units_go_out_one_by_one_in_the_jobs_order_and_nothing_else_is_kept_of_t
     suggestions = Suggestions(GridSource(units), (), RunContext(ledger, {}), stop, lambda unit: unit)
     with Progress(plan, units, terminal=False) as progress:
         stopper = callbacks.Stopper(stop, progress, suggestions)
-        driver.fit(report_name, suggestions, Watched(suggestions, progress), stopper, 2, tmp_path)
+        driver.run_trials(report_name, suggestions, Watched(suggestions, progress), stopper, 2, tmp_path)
     assert [trial.config["unit"] for trial in kept] == units
     assert all(mine.config["unit"] is unit for mine, unit in zip(kept, units, strict=True))
     assert progress.done == {unit.id for unit in units}
     assert progress.failed == set()
     for trial in kept:
-        assert trial.last_result.keys() <= callbacks.HEARD | {"trial_id", "experiment_tag"}
+        assert trial.last_result.keys() <= callbacks.KEPT_IN_RESULTS | {"trial_id", "experiment_tag"}
         assert not trial.run_metadata.metric_analysis and not trial.run_metadata.metric_n_steps
         assert trial.get_json_state() == ("{}", "{}")

@@ -1,4 +1,4 @@
-"""A terminal that is closed: SIGHUP goes to every process of it, and what is printed fails from then on."""
+"""A closed terminal: each of its processes receives SIGHUP, and printing fails from then on."""
 
 import os
 import pty
@@ -21,11 +21,12 @@ grid: [{family: gaussian_vae, configuration: 1}]
 
 
 def hang_up(folder, *arguments):
-    """Run a sweep in a terminal, close it once a unit has saved itself; return the exit code and what stderr had."""
+    """Run a sweep in a terminal, and close it once a unit is saved. Return the exit code and the text of stderr."""
     (folder / "long.yaml").write_text(GRID)
     command = [sys.executable, "-m", "sweeps.run", str(folder / "long.yaml"), "--results", str(folder), *arguments]
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run the command in pytest's process leave it ignored
         os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT), 2)
         os.execv(sys.executable, command)
     threading.Thread(target=drain, args=(terminal,), daemon=True).start()
@@ -33,7 +34,7 @@ def hang_up(folder, *arguments):
     while not list(folder.glob("long/checkpoints/*.pt")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.killpg(process, signal.SIGHUP)  # as the kernel does when a shell ends, to all of its terminal
+    os.killpg(process, signal.SIGHUP)  # as the kernel does to all processes of a terminal whose shell ends
     os.close(terminal)
     while (ended := os.waitpid(process, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline + 60:
@@ -52,10 +53,10 @@ def drain(terminal):
 
 @pytest.mark.parametrize("how", ["--inline", pytest.param("--workers=2", marks=pytest.mark.slow)])
 def test_a_closed_terminal_stops_the_sweep_with_75(tmp_path, how):
-    """With Ray its servers and workers must outlive the driver's last words to them."""
+    """Ray's servers and workers must live until the driver has stopped them."""
     code, err = hang_up(tmp_path, how)
     assert code == 75, err
-    assert "0 of 2 units done; the same command goes on" in err
+    assert "0 of 2 units done; the same command resumes the sweep" in err
     assert "Traceback" not in err
     kept = {file.name for file in tmp_path.glob("long/checkpoints/*")}
     assert len([name for name in kept if name.endswith(".pt")]) == len(kept) == (1 if how == "--inline" else 2)
@@ -64,7 +65,7 @@ def test_a_closed_terminal_stops_the_sweep_with_75(tmp_path, how):
 
 @pytest.fixture
 def handlers():
-    """The handlers of signals as they were, at the end."""
+    """Restore the handlers of signals after the test."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
@@ -75,17 +76,17 @@ def handlers():
 def test_a_hangup_that_nohup_ignores_stays_ignored(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stop = Stop()
-    stop.listen()
+    stop.install_handlers()
     signal.raise_signal(signal.SIGHUP)
     assert not stop.requested
     signal.raise_signal(signal.SIGTERM)
     assert stop.requested
 
 
-def test_a_hangup_is_heard_once_the_children_are_there(handlers):
+def test_a_hangup_waits_until_children_are_started(handlers):
     stop = Stop()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    stop.listen()
+    stop.install_handlers()
     with children_ignore_signals():
         child = os.spawnv(os.P_NOWAIT, "/bin/sleep", ["sleep", "0.5"])
         os.kill(child, signal.SIGHUP)
@@ -95,7 +96,7 @@ def test_a_hangup_is_heard_once_the_children_are_there(handlers):
     assert os.waitpid(child, 0)[1] == 0  # a hangup would have ended it
 
 
-def test_a_hangup_at_the_end_does_not_take_the_exit_code(handlers):
+def test_a_late_hangup_leaves_the_exit_code(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ignore_signals()
     signal.raise_signal(signal.SIGHUP)

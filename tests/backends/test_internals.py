@@ -1,12 +1,12 @@
-"""What reaches into Tune's private state, checked against the version of Ray for which it was written."""
+"""Code that uses Tune's private state, checked against the version of Ray for which it was written."""
 
 from types import SimpleNamespace
 
 MEASURE_AGAIN = """
 internals.py was measured with Ray 2.60. With another version, run benchmarks/driver_scale.py with and without each part
 of it (its docstring has the numbers), and read in ray/tune/execution/tune_controller.py whether
-_maybe_update_trial_queue still comes before _maybe_add_actors: a worker that is free then takes a new trial, and the
-start of another worker is not called off. Then name the new version here.
+_maybe_update_trial_queue still comes before _maybe_add_actors: then a free worker takes a new trial, and the start of
+another worker is not cancelled. Then name the new version here.
 """
 
 
@@ -17,21 +17,21 @@ def test_ray_is_the_version_that_was_measured():
 
 
 def test_tunes_own_scheduler_looks_at_all_trials():
-    """If this fails, Placing is no longer needed."""
+    """If this fails, FirstPendingScheduler is no longer needed."""
     from ray.tune.schedulers import FIFOScheduler
 
-    from sweeps.backends.ray_tune.internals import Placing
+    from sweeps.backends.ray_tune.internals import FirstPendingScheduler
 
     looked = []
     controller = SimpleNamespace(get_trials=lambda: looked.append("at all trials") or [])
-    Placing().choose_trial_to_run(controller)
+    FirstPendingScheduler().choose_trial_to_run(controller)
     assert looked == []
     FIFOScheduler().choose_trial_to_run(controller)
     assert looked != []
 
 
 def test_forgotten_trials_are_small_and_finish(ray_session, tmp_path, plan):
-    """If it fails at the first assertion, Tune keeps nothing any more, and `forget` is no longer needed."""
+    """If the first assertion fails, Tune no longer keeps these statistics, and `forget` is no longer needed."""
     from ray import tune
     from stand_ins import report_name
 
@@ -58,7 +58,7 @@ def test_forgotten_trials_are_small_and_finish(ray_session, tmp_path, plan):
 
 
 def test_all_workers_start_at_once():
-    """In earlier versions one worker at a time was started for a searcher; `suggest` relies on this one."""
+    """Earlier versions started one worker at a time for a searcher; `suggest` relies on this version."""
     from ray.tune.execution.tune_controller import _get_max_pending_trials
     from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 

@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster that die under their units, leave, and join."""
+"""Nodes of a Ray cluster that die while their units run, leave, and join."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from disturbance import (
     wait_for_a_new_checkpoint,
 )
 from nodes import cluster_of_nodes
-from records import rows_of_both
+from records import rows_without_intervals
 
 from sweeps.ledger.ledger import open_ledger
 
@@ -26,7 +26,7 @@ grid: [{method: single_decoder}]
 
 
 class Sweep:
-    """The grid in a folder: undisturbed in this process as `whole`, on a cluster's nodes as `hurt`."""
+    """Runs a grid twice: undisturbed in this process as `whole`, and on a cluster's nodes as `hurt`."""
 
     def __init__(self, folder):
         file = folder / "nodes.yaml"
@@ -44,14 +44,14 @@ class Sweep:
         while self.driver.poll() is None and len(list(self.checkpoints.glob("*.pt"))) < n:
             wait_for_a_new_checkpoint(self.driver, self.checkpoints)
 
-    def assert_goes_on_from_the_middle(self):
+    def assert_ends_from_the_middle(self):
         assert self.hurt.units() == frozenset()
         out, err = self.driver.communicate(timeout=300)
         assert self.driver.returncode == 0, (out, err)
 
     def assert_is_as_undisturbed(self):
         assert len(self.hurt.units()) == 2
-        assert rows_of_both(self.hurt) == rows_of_both(self.whole)
+        assert rows_without_intervals(self.hurt) == rows_without_intervals(self.whole)
         assert sorted(row["resumed"] for row in self.hurt.read()[0]) == [0, 1]
         assert temporary_files(self.hurt) == []
 
@@ -63,24 +63,28 @@ def sweep(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_node_killed_under_its_unit_costs_what_the_unit_did_since_its_checkpoint(sweep):
-    """All images (460 kB: in the object store, not inline), one unit on each of two nodes, and one node's raylet
-    killed; the other ends both."""
+def test_a_killed_nodes_unit_resumes_elsewhere(sweep):
+    """One unit runs on each of two nodes, and one node's raylet is killed; both units end on the other.
+
+    The images have 460 kB, so that Ray keeps them in its object store.
+    """
     before = descendants()
     with adopting():
         with cluster_of_nodes(2) as nodes:
             sweep.start(nodes)
             sweep.wait_for_checkpoints(2)
             nodes.kill()
-            sweep.assert_goes_on_from_the_middle()
+            sweep.assert_ends_from_the_middle()
         assert orphans(before) == {}
     sweep.assert_is_as_undisturbed()
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_when_a_node_joins_and_another_leaves(sweep):
-    """Two workers on a cluster of one node: the second begins when another node joins, and when the first node leaves
-    its unit goes on there."""
+def test_a_sweep_survives_nodes_that_join_and_leave(sweep):
+    """Two workers on a cluster of one node: the second starts when another node joins.
+
+    When the first node leaves, its unit resumes on the other.
+    """
     with cluster_of_nodes(1) as nodes:
         sweep.start(nodes)
         wait_for_a_new_checkpoint(sweep.driver, sweep.checkpoints)
@@ -88,5 +92,5 @@ def test_a_sweep_goes_on_when_a_node_joins_and_another_leaves(sweep):
         nodes.add()
         sweep.wait_for_checkpoints(2)
         nodes.remove()
-        sweep.assert_goes_on_from_the_middle()
+        sweep.assert_ends_from_the_middle()
     sweep.assert_is_as_undisturbed()

@@ -1,4 +1,4 @@
-"""What is said of a cluster before the first trial."""
+"""Checks of a cluster before the first trial."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ from sweeps.plan.unit import PlacementError
 
 @pytest.fixture
 def units(read_grid):
-    """Units that ask for more and more."""
+    """Return a function that makes units which ask for these resources."""
 
     def asking(**resources):
         text = "name: a\ngrid: [{}]\n" + "".join(f"resources.{name}: {value}\n" for name, value in resources.items())
@@ -25,7 +25,7 @@ def units(read_grid):
 
 @pytest.fixture
 def two_nodes(monkeypatch):
-    """A node with GPUs and few CPUs, and one without and many."""
+    """Make up a node with a GPU and few CPUs, one with many CPUs and no GPU, and a dead one."""
     made = [
         {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0, "memory": 8e9}},
         {"Alive": True, "Resources": {"CPU": 16.0, "memory": 64e9}},
@@ -60,7 +60,7 @@ def test_what_fits_on_some_node_is_fine(units, two_nodes):
 
 
 @pytest.mark.parametrize(
-    ("resources", "said"),
+    ("resources", "message"),
     [
         ({"gpus": 2}, "resources.gpus is 2, but the largest node has 1"),
         ({"cpus": 17}, "resources.cpus is 17, but the largest node has 16"),
@@ -68,8 +68,8 @@ def test_what_fits_on_some_node_is_fine(units, two_nodes):
         ({"cpus": 8, "gpus": 1}, "no node has .* together"),
     ],
 )
-def test_what_fits_nowhere_is_said(units, two_nodes, resources, said):
-    with pytest.raises(PlacementError, match=said):
+def test_what_fits_nowhere_is_said(units, two_nodes, resources, message):
+    with pytest.raises(PlacementError, match=message):
         nodes.check_resources(units(**resources), 0)
 
 
@@ -95,7 +95,7 @@ def test_waiting_ends(units, two_nodes, monkeypatch):
         nodes.check_resources(units(gpus=4), 1)
 
 
-def test_results_that_a_node_does_not_see_are_refused(ray_session, ledger, tmp_path):
+def test_a_node_must_see_the_results(ray_session, ledger, tmp_path):
     nodes.check_storage(ledger)
     assert ledger.storage.names("") == []
     hidden = Ledger(SeenByItsMakerAlone(tmp_path / "hidden"))
@@ -105,4 +105,4 @@ def test_results_that_a_node_does_not_see_are_refused(ray_session, ledger, tmp_p
 
 
 def test_a_cluster_is_described(ray_session):
-    assert nodes.described() == "1 node, 2 CPUs, 0 GPUs"
+    assert nodes.describe_cluster() == "1 node, 2 CPUs, 0 GPUs"

@@ -1,4 +1,4 @@
-"""What a local run with Ray opens to the network: nothing."""
+"""A local run with Ray opens no port to the network."""
 
 import ipaddress
 import subprocess
@@ -17,7 +17,7 @@ grid: [{family: gaussian_vae}]
 
 
 def listening(process):
-    """The addresses at which a process and its descendants wait for connections."""
+    """Return the addresses at which a process and its descendants wait for connections."""
     found = set()
     for member in [process, *process.children(recursive=True)]:
         try:
@@ -39,7 +39,7 @@ def test_a_local_run_listens_on_loopback_alone(tmp_path):
     run = subprocess.Popen([*command, "--results", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         process, deadline = psutil.Process(run.pid), time.monotonic() + 120
-        # A worker that has begun has all of Ray's servers behind it.
+        # All of Ray's servers are up before the first worker starts.
         while not any("ray::" in " ".join(child.cmdline()[:1]) for child in process.children(recursive=True)):
             assert run.poll() is None and time.monotonic() < deadline
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Ray: the same digits as inline, whatever the number of workers, and what happens when a worker dies."""
+"""Ray gives the same digits as inline with any number of workers; and what happens when a worker dies."""
 
 import os
 import signal
@@ -19,6 +19,7 @@ from sweeps.backends.base import RunContext, train_unit
 from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
@@ -27,12 +28,12 @@ from sweeps.plan.work_source import GridSource
 
 @pytest.fixture
 def ledgers(tmp_path, ledger):
-    """Ledgers beside each other."""
+    """Return a function that makes a ledger of this name."""
     return lambda name: Ledger(ledger.storage.folder(f"../{name}"))
 
 
 def run(backend, plan, units, ledger, run_unit=train_unit):
-    """Run units of a plan; return what the screen was told."""
+    """Run units of a plan, and return the `Progress` that it updated."""
     with Progress(plan, units, terminal=False) as progress:
         backend.run(GridSource(units), RunContext(ledger, {}, run_unit=run_unit), progress, Stop())
     return progress
@@ -44,7 +45,8 @@ def run_on_ray(plan, ledger, workers, units=None, run_unit=train_unit):
     return run(RayTune(workers), plan, plan.missing() if units is None else units, ledger, run_unit)
 
 
-def test_inline_one_worker_and_two_give_the_same_digits(plan, ledgers, ray_session, capsys):
+def test_the_number_of_workers_changes_no_digit(plan, ledgers, ray_session, capsys):
+    """Inline, with one worker and with two."""
     progress = run(Inline(), plan, plan.missing(), ledgers("inline"))
     one = run_on_ray(plan, ledgers("one"), 1)
     two = run_on_ray(plan, ledgers("two"), 2)
@@ -73,15 +75,13 @@ def test_a_failing_unit_leaves_the_others_done(read_grid, ledgers, ray_session, 
 
 
 def attempts_of(tmp_path, pattern):
-    """What dies by a pattern, and how often it was called."""
+    """Return a `run_unit` that dies by a pattern, and a function that counts its calls."""
     folder = tmp_path / "attempts"
     folder.mkdir()
     return partial(die_by, folder, pattern), lambda: len(list(folder.iterdir()))
 
 
-def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
-    read_grid, ledgers, digits, ray_session, tmp_path, capsys
-):
+def test_a_dead_workers_unit_resumes_from_its_checkpoint(read_grid, ledgers, digits, ray_session, tmp_path, capsys):
     from sweeps.worker import run_unit
 
     g = read_grid("""
@@ -95,17 +95,17 @@ def test_a_worker_that_dies_once_costs_what_it_did_since_its_checkpoint(
     unit = plan.units[0]
     dying, attempts = attempts_of(tmp_path, "p")
     progress = run_on_ray(plan, ledgers("hurt"), 1, [unit], dying)
-    run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    run_unit.run_unit(unit, Loaded(digits), ledgers("whole"), "cpu", {})
     assert attempts() == 2
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
     assert row["resumed"] == 1
     assert progress.images_left == 0
-    assert 0 < progress.images <= 120 * 27  # what the checkpoint brought is not counted as trained again
+    assert 0 < progress.images <= 120 * 27  # images before the checkpoint are not counted again
 
 
-def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, capsys):
-    """It fails alone: the unit that requires it never runs."""
+def test_a_unit_whose_workers_keep_dying_fails(plan, ledgers, ray_session, capsys):
+    """The unit that requires it never runs, and is not failed."""
     ledger, units = ledgers("dying"), chain(plan.missing()[:2])
     progress = run_on_ray(plan, ledger, 1, units, die)
     (row,), _ = ledger.read("failed")
@@ -114,7 +114,7 @@ def test_a_worker_that_keeps_dying_is_a_failed_unit(plan, ledgers, ray_session, 
 
 
 def test_a_worker_that_raises_did_not_die(plan, ledgers, ray_session, capsys):
-    """The reason is the error, and the log has where it was raised."""
+    """The reason is the error, and the log shows where it was raised."""
     ledger, units = ledgers("raising"), plan.missing()[:1]
     run_on_ray(plan, ledger, 1, units, partial(raise_this, LookupError("no\nsuch thing")))
     (row,), _ = ledger.read("failed")
@@ -127,7 +127,7 @@ def test_a_worker_that_raises_did_not_die(plan, ledgers, ray_session, capsys):
 
 @pytest.mark.parametrize("hook", ["started", "trained", "finished"])
 def test_an_error_of_the_driver_is_no_death(plan, ledgers, ray_session, monkeypatch, capsys, hook):
-    """It ends the sweep as the error that it is, and no unit is failed."""
+    """The sweep ends with that error, and no unit is failed."""
 
     def broken(self, *arguments):
         raise BrokenPipeError(hook)
@@ -151,10 +151,8 @@ grid: [{method: single_decoder}]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["ppppp", "vvpv"])
-def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
-    read_grid, ledgers, digits, ray_session, tmp_path, pattern, capsys
-):
-    """`vvpv`: four deaths, more than a unit may have without progress."""
+def test_deaths_after_progress_do_not_count(read_grid, ledgers, digits, ray_session, tmp_path, pattern, capsys):
+    """`vvpv` is four deaths, more than a unit may have without progress."""
     from sweeps.worker import run_unit
 
     plan = Plan(read_grid(LONG), frozenset(), frozenset())
@@ -162,7 +160,7 @@ def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
     dying, attempts = attempts_of(tmp_path, pattern)
     run_on_ray(plan, ledgers("hurt"), 1, [unit], dying)
     assert attempts() == len(pattern) + 1
-    run_unit.run_unit(unit, digits, ledgers("whole"), "cpu", {})
+    run_unit.run_unit(unit, Loaded(digits), ledgers("whole"), "cpu", {})
     assert rows_of(ledgers("hurt")) == rows_of(ledgers("whole"))
     (row,), _ = ledgers("hurt").read()
     assert row["resumed"] == pattern.count("p")
@@ -173,7 +171,7 @@ def test_a_worker_may_die_any_number_of_times_while_its_unit_gets_on(
 
 
 @pytest.mark.slow
-def test_three_deaths_at_one_checkpoint_are_a_failed_unit(read_grid, ledgers, ray_session, tmp_path, capsys):
+def test_three_deaths_at_one_checkpoint_fail_a_unit(read_grid, ledgers, ray_session, tmp_path, capsys):
     plan = Plan(read_grid(LONG), frozenset(), frozenset())
     unit = plan.units[0]
     dying, attempts = attempts_of(tmp_path, "ppvvvvv")
@@ -186,15 +184,15 @@ def test_three_deaths_at_one_checkpoint_are_a_failed_unit(read_grid, ledgers, ra
     assert progress.failed == {unit.id}
 
 
-def test_a_gpu_that_is_not_there_is_said_before_the_first_trial(read_grid, ledgers, ray_session):
+def test_a_missing_gpu_is_said_before_the_trials(read_grid, ledgers, ray_session):
     g = read_grid("name: a\nresources.gpus: 0.5\ngrid: [{}]")
     plan = Plan(g, frozenset(), frozenset())
     with pytest.raises(PlacementError, match=r"resources.gpus is 0.5, but the largest node has 0"):
         run_on_ray(plan, ledgers("gpu"), 1)
 
 
-def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, ledgers, ray_session):
-    """As on a node that joined after the nodes were asked."""
+def test_a_worker_without_its_gpu_ends_the_sweep(read_grid, ledgers, ray_session):
+    """As on a node that joined after the nodes were checked. No unit is failed."""
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     plan = Plan(read_grid("name: a\ndata.limit: 60\ngrid: [{}]"), frozenset(), frozenset())
@@ -204,23 +202,24 @@ def test_a_worker_without_its_gpu_ends_the_sweep_and_fails_no_unit(read_grid, le
     assert ledger.units("failed") == ledger.units() == frozenset()
 
 
-def test_the_token_that_guards_rays_ports_is_ours_alone(tmp_path, monkeypatch):
+def test_the_token_of_rays_ports_is_private(tmp_path, monkeypatch):
     from sweeps.backends.ray_tune import session
 
     token = tmp_path / "token"
     token.write_text("secret")
     token.chmod(0o644)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    session.protect_token()
+    session.make_token_private()
     assert token.stat().st_mode & 0o777 == 0o600
     token.unlink()
-    session.protect_token()  # nothing to protect
+    session.make_token_private()  # nothing to protect
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_sweep_with_75_and_the_same_command_finishes_it(tiny_file, tmp_path, number):
+def test_a_stopped_sweep_resumes_with_the_same_command(tiny_file, tmp_path, number):
+    """A signal ends the command with exit code 75; the same command finishes the sweep."""
     arguments = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--results", str(tmp_path), "--workers", "2"]
     arguments += ["--set", "training.epochs=150"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -232,7 +231,7 @@ def test_a_signal_stops_the_sweep_with_75_and_the_same_command_finishes_it(tiny_
     out, err = process.communicate(timeout=60)
     assert process.returncode == 75, out + err
     assert time.monotonic() - signalled_at < 20
-    assert "the same command goes on" in err
+    assert "the same command resumes the sweep" in err
     assert "Traceback" not in err
     done = len(list(tmp_path.glob("tiny/units/*.parquet")))
     assert 1 <= done < 6
@@ -253,7 +252,8 @@ def test_an_address_without_a_cluster_is_one_line(tiny_file, tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_what_a_killed_driver_left_for_tune_goes_and_a_living_ones_stays(tmp_path, monkeypatch):
+def test_only_folders_of_killed_drivers_are_removed(tmp_path, monkeypatch):
+    """Those that Tune writes into; another host's may be in use."""
     from sweeps.backends.ray_tune import session
 
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))

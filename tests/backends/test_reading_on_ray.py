@@ -1,4 +1,4 @@
-"""Images that are read in a worker of Ray: what goes wrong there is one line here, and so is the waiting."""
+"""Images are read in a worker of Ray: its errors are one line in the driver, and so is a long wait for it."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from sweeps.plan.work_source import GridSource
 
 @pytest.fixture
 def read(ray_session, plan, ledger):
-    """Run no unit on Ray, but read the images by a loader of ours."""
+    """Return a function that starts a sweep on Ray with this loader of images."""
     from sweeps.backends.ray_tune.driver import RayTune
 
     def run(load, units):
@@ -30,13 +30,13 @@ def test_too_little_memory_is_one_line(read):
 
 
 def test_a_reader_that_dies_is_one_line(read):
-    """As one that the machine's memory killer ends."""
+    """As when the kernel kills it because memory ran out."""
     with pytest.raises(DataError, match="digits: the images cannot be read: the process that read them died") as caught:
         read(die_while_loading)
     assert "\n" not in str(caught.value)
 
 
 def test_a_long_reading_is_told(read, monkeypatch, capsys):
-    monkeypatch.setattr("sweeps.backends.ray_tune.driver.SAY_SECONDS", 0.3)
+    monkeypatch.setattr("sweeps.backends.ray_tune.driver.LOG_SECONDS", 0.3)
     read(load_slowly)
-    assert "data: 60 images of digits: read for " in capsys.readouterr().out
+    assert "data: 60 images of digits: reading for " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A machine that lacks what Ray takes for granted: a private folder serves it, or one line says what is to be done."""
+"""A machine that lacks a folder which Ray needs: a private folder takes its place, or one line says what to do."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.backends.ray_tune import nodes, session, surroundings
-from sweeps.backends.ray_tune.surroundings import served
+from sweeps.backends.ray_tune.surroundings import ray_folder
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import temporary_name
 from sweeps.plan.unit import PlacementError
@@ -23,7 +23,7 @@ TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    """A machine that lacks nothing: a short folder for temporary files, and a home. Both end with the test."""
+    """Set a short folder for temporary files, and a home; both are removed after the test."""
     for name in ("RAY_TMPDIR", *TOKEN):
         monkeypatch.delenv(name, raising=False)
     with tempfile.TemporaryDirectory(prefix="m", dir="/tmp") as folder:
@@ -33,7 +33,7 @@ def machine(monkeypatch):
 
 
 def test_a_whole_machine_is_left_alone(machine, capsys):
-    with served() as folder:
+    with ray_folder() as folder:
         assert folder is None
         assert "RAY_AUTH_TOKEN_PATH" not in os.environ
         assert (machine / ".ray").is_dir()
@@ -43,7 +43,7 @@ def test_a_whole_machine_is_left_alone(machine, capsys):
 
 def test_an_empty_name_of_a_token_is_none(monkeypatch, capsys):
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
-    with served() as folder:
+    with ray_folder() as folder:
         assert folder is None
     assert capsys.readouterr().out == ""
 
@@ -63,7 +63,7 @@ def full(machine, monkeypatch):
 
 
 def over_quota(machine, monkeypatch):
-    """Free by what is told, full by what is written."""
+    """Let the disk report free space, but refuse to be written to."""
     real = tempfile.TemporaryFile
 
     def opened(*arguments, dir=None, **named):
@@ -83,11 +83,11 @@ TEMPORARY = {
     "ray is a file": (lambda m, _: (m / "ray").touch(), "File exists"),
     "it cannot be written": (temporary("/proc"), "TMPDIR is '/proc': No such file or directory"),
     "it cannot be made": (temporary("/proc/none"), "TMPDIR is '/proc/none': No such file or directory"),
-    "it is empty": (temporary(""), "TMPDIR is '': not a whole path"),
-    "it is relative": (temporary("tmp"), "TMPDIR is 'tmp': not a whole path"),
+    "it is empty": (temporary(""), "TMPDIR is '': not an absolute path"),
+    "it is relative": (temporary("tmp"), "TMPDIR is 'tmp': not an absolute path"),
     "it is bytes": (temporary(os.fsdecode(b"/tmp/\xff")), r"TMPDIR is '/tmp/\udcff': not UTF-8"),
     "ray has its own": (lambda m, patch: patch.setenv("RAY_TMPDIR", "/proc"), "RAY_TMPDIR is '/proc': "),
-    "another user was first": (another_users, "the folder ray in it is another user's"),
+    "another user was first": (another_users, "the folder ray in it belongs to another user"),
     "it is full": (full, "less than 16 MB are free"),
     "a quota is used up": (over_quota, "quota exceeded"),
 }
@@ -96,19 +96,19 @@ TEMPORARY = {
 @pytest.mark.parametrize(("spoil", "why"), TEMPORARY.values(), ids=TEMPORARY)
 def test_a_private_folder_serves_for_temporary_files(machine, monkeypatch, capsys, spoil, why):
     spoil(machine, monkeypatch)
-    with served() as folder:
+    with ray_folder() as folder:
         private = Path(folder).parent
         assert private.stat().st_mode & 0o777 == 0o700
-        assert len(f"{folder}/{surroundings.SOCKET}") <= surroundings.LONGEST
+        assert len(f"{folder}/{surroundings.LONGEST_SOCKET}") <= surroundings.MAX_SOCKET_PATH
         assert Path(folder).is_dir()
     assert not private.exists()
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{private} serves Ray until the sweep ends: ")
+    assert line.startswith(f"Ray uses {private} until the sweep ends: ")
     assert why in line
 
 
 def no_home(machine, monkeypatch):
-    """As for a number without a name in /etc/passwd."""
+    """Have no home folder, as a user without an entry in /etc/passwd."""
 
     def home():
         raise RuntimeError("Could not determine home directory.")
@@ -138,7 +138,7 @@ def token_of(content):
 )
 def test_a_private_folder_serves_for_the_token(machine, monkeypatch, capsys, spoil):
     spoil(machine, monkeypatch)
-    with served() as folder:
+    with ray_folder() as folder:
         assert folder is None  # Ray's own is of use
         token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
         assert token.stat().st_mode & 0o777 == 0o600
@@ -152,27 +152,27 @@ def test_a_private_folder_serves_for_the_token(machine, monkeypatch, capsys, spo
 def test_a_token_that_ray_has_needs_no_home(monkeypatch, capsys, name, value):
     monkeypatch.setenv("HOME", "/proc/none")
     monkeypatch.setenv(name, value)
-    with served():
+    with ray_folder():
         assert "RAY_AUTH_TOKEN_PATH" not in os.environ
     assert capsys.readouterr().out == ""
 
 
-def test_a_named_token_that_is_not_there_is_refused(monkeypatch):
+def test_a_named_token_must_exist(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/proc/none")
     with (
         pytest.raises(PlacementError, match=r"/proc/none: No such file.*; mend or unset RAY_AUTH_TOKEN_PATH"),
-        served(),
+        ray_folder(),
     ):
         pass
     assert os.environ["RAY_AUTH_TOKEN_PATH"] == "/proc/none"
 
 
-def test_no_place_at_all_is_said_with_every_reason(machine, monkeypatch):
+def test_without_any_place_every_reason_is_said(machine, monkeypatch):
     monkeypatch.setattr(surroundings, "PLACES", ("/proc",))
     monkeypatch.setenv("TMPDIR", "/proc/none")
     with (
         pytest.raises(PlacementError, match=r"set TMPDIR to a short path with room \(/proc/none: .*; /proc: "),
-        served(),
+        ray_folder(),
     ):
         pass
 
@@ -183,7 +183,7 @@ def test_what_killed_drivers_left_is_removed(machine, monkeypatch):
         folder.mkdir()
         (folder / f"driver.{socket.gethostname()}-{pid}-00.tmp").touch()
     (machine / "ray").touch()
-    with served():
+    with ray_folder():
         assert (machine / f"sweeps-ray-{os.getpid()}").exists()
         assert not (machine / f"sweeps-ray-{2**22 + 1}").exists()
     assert temporary_name("driver").startswith(f"driver.{socket.gethostname()}-{os.getpid()}-")
@@ -200,7 +200,7 @@ def test_a_ray_that_cannot_start_is_one_line(plan, monkeypatch, error):
 
 
 def test_a_stop_while_ray_starts_is_a_stop(plan, monkeypatch):
-    """Ray's own handler of SIGTERM exits in the middle of its start."""
+    """Ray's own handler of SIGTERM exits while Ray starts."""
 
     def init(**options):
         sys.exit(signal.SIGTERM)
@@ -210,7 +210,7 @@ def test_a_stop_while_ray_starts_is_a_stop(plan, monkeypatch):
         session.start(plan.units, 1, None)
 
 
-def test_a_cluster_whose_token_is_not_here_is_one_line(monkeypatch):
+def test_a_cluster_with_another_token_is_one_line(monkeypatch):
     def init(**options):
         raise nodes.ray.exceptions.AuthenticationError("no token")
 
@@ -219,17 +219,17 @@ def test_a_cluster_whose_token_is_not_here_is_one_line(monkeypatch):
         nodes.connect("auto")
 
 
-def test_a_current_folder_that_is_not_utf8_is_refused(tmp_path, monkeypatch):
+def test_a_current_folder_must_be_utf8(tmp_path, monkeypatch):
     there = tmp_path / os.fsdecode(b"\xff")
     there.mkdir()
     monkeypatch.chdir(there)
     refused = pytest.raises(PlacementError, match="not UTF-8, which Ray needs; run from another folder, or with --inl")
-    with refused, served():
+    with refused, ray_folder():
         pass
 
 
-def test_a_sweep_runs_on_a_machine_that_lacks_all(tiny_file, tmp_path, machine):
-    """A long TMPDIR, no home, no current folder, and nobody who reads more than the first line."""
+def test_a_sweep_runs_where_everything_is_missing(tiny_file, tmp_path, machine):
+    """A long TMPDIR, no home, no current folder, and a reader that takes only the first line of output."""
     gone = tmp_path / "gone"
     gone.mkdir()
     tiny_file.write_text(tiny_file.read_text().replace("method: [none, single_decoder]", "method: none"))
@@ -240,9 +240,10 @@ def test_a_sweep_runs_on_a_machine_that_lacks_all(tiny_file, tmp_path, machine):
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=gone, env=environment
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == "the current folder is gone; this command goes on in /\n"
-    private, _, why = done.stdout.partition(" serves Ray until the sweep ends: ")
+    assert done.stderr == "the current folder is gone; this command continues in /\n"
+    private, _, why = done.stdout.removeprefix("Ray uses ").partition(" until the sweep ends: ")
+    assert Path(private).is_absolute()
     assert "too long for Ray's sockets; the token of Ray's ports, /proc/none/.ray/auth_token: No such file" in why
     assert not Path(private).exists()
     ledger = open_ledger(tmp_path, "tiny")
-    assert (len(ledger.units()), len(ledger.units("failed"))) == (4, 0)  # a callback's error was once a death
+    assert (len(ledger.units()), len(ledger.units("failed"))) == (4, 0)

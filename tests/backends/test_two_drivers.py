@@ -1,11 +1,11 @@
-"""Two drivers on one sweep at the same time do no harm: every unit is there once, with one driver's digits."""
+"""Two drivers may run one sweep at the same time: every unit is there once, with the digits of one driver."""
 
 import subprocess
 import sys
 import threading
 
 import pytest
-from records import rows_of_both
+from records import rows_without_intervals
 
 from sweeps.backends.base import RunContext
 from sweeps.backends.inline import Inline
@@ -20,7 +20,7 @@ from sweeps.plan.work_source import GridSource
 @pytest.mark.slow
 @pytest.mark.parametrize("second", [["--inline"], ["--workers", "1"], ["--inline", "--redo", "*"]], ids=" ".join)
 def test_two_drivers_end_with_the_rows_of_one(tiny_file, tmp_path, second):
-    """Checkpoints at every step, so that they also go on from each other's."""
+    """Checkpoints are saved at every step, so that the drivers also resume from each other's."""
     command = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--set", "training.epochs=12"]
     command += ["--set", "training.checkpoint_seconds=0"]
     results = ["--results", str(tmp_path / "two")]
@@ -39,12 +39,12 @@ def test_two_drivers_end_with_the_rows_of_one(tiny_file, tmp_path, second):
         assert (driver.returncode, err) == (0, ""), out
     one, two = open_ledger(tmp_path / "one", "tiny"), open_ledger(tmp_path / "two", "tiny")
     assert len(two.read()[0]) == len(two.units()) == 6
-    assert rows_of_both(two) == rows_of_both(one)
+    assert rows_without_intervals(two) == rows_without_intervals(one)
     left = [name for folder in ("units", "failed", "checkpoints", "redo", "") for name in two.storage.names(folder)]
     assert sorted(left) == sorted([*one.storage.names("units"), "grid.yaml", "rows.parquet"])
 
 
-def test_a_unit_that_another_driver_did_meanwhile_is_not_trained_again(plan, ledger, capsys):
+def test_a_unit_done_meanwhile_is_not_trained_again(plan, ledger, capsys):
     unit = plan.units[0]
     outcomes = []
     for _ in range(2):  # both planned it while it was missing
@@ -55,8 +55,8 @@ def test_a_unit_that_another_driver_did_meanwhile_is_not_trained_again(plan, led
     assert "] done before: " in outcomes[1]
 
 
-def test_files_that_another_driver_moved_first_are_no_error(tmp_path, tiny, read_grid):
-    """Both set a damaged file aside, and keep the earlier grid."""
+def test_files_moved_by_another_driver_are_no_error(tmp_path, tiny, read_grid):
+    """Both move a damaged file aside, and keep the earlier grid."""
     ledgers = [open_ledger(tmp_path, "tiny") for _ in range(2)]
     unit = Plan(tiny, frozenset(), frozenset()).units[0]
     ledgers[0].write_grid(tiny)
@@ -66,7 +66,7 @@ def test_files_that_another_driver_moved_first_are_no_error(tmp_path, tiny, read
     def drive(ledger):
         try:
             gate.wait()
-            ledger.sound([])[1]
+            ledger.set_damaged_aside([])[1]
             ledger.write_grid(read_grid("name: tiny\ngrid: [{}]"))
         except Exception as error:
             errors.append(error)

@@ -13,8 +13,8 @@ FAULTS = """
 import resource
 import torch
 
-def step():  # some tensors at a time, as a training step holds and frees them
-    held = [torch.ones({size} * 2**18) for _ in range(60 // {size})]  # of so many MiB
+def step():  # allocate and free some tensors at a time, as a training step does
+    held = [torch.ones({size} * 2**18) for _ in range(60 // {size})]  # of `size` MiB each
 
 for _ in range({warm}):
     step()
@@ -26,8 +26,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(size, warm, settings):
-    """Pages that the kernel had to give, in twenty steps of 60 MiB in tensors of `size` MiB, after `warm` such steps.
-    The process begins with glibc's first thresholds, fixed, since otherwise it is chance how far they have risen."""
+    """Return how many pages the kernel gives in twenty steps, of 60 MiB in tensors of `size` MiB, after `warm` steps.
+
+    glibc's thresholds are fixed at their first values: they would otherwise rise by chance.
+    """
     command = [sys.executable, "-c", FAULTS.format(size=size, warm=warm)]
     env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"} | settings
     return int(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout)
@@ -95,9 +97,11 @@ session.ray.shutdown()
 
 
 @pytest.mark.slow
-def test_nor_do_those_of_a_trial_which_is_a_thread(tiny_file):
-    """Of a model whose largest gradient has 79 MB, 19,400 pages: it is not given back and taken again at every step.
-    The user's own value, which changes nothing here, reaches the worker."""
+def test_steps_in_a_trial_take_no_new_pages(tiny_file):
+    """A trial is a thread. The model's largest gradient has 79 MB, 19,400 pages, which stay with the process.
+
+    The user's own value of a variable, which changes nothing here, reaches the worker.
+    """
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("not glibc")
     env = {name: value for name, value in os.environ.items() if name not in MALLOC}

@@ -1,4 +1,4 @@
-"""Grid files: what they mean, and every problem in them at once, with its line and the nearest valid word."""
+"""Grid files: what they mean, and that all problems are reported at once, with line and nearest valid word."""
 
 import pytest
 from grid_texts import documents, words
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.config import grid, yaml_reader
-from sweeps.config.settings import LEAVES, flatten, unflatten
+from sweeps.config.settings import FIELDS, flatten, unflatten
 from sweeps.plan.identity import key_of
 
 BLOCK = "grid: [{family: vqvae}]"
@@ -36,14 +36,14 @@ def test_blocks_are_products_and_later_keys_vary_fastest(read_grid):
     assert rows[0].training.lr == 0.1
 
 
-def test_defaults_are_filled_in_and_what_does_not_apply_is_left_out(read_grid):
+def test_defaults_are_filled_in_where_they_apply(read_grid):
     none, single = read_grid("name: a\ngrid: [{method: [none, single_decoder]}]").rows
     assert (none.sampler, none.exponent, none.loss.w2) == (None, None, None)
     assert (single.sampler, single.exponent) == ("uniform", 40.0)
     assert single.model.hidden == (32, 64)
 
 
-def test_a_shared_setting_is_left_out_where_it_does_not_apply(read_grid):
+def test_shared_settings_are_dropped_where_they_do_not_apply(read_grid):
     none, single = read_grid("name: a\nexponent: 20\ngrid: [{method: none}, {method: single_decoder}]").rows
     assert none.exponent is None
     assert single.exponent == 20
@@ -54,14 +54,14 @@ def test_repeats_are_merged_and_counted(read_grid):
     assert (len(g.rows), g.merged) == (2, 3)
 
 
-def test_a_list_valued_setting_is_one_value_and_a_list_of_lists_several(read_grid):
+def test_list_settings_take_one_list_or_several(read_grid):
     one = read_grid("name: a\ngrid: [{model.hidden: [8, 16]}]")
     two = read_grid("name: a\ngrid: [{model.hidden: [[8, 16], [16, 32]]}]")
     assert [r.model.hidden for r in one.rows] == [(8, 16)]
     assert [r.model.hidden for r in two.rows] == [(8, 16), (16, 32)]
 
 
-def test_overrides_win_everywhere_and_are_validated_like_the_file(read_grid):
+def test_overrides_replace_values_everywhere_and_are_validated(read_grid):
     g = read_grid("name: a\ngrid: [{training.lr: [0.1, 0.2]}]", ["training.lr=1e-4", "name=b"])
     assert (g.name, [r.training.lr for r in g.rows]) == ("b", [1e-4])
     found = problems(f"name: a\n{BLOCK}", ["training.lrr=1", "training.epochs=x", "folds", "exponent=20"])
@@ -94,13 +94,13 @@ def test_overrides_win_everywhere_and_are_validated_like_the_file(read_grid):
         ("name: a\ngrid: [{family: vqvaee}]", "did you mean vqvae?"),
         ("name: a\ngrid:\n- {method: none, exponent: 20}", "g.yaml, line 3: exponent 20.0: only method single_decoder"),
         ("name: a\ngrid:\n- {method: none, sampler: uniform}", "sampler uniform: method none takes no condition"),
-        ("name: a\ngrid: [{configuration: 9}]", "configuration 9: vqvae has no 9"),
-        ("name: a\ngrid: [{model.latent: 3}]", "model.latent 3: family vqvae has none"),
+        ("name: a\ngrid: [{configuration: 9}]", "configuration 9: family vqvae has no configuration 9, only 1, 2, 3"),
+        ("name: a\ngrid: [{model.latent: 3}]", "model.latent 3: family vqvae has no such size"),
         (
             "name: a\ngrid: [{model.hidden: [4, 4, 4, 4, 4]}]",
-            "model.hidden [4, 4, 4, 4, 4]: 5 widths halve the side 5 times, and 16 does not",
+            "model.hidden [4, 4, 4, 4, 4]: 5 widths halve the side 5 times, but the side, 16, is not divisible by 32",
         ),
-        ("name: a\ngrid: [{training.lr: []}]", "training.lr is an empty list: nothing to run"),
+        ("name: a\ngrid: [{training.lr: []}]", "training.lr is an empty list, so there is nothing to run"),
         ("name: a\ngrid: []", "grid is missing or empty"),
         ("name: a", "grid is missing or empty"),
         ("name: a\ngrid: {family: vqvae}", "grid is missing or empty: it must be a list of blocks"),
@@ -110,22 +110,25 @@ def test_overrides_win_everywhere_and_are_validated_like_the_file(read_grid):
         (f"name: .hidden\n{BLOCK}", "name is '.hidden'"),
         (f"name: {'a' * 65}\n{BLOCK}", "at most 64"),
         (f"name: 3\n{BLOCK}", "name is 3"),
-        ("- 1", "must be settings with a name and a grid, not a list"),
-        ("", "must be settings with a name and a grid, not nothing"),
+        ("- 1", "g.yaml: it must hold settings with a name and a grid, not a list"),
+        ("", "g.yaml: it must hold settings with a name and a grid, not nothing"),
         (f"name: a\ndata.limit: 2000\n{BLOCK}", "digits has 1,797 images, not 2,000"),
         (f"name: a\ndata.limit: 3\n{BLOCK}", "3 images cannot be split into 5 folds"),
-        (f"name: a\nfolds.selection: 5000\n{BLOCK}", "it leaves -3563 to train and 5000 to pick the epoch"),
+        (
+            f"name: a\nfolds.selection: 5000\n{BLOCK}",
+            "it leaves -3563 for the training set and 5000 for the validation set",
+        ),
     ],
 )
-def test_a_problem_has_its_line_and_the_nearest_word(text, expected):
+def test_problems_have_a_line_and_the_nearest_word(text, expected):
     assert any(expected in problem for problem in problems(text)), problems(text)
 
 
-def test_a_product_too_large_is_told_before_it_is_formed():
+def test_too_large_a_product_is_never_formed():
     lists = ", ".join(
         f"{path}: [{', '.join(map(str, range(1, 100)))}]" for path in ("seed", "data.limit", "model.latent")
     )
-    assert problems(f"name: a\ngrid: [{{{lists}}}]") == ["g.yaml, line 2: more than 100,000 rows"]
+    assert problems(f"name: a\ngrid: [{{{lists}}}]") == ["g.yaml, line 2: the grid has more than 100,000 rows"]
 
 
 def test_every_problem_at_once():
@@ -147,32 +150,32 @@ def test_every_problem_at_once():
     ],
 )
 def test_problems_are_in_a_readers_words(text, expected):
-    """Not in pydantic's: a tuple, 'Tuple should have at least 1 item after validation'."""
+    """They are not in pydantic's words: a tuple, 'Tuple should have at least 1 item after validation'."""
     assert problems(f"name: a\n{text}\n{BLOCK}") == [f"g.yaml, line 2: {expected}"]
 
 
 @pytest.mark.parametrize("line", [f"data.limit: {'9' * 400}", f"folds.selection: {'9' * 400}", f"? {'x' * 5000}\n: 1"])
-def test_a_problem_is_a_line_that_can_be_read(line):
+def test_each_problem_is_one_readable_line(line):
     found = problems(f"name: a\n{line}\n{line}\n{BLOCK}") + problems(f"name: a\n{BLOCK}", [line.replace(": ", "=")])
     assert len(found) == 3
     assert all(len(problem) < 850 for problem in found)
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("=1", "'' is not a setting"),
         ("training={lr: 1}", "training is a group of settings (epochs, batch_size, lr,"),
         ("soft_adapt={variant: original}", "soft_adapt is a group of settings (variant, beta,"),
-        ("grid=[{}]", "the blocks of a grid stand in its file"),
+        ("grid=[{}]", "the blocks of a grid are set in its file"),
         ("data.root=/images #1", "# begins a comment: put the value in quotes"),
         ("name=b # c", "# begins a comment: put the value in quotes"),
     ],
 )
-def test_an_override_says_what_it_cannot_be(override, told):
-    """`data.root=/images #1` was the folder /images, and for a group another of its name was proposed."""
+def test_an_override_says_what_it_cannot_be(override, message):
+    """In earlier versions `data.root=/images #1` was the folder /images, and a group's message proposed itself."""
     (found,) = problems(f"name: a\n{BLOCK}", [override])
-    assert found.startswith(f"--set {override}: {told}")
+    assert found.startswith(f"--set {override}: {message}")
 
 
 def test_overrides_are_read_like_a_file(read_grid):
@@ -196,7 +199,7 @@ def test_text_that_cannot_be_read_has_its_line(text, line, expected):
 
 
 def test_many_problems_are_some_and_a_count():
-    """What is told for a thousand lines leaves room for what is told for one, further down."""
+    """A message that occurs in a thousand lines leaves room for one that occurs once, further down."""
     text = "name: a\ngrid:\n" + "- {sed: 1}\n" * 1000 + "- {family: x}\n"
     shown = problems(text)
     assert shown[:19] == [f"g.yaml, line {n}: sed is not a setting; did you mean seed?" for n in range(3, 22)]
@@ -206,7 +209,7 @@ def test_many_problems_are_some_and_a_count():
     ]
     with pytest.raises(grid.GridError) as caught:
         grid.read(yaml_reader.parse(text), "g.yaml")
-    assert len(caught.value.every) == 1001
+    assert len(caught.value.all_problems) == 1001
     assert problems("name: a\ngrid:\n" + "- 1\n" * 21)[20:] == ["... and 1 more problem"]
     assert len(problems("name: a\ngrid:\n" + "- 1\n" * 20)) == 20
     assert problems(f"name: a\n{BLOCK}", ["sed=1"] * 2 + [f"sed={i}" for i in range(1000)])[20:] == [
@@ -240,7 +243,7 @@ def test_aliases_cannot_expand_without_end():
         yaml_reader.parse("\n".join(levels))
 
 
-def test_merge_keys_and_keys_that_are_no_words_are_problems():
+def test_merge_keys_and_numbers_as_keys_are_problems():
     document = yaml_reader.parse("a: &a {x: 1}\nb:\n  <<: *a\n3: 4\n")
     assert [line for line, _ in document.problems] == [3, 4]
 
@@ -270,7 +273,7 @@ SHIPPED = sorted(path.name for path in grid.SHIPPED.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_resolved_grid_is_a_grid_of_the_same_keys(name):
+def test_a_resolved_grid_has_the_same_keys(name):
     g = grid.load(name)
     again = grid.read(yaml_reader.parse(g.dump([key_of(row) for row in g.rows])), "grid.yaml")
     assert again.name == g.name
@@ -281,12 +284,12 @@ def test_a_resolved_grid_is_a_grid_of_the_same_keys(name):
 def test_flatten_and_unflatten_are_inverse(tiny):
     for row in tiny.rows:
         assert unflatten(flatten(row)) == row
-        assert flatten(row).keys() == LEAVES.keys()
+        assert flatten(row).keys() == FIELDS.keys()
 
 
 @given(documents, st.lists(st.tuples(words, st.text(max_size=10)), max_size=2))
 @settings(max_examples=300, deadline=None)
-def test_any_document_is_a_grid_or_a_list_of_problems(document, overrides):
+def test_any_document_is_a_grid_or_has_problems(document, overrides):
     import yaml
 
     text = yaml.safe_dump(document, allow_unicode=True)
@@ -311,7 +314,7 @@ def test_any_text_is_yaml_or_unreadable(text):
         assert str(error)
 
 
-def test_soft_adapt_may_be_one_word_or_a_group(read_grid):
+def test_soft_adapt_is_one_word_or_a_group(read_grid):
     text = """
         name: a
         soft_adapt.every: 11
@@ -337,16 +340,16 @@ def test_soft_adapt_may_be_one_word_or_a_group(read_grid):
         ("{soft_adapt: maybe}", "soft_adapt.variant is 'maybe'; it must be one of original, normalised, loss_weighted"),
         ("{family: autoencoder, soft_adapt: true}", "this family and method train on one term"),
         ("{method: multi_decoder, soft_adapt: true, soft_adapt.every: 5}", "order 5 needs the losses of 6 steps"),
-        ("{soft_adapt.beta: 0.1}", "soft_adapt.beta 0.1: SoftAdapt is off here"),
+        ("{soft_adapt.beta: 0.1}", "soft_adapt.beta 0.1: SoftAdapt is off in this row"),
         ("{method: single_decoder, sampler: exact}", "sampler exact: method single_decoder takes uniform or gaussian"),
         ("{method: multi_decoder, sampler: gaussian}", "sampler gaussian: method multi_decoder takes uniform or exact"),
         ("{method: conditioned, exponent: 3}", "only method single_decoder draws its number"),
         ("{method: conditioned, sampler: exact, conditioning.positions: [3, 16]}", "different and below the side, 16"),
-        ("{method: conditioned, conditioning.count: 257}", "an image has 256 pixels"),
-        ("{method: single_decoder, conditioning.count: 7}", "of a method with a fixed count takes one"),
+        ("{method: conditioned, conditioning.count: 257}", "an image has only 256 pixels"),
+        ("{method: single_decoder, conditioning.count: 7}", "of a method with a fixed count takes a count"),
         ("{family: autoencoder, loss.latent_weight: 1.0}", "family autoencoder has no latent loss"),
         ("{family: autoencoder, evaluation.latent: mean}", "only family gaussian_vae draws z"),
-        ("{family: gaussian_vae, configuration: 3}", "gaussian_vae has no 3, only 1, 2"),
+        ("{family: gaussian_vae, configuration: 3}", "gaussian_vae has no configuration 3, only 1, 2"),
         ("{folds.selection: test_half}", "digits has no official test part"),
         ("{data.side: 32}", "only a folder's images are resized"),
     ],

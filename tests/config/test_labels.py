@@ -1,12 +1,12 @@
-"""Labels: different rows are named differently, and every label names its row again."""
+"""Labels: different rows have different labels, and every label finds its row."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.config.labels import Labels, distinguishing_settings, rows_of_label, words
-from sweeps.config.settings import LEAVES
-from sweeps.plan.patterns import Names, named
+from sweeps.config.labels import Labels, distinguishing_settings, find_rows_by_label, setting_texts
+from sweeps.config.settings import FIELDS
+from sweeps.plan.patterns import NamedItem, matching_indices
 from sweeps.text import value_text
 
 texts = (
@@ -34,8 +34,8 @@ sweeps_drawn = st.lists(rows_drawn, min_size=1, max_size=6, unique_by=repr)
 
 
 def names_of(rows):
-    labels = Labels(rows, LEAVES)
-    return [Names(f"{i:012x}", None, labels.label(row), row) for i, row in enumerate(rows)]
+    labels = Labels(rows, FIELDS)
+    return [NamedItem(f"{i:012x}", None, labels.label(row), row) for i, row in enumerate(rows)]
 
 
 @given(sweeps_drawn)
@@ -47,17 +47,17 @@ def test_different_rows_have_different_labels(rows):
 def test_a_label_names_its_row_alone(rows):
     known = names_of(rows)
     for i, names in enumerate(known):
-        assert named(known, names.label) == [i]
+        assert matching_indices(known, names.label) == [i]
 
 
 @given(sweeps_drawn, sweeps_drawn)
 def test_a_label_from_before_widening_names_its_row(rows, more):
-    """A row with all that the label says is found; the label may since be the full label of another row alone."""
+    """The label finds its row, or in the wider sweep it has become the full label of another row alone."""
     wide = [*rows, *[row for row in more if repr(row) not in set(map(repr, rows))]]
     known = names_of(wide)
     for i, names in enumerate(names_of(rows)):
-        assert i in rows_of_label(wide, names.label)[0]
-        found = named(known, names.label)
+        assert i in find_rows_by_label(wide, names.label)[0]
+        found = matching_indices(known, names.label)
         assert i in found or [known[place].label for place in found] == [names.label]
 
 
@@ -98,20 +98,20 @@ ROWS = [
 
 
 def test_labels_have_the_words_of_the_tables():
-    labels = Labels(ROWS, LEAVES)
+    labels = Labels(ROWS, FIELDS)
     assert [labels.label(row) for row in ROWS[:4]] == [
         "vqvae 1 none, data.limit null",
         "vqvae 1 multi_decoder, exact, data.limit null",
         "vqvae 1 multi_decoder, exact, SoftAdapt, data.limit null",
         "vqvae 1 single_decoder, uniform, a = 40, data.limit null",
     ]
-    assert ", ".join(words(ROWS[3], ["sampler", "exponent"])) == "uniform, a = 40"
-    assert ", ".join(words(ROWS[2], ["sampler", "soft_adapt.variant"])) == "exact, SoftAdapt"
+    assert ", ".join(setting_texts(ROWS[3], ["sampler", "exponent"])) == "uniform, a = 40"
+    assert ", ".join(setting_texts(ROWS[2], ["sampler", "soft_adapt.variant"])) == "exact, SoftAdapt"
 
 
 def test_what_follows_from_other_settings_is_left_out():
     rows = [ROW | {"method": "none", "training.lr": 0.1}, ROW | {"training.lr": 0.2}]
-    assert distinguishing_settings(rows, LEAVES) == ["method"]
+    assert distinguishing_settings(rows, FIELDS) == ["method"]
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_what_follows_from_other_settings_is_left_out():
     ],
 )
 def test_parts_of_labels_are_read_as_settings(label, found):
-    """Cells of tables and entries of legends, and what somebody types."""
-    assert rows_of_label(ROWS, label) == found
+    """Parts of labels are cells of tables, entries of legends, and what somebody types."""
+    assert find_rows_by_label(ROWS, label) == found

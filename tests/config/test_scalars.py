@@ -1,4 +1,4 @@
-"""Unquoted scalars: what versions 1.1 and 1.2 of YAML read differently is never taken for one of them in silence."""
+"""Unquoted scalars: where YAML 1.1 and 1.2 disagree, the reader never chooses one of them without saying so."""
 
 import datetime
 import os.path
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sweeps.config import grid, yaml_reader
-from sweeps.config.scalars import Odd, settled
-from sweeps.config.settings import adapter, flatten
+from sweeps.config.scalars import AmbiguousScalar, resolve_ambiguous
+from sweeps.config.settings import flatten, validator
 
 BLOCK = "grid: [{}]"
 
@@ -30,7 +30,7 @@ SPECIFICATION = [
 
 
 def yaml_12(text):
-    """An unquoted scalar as the specification's core schema reads it."""
+    """Read an unquoted scalar by the specification's core schema."""
     tag = next((tag for pattern, tag in SPECIFICATION if re.fullmatch(pattern.replace(" ", ""), text)), "str")
     return {
         "str": lambda: text,
@@ -50,7 +50,7 @@ def same(a, b):
 
 
 def unquoted(text):
-    """PyYAML's own reading of a text that is one unquoted scalar; other texts are not looked at."""
+    """Return PyYAML's own reading of a text that is one unquoted scalar; the test skips other texts."""
     try:
         node = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError:
@@ -96,9 +96,9 @@ def test_one_value_is_every_readers_value(text):
     """Against PyYAML's safe loader and the specification of YAML 1.2."""
     old, new = unquoted(text), yaml_12(text)
     value = yaml_reader.parse(text).value
-    if isinstance(value, Odd):
-        assert (value.text, repr(value.new)) == (text, repr(new))
-        assert same(value.old, old)
+    if isinstance(value, AmbiguousScalar):
+        assert (value.text, repr(value.yaml_12)) == (text, repr(new))
+        assert same(value.yaml_11, old)
         assert not same(old, new) or re.fullmatch("[-+]?0[0-9]+", text)
     elif isinstance(old, datetime.date):
         assert value == text
@@ -113,7 +113,7 @@ SETTINGS += ["folds.selection", "training.deterministic"]
 
 def takes(path, value):
     try:
-        return adapter(path).validate_python(value) == value
+        return validator(path).validate_python(value) == value
     except ValidationError:
         return False
 
@@ -125,8 +125,10 @@ def takes(path, value):
 @example("data.root", "007", True)
 @example("folds.selection", "1e-1", True)
 def test_no_setting_is_silently_another_value(path, text, override):
-    """Where the setting takes what a reader of either version reads, it is what the row has; otherwise the grid is
-    refused. Where both read one value that the setting takes, it is taken."""
+    """The row has what each version reads, as far as the setting takes that; otherwise the grid is refused.
+
+    A value that both versions read, and that the setting takes, is never refused.
+    """
     assume(set(text) != {"."})  # a folder that is there
     old, new = unquoted(text), yaml_12(text)
     file, sets = ("", [f"{path}={text}"]) if override else (f"{path}: {text}\n", [])
@@ -146,7 +148,7 @@ def test_no_setting_is_silently_another_value(path, text, override):
 @settings(max_examples=500, deadline=None)
 def test_lists_of_numbers_are_no_other_numbers(texts):
     olds, news = tuple(map(unquoted, texts)), tuple(map(yaml_12, texts))
-    value = settled(yaml_reader.parse("".join(f"- {text}\n" for text in texts)).value)
+    value = resolve_ambiguous(yaml_reader.parse("".join(f"- {text}\n" for text in texts)).value)
     for path in ("conditioning.positions", "model.hidden"):
         if takes(path, value):
             assert all(reading == value for reading in (olds, news) if takes(path, reading))
@@ -168,16 +170,19 @@ def tuples(value):
 @given(documents, st.booleans())
 @settings(max_examples=500, deadline=None)
 def test_documents_of_other_writers_are_read(document, flow):
-    """What PyYAML writes is read as it was written. It leaves the quotes off text that YAML 1.2 takes for a number:
-    that is a number or refused, and as a key a problem."""
+    """Documents that PyYAML wrote are read back as they were.
+
+    PyYAML leaves the quotes off text that YAML 1.2 takes for a number. Here such a value is a number or is refused, and
+    such a key is a problem.
+    """
     text = yaml.safe_dump(document, allow_unicode=True, default_flow_style=flow)
     read, expected = yaml_reader.parse(text), tuples(yaml.safe_load(text))
     if read.problems:
         assert any(not isinstance(yaml_12(key), str) for key in _keys(expected))
         return
-    for value, wanted in zip(_leaves(settled(read.value)), _leaves(expected), strict=True):
+    for value, wanted in zip(_leaves(resolve_ambiguous(read.value)), _leaves(expected), strict=True):
         assert same(value, wanted) or not isinstance(yaml_12(wanted), str)
-        assert same(value, wanted) or isinstance(value, float | Odd)
+        assert same(value, wanted) or isinstance(value, float | AmbiguousScalar)
 
 
 MARKS = st.text(alphabet="ab01 :-[]{},#&*!|>?'\"\n<=~.", max_size=40)
@@ -185,16 +190,19 @@ MARKS = st.text(alphabet="ab01 :-[]{},#&*!|>?'\"\n<=~.", max_size=40)
 
 @given(MARKS)
 @settings(max_examples=1500, deadline=None)
-def test_odd_documents_are_what_pyyaml_reads(text):
-    """Quotes, blocks, comments, anchors and brackets in any order: the same document, or a refusal."""
+def test_unusual_documents_are_what_pyyaml_reads(text):
+    """Quotes, blocks, comments, anchors and brackets in any order are the same document as for PyYAML, or refused."""
     try:
         read = yaml_reader.parse(text)
         expected = tuples(yaml.safe_load(text))
     except (yaml_reader.Unreadable, yaml.YAMLError, ValueError, TypeError):
         return
-    if not read.problems and "Odd" not in repr(read.value):
-        pairs = zip(_leaves(settled(read.value)), _leaves(expected), strict=True)
-        assert all(same(a, b) or isinstance(a, Odd) or (isinstance(b, str) and isinstance(a, float)) for a, b in pairs)
+    if not read.problems:
+        pairs = zip(_leaves(resolve_ambiguous(read.value)), _leaves(expected), strict=True)
+        assert all(
+            same(a, b) or isinstance(a, AmbiguousScalar) or (isinstance(b, str) and isinstance(a, float))
+            for a, b in pairs
+        )
 
 
 def _leaves(value):
@@ -216,7 +224,7 @@ def problems(text, overrides=()):
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("seed: 0123", "seed is 0123, which is 83 in YAML 1.1 and 123 in YAML 1.2; write 83 or 123"),
         ("seed: -0123", "seed is -0123; it must be an integer"),
@@ -241,21 +249,21 @@ def problems(text, overrides=()):
         ("training: {epochs: 1:30}", "training.epochs is 1:30, which is 90 in YAML 1.1 and text in YAML 1.2; write 90"),
     ],
 )  # fmt: skip
-def test_an_odd_scalar_is_refused_with_plain_forms(setting, told):
-    assert problems(f"name: a\n{setting}\n{BLOCK}") == [f"g.yaml, line 2: {told}"]
-    assert problems(f"name: a\ngrid:\n- {{{setting}}}")[0] == f"g.yaml, line 3: {told}"
+def test_an_ambiguous_scalar_is_refused_with_unambiguous_forms(setting, message):
+    assert problems(f"name: a\n{setting}\n{BLOCK}") == [f"g.yaml, line 2: {message}"]
+    assert problems(f"name: a\ngrid:\n- {{{setting}}}")[0] == f"g.yaml, line 3: {message}"
     if ": {" not in setting:
         override = setting.replace(": ", "=", 1)
-        assert problems(f"name: a\n{BLOCK}", [override]) == [f"--set {override}: {told}"]
+        assert problems(f"name: a\n{BLOCK}", [override]) == [f"--set {override}: {message}"]
 
 
-def test_one_odd_choice_of_a_list_is_refused_alone():
-    told = ["g.yaml, line 2: seed is 0123, which is 83 in YAML 1.1 and 123 in YAML 1.2; write 83 or 123"]
-    assert problems("name: a\ngrid: [{seed: [1, 0123, 2]}]") == told
+def test_an_ambiguous_choice_is_refused_alone():
+    message = ["g.yaml, line 2: seed is 0123, which is 83 in YAML 1.1 and 123 in YAML 1.2; write 83 or 123"]
+    assert problems("name: a\ngrid: [{seed: [1, 0123, 2]}]") == message
 
 
-def test_what_nobody_reads_otherwise_is_taken(read_grid):
-    """Files written by hand have these; in a setting that takes a boolean or a number, they can be nothing else."""
+def test_what_can_mean_one_thing_only_is_accepted(read_grid):
+    """Files written by hand have such values, which a setting for a boolean or a number can take in one way only."""
     text = """
         name: a
         seed: 007
@@ -281,28 +289,28 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "kind"), NAMES)
 def test_a_name_that_yaml_reads_otherwise_needs_quotes(name, kind):
-    told = f"name is {name}, which YAML takes for {kind}: put it in quotes"
-    assert problems(f"name: {name}\n{BLOCK}") == [f"g.yaml, line 1: {told}"]
-    assert problems(f"name: a\n{BLOCK}", [f"name={name}"]) == [f"--set name={name}: {told}"]
+    message = f"name is {name}, which YAML reads as {kind}: put it in quotes"
+    assert problems(f"name: {name}\n{BLOCK}") == [f"g.yaml, line 1: {message}"]
+    assert problems(f"name: a\n{BLOCK}", [f"name={name}"]) == [f"--set name={name}: {message}"]
     assert grid.read(yaml_reader.parse(f"name: '{name}'\n{BLOCK}"), "g.yaml").name == name
 
 
-def test_a_wrong_name_is_told_where_it_stands():
-    told = problems(BLOCK, ["name=../x"])
-    assert [problem.partition("; it must be")[0] for problem in told] == ["--set name=../x: name is '../x'"]
-    for name in ("12:30", "-3", ".inf"):  # no name in quotes either
+def test_a_wrong_name_is_reported_where_it_stands():
+    message = problems(BLOCK, ["name=../x"])
+    assert [problem.partition("; it must be")[0] for problem in message] == ["--set name=../x: name is '../x'"]
+    for name in ("12:30", "-3", ".inf"):  # quotes would not make it a name
         assert problems(f"name: {name}\n{BLOCK}")[0].startswith(f"g.yaml, line 1: name is {name}; it must be letters")
 
 
-def test_keys_that_are_no_words_are_told_as_written():
+def test_keys_other_than_text_are_shown_as_written():
     text = "name: a\nb: &b {seed: 1}\n<<: *b\n0123: 4\non: 4\n1e3: 4\n{x: 1}: 4\n? \n: 5\n'<<': 6\n"
-    assert [f"{line} {told}" for line, told in yaml_reader.parse(text).problems] == [
-        "3 merge keys are not taken: write the settings out instead of <<",
-        "4 the key 0123 is not a word",
-        "5 the key on is not a word",
-        "6 the key 1e3 is not a word",
-        "7 the key in brackets is not a word",
-        "8 the key null is not a word",
+    assert [f"{line} {message}" for line, message in yaml_reader.parse(text).problems] == [
+        "3 merge keys (<<) are not supported: write the settings out",
+        "4 the key 0123 is not text",
+        "5 the key on is not text",
+        "6 the key 1e3 is not text",
+        "7 the key in brackets is not text",
+        "8 the key null is not text",
     ]
 
 
@@ -319,8 +327,8 @@ WRONG += ["9" * 5000, "0x" + "f" * 5000, "!!float " + "9" * 400, "!!timestamp 20
 
 
 @pytest.mark.parametrize("scalar", WRONG, ids=lambda scalar: scalar[:20])
-def test_a_value_that_is_not_of_its_type_is_unreadable(scalar):
-    """These ended in a traceback, or in null for any text."""
+def test_a_value_of_another_type_is_unreadable(scalar):
+    """In earlier versions these ended in a traceback, or were null whatever the text said."""
     with pytest.raises(yaml_reader.Unreadable, match="is not"):
         yaml_reader.parse(f"a: {scalar}")
 
@@ -330,7 +338,7 @@ def test_a_value_that_is_not_of_its_type_is_unreadable(scalar):
 @example("\x85")
 @example("1e5")
 def test_a_resolved_grid_keeps_every_text(root):
-    """The grid.yaml of a sweep called '1e5' could not be read: PyYAML leaves out the quotes."""
+    """In earlier versions the grid.yaml of a sweep called '1e5' could not be read, because PyYAML leaves off quotes."""
     assume(not os.path.exists(os.path.expanduser(root)))  # its images would be counted
     text = yaml.safe_dump({"name": "a", "data.dataset": "folder", "data.root": root, "grid": [{}]}, default_style='"')
     try:

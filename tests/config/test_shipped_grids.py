@@ -1,4 +1,4 @@
-"""Every shipped grid: its size, and one training step of every model in it at its own shape."""
+"""Every shipped grid: its size, and one training step of each model in it at its own shape."""
 
 import re
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_mnist10k.yaml": (18, 90),
     "grid_vqvae.yaml": (45, 225),
     "grid_gaussian.yaml": (30, 150),
+    "grid_controls.yaml": (20, 100),
     "grid_exponents.yaml": (28, 140),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),
@@ -43,7 +44,7 @@ def test_sizes_and_header(name):
 
 
 def test_the_published_rows():
-    """The grid's rows are the published table's, by the words of both."""
+    """The grid's rows are the published table's rows, compared by their names of settings."""
     published = Path(__file__).parents[3] / "shared" / "published_table.csv"
     if not published.exists():
         pytest.skip(f"no {published.name} beside the project")
@@ -71,8 +72,10 @@ def test_the_published_rows():
 
 @pytest.mark.parametrize("name", SIZES)
 def test_every_model_of_it_runs_one_step(name):
-    """On random images of the data set's shape: the files need not be there. A model that differs only in what it is
-    trained for is run once."""
+    """Each model runs on random images of the data set's shape, so that no files are needed.
+
+    A model that occurs with different training settings runs once.
+    """
     rows = {(row.architecture, row.condition_sampler, row.soft_adapt.variant): row for row in grid.load(name).rows}
     for row in rows.values():
         channels, side = shape(row.data)

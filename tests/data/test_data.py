@@ -1,4 +1,4 @@
-"""Data sets: real files where they are at hand, made ones in torchvision's layout elsewhere, and what absence says."""
+"""Data sets: real files if they are here, else made files in torchvision's layout, and messages for absent files."""
 
 import pickle
 
@@ -32,7 +32,7 @@ def test_digits_are_the_declared_bytes_doubled():
     assert np.array_equal(read(dataset="digits", limit=7), images[:7])
 
 
-def test_mnist_real_files_and_the_test_half_behind_them(shared_data):
+def test_real_mnist_files_and_the_test_half(shared_data):
     images = read(dataset="mnist", root=str(shared_data), limit=6000)
     assert images.shape == (6000, 1, 28, 28)
     both = read(dataset="mnist", root=str(shared_data), limit=6000, test_half=True)
@@ -52,7 +52,8 @@ def test_mnist_with_other_content_is_refused(shared_data, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "celeba"])
-def test_absent_files_are_one_line_that_says_where_to_put_them(name, tmp_path):
+def test_absent_files_are_one_line(name, tmp_path):
+    """The line says where to put the files."""
     with pytest.raises(DataError) as caught:
         read(dataset=name, root=str(tmp_path))
     line = str(caught.value)
@@ -63,7 +64,7 @@ def test_absent_files_are_one_line_that_says_where_to_put_them(name, tmp_path):
 
 @pytest.fixture
 def cifar_files(tmp_path):
-    """CIFAR-10's layout with 10 images a file."""
+    """Write files in CIFAR-10's layout, with 10 images each."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -92,7 +93,7 @@ def test_cifar10_in_torchvisions_layout(cifar_files, monkeypatch):
     assert np.array_equal(both[8:], pixels["test_batch"][:8].reshape(8, 3, 32, 32))
 
 
-def test_celeba_in_torchvisions_layout_is_resized_without_a_crop(tmp_path, monkeypatch):
+def test_celeba_is_resized_without_a_crop(tmp_path, monkeypatch):
     from torchvision.datasets import CelebA
 
     folder = tmp_path / "celeba"
@@ -120,7 +121,8 @@ class TestFolder:
             Image.new("RGB", (20 + i, 30), (40 * i, 0, 0)).save(root / f"{i} 'a\"\n.png")
         (root / "notes.txt").write_text("not an image")
 
-    def test_images_are_resized_in_the_order_of_their_paths(self, tmp_path):
+    def test_images_are_read_in_path_order(self, tmp_path):
+        """Each image is resized."""
         self.fill(tmp_path / "images")
         images = read(dataset="folder", root=str(tmp_path / "images"), side=16)
         assert images.shape == (6, 3, 16, 16)
@@ -128,7 +130,7 @@ class TestFolder:
         grey = read(dataset="folder", root=str(tmp_path / "images"), side=16, channels=1, limit=2)
         assert grey.shape == (2, 1, 16, 16)
 
-    def test_its_manifest_is_its_identity_up_to_the_limit(self, tmp_path):
+    def test_the_manifest_covers_files_up_to_limit(self, tmp_path):
         root = tmp_path / "images"
         self.fill(root)
         settings = {"dataset": "folder", "root": str(root)}
@@ -163,13 +165,13 @@ class TestFolder:
 
         g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path}}}\ngrid: [{{}}]")
         text = dry_run(Plan(g, frozenset(), frozenset()), open_ledger(tmp_path, "a"), 1, False)
-        assert "not here, so its images, keys and what is done of them are unknown" in text
+        assert "not here, so its images, its keys and its done units are unknown" in text
 
     def test_a_file_that_is_no_image_is_named(self, tmp_path):
         self.fill(tmp_path / "images")
         (tmp_path / "images" / "3.jpg").write_bytes(b"\xff\xd8 truncated")
         with pytest.raises(
-            DataError, match=r"1 not an image, whatever the name says \(such as '3\.jpg'\); more than the share"
+            DataError, match=r"1 not an image despite its name \(such as '3\.jpg'\); more than the share"
         ):
             read(dataset="folder", root=str(tmp_path / "images"))
 

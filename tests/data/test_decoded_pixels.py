@@ -1,4 +1,4 @@
-"""Decoded pixels of many kinds of files against independent readers: tifffile, OpenCV, arrays made by hand."""
+"""Decoded pixels of many kinds of files, compared with tifffile, OpenCV and arrays made by hand."""
 
 import zlib
 
@@ -19,7 +19,7 @@ ALPHA = np.rint(_Y * 255).astype(np.uint8)
 
 
 def on_white(pixels, white):
-    """Colours with or without alpha, of any range -> levels (SIDE,SIDE,3)."""
+    """Put colours of any range, with or without alpha, on white: levels (SIDE,SIDE,3)."""
     pixels = pixels.astype(float) / white
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[-1] in (2, 4):
@@ -94,7 +94,7 @@ def _by_hand(bits, photometric, compression=1, **tags):
 
 
 def _transparent(bits, value):
-    """A grey PNG of which one value is transparent."""
+    """Make a grey PNG with one transparent value."""
 
     def make(path):
         values = np.rint(GREY / 255 * (2**bits - 1)).astype(int)
@@ -107,7 +107,7 @@ def _transparent(bits, value):
 
 
 def _transparent_colour(path):
-    """A 16-bit colour PNG of which one colour is transparent, and one of the same upper bytes is not."""
+    """Make a 16-bit RGB PNG with one transparent colour, and an opaque one with the same upper bytes."""
     values = COLOUR.astype(int) * 257
     values[3], values[4] = (0x1234, 0x1234, 0x1234), (0x1250, 0x1234, 0x1234)
     png(path, (SIDE, SIDE), 16, 2, values.astype(">u2").tobytes(), tRNS=b"\x12\x34" * 3)
@@ -187,7 +187,7 @@ KINDS = {
 def test_pixels_are_those_of_another_reader(kind, tmp_path):
     ending, make = KINDS[kind]
     expected = make(tmp_path / f"a.{ending}")
-    assert expected.std() > 20  # something is seen
+    assert expected.std() > 20  # the image is not uniform
     found = read_image(tmp_path / f"a.{ending}", SIDE, 3).transpose(1, 2, 0)
     assert np.abs(found - expected).max() <= 2
     if np.ptp(expected, axis=-1).max() == 0:

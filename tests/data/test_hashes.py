@@ -1,4 +1,4 @@
-"""Which images are the same: by their pixels, or by the files that they were decoded from."""
+"""Identity of images: by their pixels, or by the files from which they were decoded."""
 
 import errno
 import hashlib
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sweeps.data.datasets import DATASETS, Data, DataError, Loaded, Source, declared, load
-from sweeps.data.hashes import Same, of_files
-from sweeps.data.seen import Seen, compare
+from sweeps.data.hashes import SameImages, files_hash_of
+from sweeps.data.seen import SeenImages, check_seen
 
 SOURCE = Source(Data(dataset="digits", limit=50), False)
 
@@ -23,10 +23,10 @@ def loaded(pixels, files):
     return Loaded(None, (), pixels, files)
 
 
-def test_other_pixels_of_the_same_files_are_said():
-    """Another version of a JPEG library decodes a few levels differently: the run goes on."""
-    (line,) = compare(SOURCE, loaded("b" * 64, "f" * 64), [Seen(("a" * 64, "f" * 64), 3, "unit")])
-    assert "3 done units saw, decoded to other pixels" in line
+def test_other_pixels_of_the_same_files_are_reported():
+    """Another version of a JPEG library decodes a few levels differently. The run continues."""
+    (line,) = check_seen(SOURCE, loaded("b" * 64, "f" * 64), [SeenImages(("a" * 64, "f" * 64), 3, "unit")])
+    assert "3 done units saw, but another image library decoded them" in line
 
 
 @pytest.mark.parametrize(
@@ -35,25 +35,25 @@ def test_other_pixels_of_the_same_files_are_said():
     ids=["nothing", "both", "of an earlier version", "written anew", "unknown", "files alone"],
 )
 def test_the_same_images_are_no_news(seen):
-    assert compare(SOURCE, loaded("a", "f"), [Seen(hashes, 1, "unit") for hashes in seen]) == ()
+    assert check_seen(SOURCE, loaded("a", "f"), [SeenImages(hashes, 1, "unit") for hashes in seen]) == ()
 
 
 @pytest.mark.parametrize("seen", [("b", "g"), ("b", None), (None, "g")])
 def test_other_images_stop_a_run(seen):
     with pytest.raises(DataError, match=r"2 done units \(such as a unit\) saw other images"):
-        compare(SOURCE, loaded("a", "f"), [Seen(("a", "f"), 1, "another"), Seen(seen, 2, "a unit")])
+        check_seen(SOURCE, loaded("a", "f"), [SeenImages(("a", "f"), 1, "another"), SeenImages(seen, 2, "a unit")])
 
 
 def test_a_chain_of_hashes_is_one_set():
-    """Pixels a and b come from files f; b was seen without a hash of its files by an earlier version."""
-    same = Same([("a", "f"), ("b", "f"), ("c", "g"), ("b", None)])
+    """Pixels a and b come from files f. An earlier version saw b without a hash of its files."""
+    same = SameImages([("a", "f"), ("b", "f"), ("c", "g"), ("b", None)])
     assert same.name(("a", "f")) == same.name(("b", None)) != same.name(("c", "g"))
     assert same.name((None, None)) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["w", "x", "y", None]))))
 def test_sameness_is_an_equivalence(pairs):
-    """What shares pixels or files is the same, through any chain, in any order of the units."""
+    """Images that share pixels or files are the same, through any chain and in any order of the units."""
     classes = [{pair} for pair in set(pairs)]
     merged = True
     while merged:
@@ -66,7 +66,7 @@ def test_sameness_is_an_equivalence(pairs):
                     merged = True
                     break
     for order in (pairs, pairs[::-1]):
-        same = Same(order)
+        same = SameImages(order)
         names = [{same.name(pair) for pair in one} for one in classes]
         assert all(len(found) == 1 for found in names)
         assert len(set.union(set(), *names)) == len(classes)
@@ -77,9 +77,9 @@ def test_hashes_of_files(tmp_path):
     paths[0].write_bytes(b"1")
     paths[1].write_bytes(b"23")
     parts = [hashlib.sha256(b"1").digest(), hashlib.sha256(b"23").digest(), b"gone"]
-    assert of_files(paths, 2) == hashlib.sha256((2).to_bytes(8, "little") + b"".join(parts)).hexdigest()
-    assert of_files(paths, 1) != of_files(paths, 2)  # a file that gave no image this time
-    assert of_files([], 0) is None
+    assert files_hash_of(paths, 2) == hashlib.sha256((2).to_bytes(8, "little") + b"".join(parts)).hexdigest()
+    assert files_hash_of(paths, 1) != files_hash_of(paths, 2)  # a file that gave no image this time
+    assert files_hash_of([], 0) is None
 
 
 def test_every_image_is_hashed_with_its_source(shared_data):
@@ -87,18 +87,18 @@ def test_every_image_is_hashed_with_its_source(shared_data):
     whole = load(source)
     assert len(whole.images) == 100 + 100
     raw = shared_data / "MNIST" / "raw"
-    assert whole.files_hash == of_files([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"], 200)
-    assert load(source._replace(test_half=False)).files_hash == of_files([raw / "train-images-idx3-ubyte"], 100)
+    assert whole.files_hash == files_hash_of([raw / "train-images-idx3-ubyte", raw / "t10k-images-idx3-ubyte"], 200)
+    assert load(source._replace(test_half=False)).files_hash == files_hash_of([raw / "train-images-idx3-ubyte"], 100)
 
 
 def idx(images):
-    """A file of images as MNIST has them."""
+    """Encode images as an IDX file, like those of MNIST."""
     return b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in images.shape) + images.tobytes()
 
 
 @pytest.mark.parametrize("fault", ["ten images", "noise"])
 def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
-    """Ten images in t10k gave splits of 5/100/5, and noise of the right number was accepted."""
+    """Before, ten images in t10k gave splits of 5/100/5, and noise of the right number was accepted."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in (shared_data / "MNIST" / "raw").iterdir():
@@ -119,7 +119,7 @@ def test_the_official_test_half_is_checked(shared_data, tmp_path, fault):
 
 @pytest.mark.parametrize("how", ["written again", "replaced", "closed", "gone"])
 def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
-    """A copy that is still under way: the hash of the files would be that of other images than were read."""
+    """While a copy is in progress, the files' hash would belong to other images than those that were read."""
     for i in range(3):
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i}.bmp")
     first, kind = tmp_path / "0.bmp", type(DATASETS["folder"])
@@ -149,10 +149,10 @@ def test_files_that_change_while_read_stop_it(tmp_path, monkeypatch, how):
 
 @pytest.mark.parametrize(("refusals", "same"), [(1, True), (9, False)])
 def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals, same):
-    """The reader had the file; one that is never ours to read is left out by the reader too, and counts as closed."""
+    """The reader could open the file. A file that is never readable is left out, and enters the hash as closed."""
     path = tmp_path / "0.bmp"
     path.write_bytes(b"an image")
-    before, opened, left = of_files([path], 1), Path.open, iter(range(refusals))
+    before, opened, left = files_hash_of([path], 1), Path.open, iter(range(refusals))
 
     def refused(self, *args):
         if next(left, None) is not None:
@@ -160,4 +160,4 @@ def test_a_refusal_for_a_moment_changes_no_hash(tmp_path, monkeypatch, refusals,
         return opened(self, *args)
 
     monkeypatch.setattr(Path, "open", refused)
-    assert (of_files([path], 1) == before) is same
+    assert (files_hash_of([path], 1) == before) is same

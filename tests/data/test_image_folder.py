@@ -1,4 +1,4 @@
-"""Folders of images as people have them: what becomes of every kind of file, and what is said of those left out."""
+"""Folders of images as people have them: how each kind of file is read, or reported as left out."""
 
 import os
 from types import SimpleNamespace
@@ -32,7 +32,7 @@ def forget():
 
 
 def one(path, image, channels=3, **options):
-    """An image saved and read again: its (C,) colour at the centre."""
+    """Save an image, read it again, and return its colour at the centre, (C,)."""
     image.save(path, **options)
     return read_image(path, 8, channels)[:, 4, 4].tolist()
 
@@ -45,7 +45,7 @@ class TestEveryKindOfFile:
                 assert one(tmp_path / f"a.{ending}", wide, 1) == [expected], (ending, value)
                 assert read_image(tmp_path / f"a.{ending}", 8, 3)[:, 0, 0].tolist() == [expected] * 3
 
-    def test_pixels_without_a_known_range_are_told(self, tmp_path):
+    def test_pixels_without_a_known_range_are_reported(self, tmp_path):
         for dtype in (np.int32, np.float32):
             Image.fromarray(np.full((9, 9), 7, dtype)).save(tmp_path / "a.tif")
             with pytest.raises(Unusable, match="32-bit pixels"):
@@ -68,7 +68,7 @@ class TestEveryKindOfFile:
         assert red == pytest.approx([255, 0, 0], abs=4)
 
     @pytest.mark.parametrize("orientation", range(10))
-    def test_a_photograph_is_turned_as_a_viewer_turns_it(self, tmp_path, orientation):
+    def test_the_exif_orientation_is_applied(self, tmp_path, orientation):
         from PIL import ImageOps
 
         pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
@@ -99,7 +99,7 @@ class TestEveryKindOfFile:
 
     @given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM"]), st.data())
     @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_bytes_changed_and_cut_are_an_image_or_a_reason(self, tmp_path, kind, draw):
+    def test_damaged_bytes_give_image_or_reason(self, tmp_path, kind, draw):
         pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "a.png", format=kind)
         content = bytearray((tmp_path / "a.png").read_bytes())
@@ -111,10 +111,10 @@ class TestEveryKindOfFile:
         except Unusable as reason:
             assert str(reason) in {
                 "damaged or cut off",
-                "not an image, whatever the name says",
+                "not an image despite its name",
                 "more than 178,956,970 pixels",
-                "32-bit pixels, of which black and white are not known",
-                "signed pixels, of which black and white are not known",
+                "32-bit pixels whose black and white are not known",
+                "signed pixels whose black and white are not known",
                 "a kind of TIFF that is not supported",
             }
 
@@ -132,7 +132,7 @@ def load(root, **options):
 
 
 def spoil(root):
-    """A file of every kind that is left out with a reason; returns how many."""
+    """Add a file of every kind that is left out with a reason; return how many."""
     (root / "text.png").write_text("not an image")
     (root / "empty.jpg").write_bytes(b"")
     Image.new("RGB", (40, 40), "red").save(root / "whole.jpg")
@@ -156,7 +156,7 @@ class TestTheFolder:
         assert note.isprintable()
         assert r"'\udcff\n.png'" in note
 
-    def test_hidden_files_and_loops_are_no_part_of_it(self, tmp_path):
+    def test_hidden_files_and_loops_are_ignored(self, tmp_path):
         fill(tmp_path, 2)
         fill(tmp_path / ".thumbnails", 2)
         (tmp_path / "._000.png").write_bytes(b"AppleDouble")
@@ -164,7 +164,7 @@ class TestTheFolder:
         (tmp_path / "folder.png").mkdir()
         assert load(tmp_path).notes == ()
 
-    def test_what_is_no_file_is_counted_and_never_opened(self, tmp_path):
+    def test_irregular_files_are_counted_and_never_opened(self, tmp_path):
         fill(tmp_path, 2)
         (tmp_path / "self.png").symlink_to("self.png")
         (tmp_path / "broken.png").symlink_to("nowhere.png")
@@ -173,7 +173,7 @@ class TestTheFolder:
         assert len(loaded.images) == 2
         (note,) = loaded.notes
         assert "3 of the 5 image files" in note
-        assert "2 linked to what is not there (such as 'broken.png'); 1 not a regular file" in note
+        assert "2 linked to a missing file (such as 'broken.png'); 1 not a regular file" in note
 
     def test_none_and_one(self, tmp_path):
         with pytest.raises(DataError, match="no images in"):
@@ -184,7 +184,8 @@ class TestTheFolder:
         with pytest.raises(DataError, match="1 of the 1 image files"):
             load(tmp_path, max_skipped=0.99)
 
-    def test_what_is_skipped_is_counted_by_reason_with_an_example_and_the_rest_is_as_before(self, tmp_path):
+    def test_skipped_files_are_counted_by_reason(self, tmp_path):
+        """Each reason has an example, and the other images are read as before."""
         fill(tmp_path, 5)
         before = load(tmp_path).images
         spoil(tmp_path)
@@ -197,10 +198,11 @@ class TestTheFolder:
         (note,) = loaded.notes
         assert note == (
             f"data: 3 of the 8 image files in '{tmp_path}' cannot be used: 1 damaged or cut off (such as 'cut.jpeg'); "
-            "2 not an image, whatever the name says (such as 'empty.jpg'); 5 images are used"
+            "2 not an image despite its name (such as 'empty.jpg'); 5 images are used"
         )
 
-    def test_a_limit_counts_files_so_that_identity_does_not_depend_on_what_can_be_read(self, tmp_path):
+    def test_a_limit_counts_unusable_files_too(self, tmp_path):
+        """So the manifest does not depend on which files can be read."""
         fill(tmp_path, 4)
         (tmp_path / "001.png").write_bytes(b"bad")
         assert len(load(tmp_path, limit=3, max_skipped=0.5).images) == 2
@@ -230,7 +232,8 @@ def command(tmp_path, dry_run=False, **data):
     return run_command(grid_of(tmp_path, **data), [], options)
 
 
-def test_a_sweep_says_once_what_it_skips_and_records_the_true_numbers(tmp_path, capsys):
+def test_a_sweep_reports_skipped_files_once(tmp_path, capsys):
+    """The ledger records the numbers of images that were used."""
     fill(tmp_path / "images", 17)
     spoil(tmp_path / "images")
     assert command(tmp_path, dry_run=True, max_skipped=0.2) == 0
@@ -248,7 +251,8 @@ def test_a_sweep_says_once_what_it_skips_and_records_the_true_numbers(tmp_path, 
         assert "3 of the 20 image files in" in log
 
 
-def test_above_the_share_it_is_bad_input_and_nothing_is_written(tmp_path, capsys):
+def test_too_many_skipped_files_write_nothing(tmp_path, capsys):
+    """A share above data.max_skipped counts as bad input."""
     fill(tmp_path / "images", 17)
     spoil(tmp_path / "images")
     assert command(tmp_path) == 2
@@ -279,7 +283,8 @@ def make(path, kind):
 
 @given(KINDS, st.sampled_from([0, 0.3, 0.9]))
 @settings(max_examples=60, deadline=None)
-def test_any_folder_is_images_with_an_honest_note_or_one_line(tmp_path_factory, kinds, share):
+def test_any_folder_gives_images_or_one_line(tmp_path_factory, kinds, share):
+    """The note on the images gives the true numbers."""
     root = tmp_path_factory.mktemp("any")
     for i, kind in enumerate(kinds):
         make(root / f"{i}.png", kind)

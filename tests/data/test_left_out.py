@@ -1,4 +1,4 @@
-"""What a folder holds beside the images that are read: counted by reason, and against the share that may be missing."""
+"""Files that a folder holds besides the images that are read: they are counted by reason, and limited to a share."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def load(root, **options):
 
 
 def annex(root, n):
-    """Links to files that another machine has, as git-annex leaves them."""
+    """Make dead links, as git-annex leaves them for files that another machine has."""
     for i in range(n):
         (root / f"annexed{i:03}.jpg").symlink_to(f".git/annex/objects/{i}.jpg")
 
@@ -48,7 +48,7 @@ class TestCounted:
     def test_dangling_links_are_no_images_to_pass_over(self, tmp_path):
         fill(tmp_path, 10)
         annex(tmp_path, 91)
-        with pytest.raises(DataError, match=r"91 of the 101 image files in .* 91 linked to what is not there"):
+        with pytest.raises(DataError, match=r"91 of the 101 image files in .* 91 linked to a missing file"):
             load(tmp_path)
         loaded = load(tmp_path, max_skipped=0.95)
         assert len(loaded.images) == 10
@@ -58,7 +58,7 @@ class TestCounted:
     def test_nothing_but_dangling_links(self, tmp_path):
         annex(tmp_path, 3)
         with pytest.raises(
-            DataError, match=r"no images in .*: 3 of the 3 image files in .* 3 linked to what is not there"
+            DataError, match=r"no images in .*: 3 of the 3 image files in .* 3 linked to a missing file"
         ):
             load(tmp_path)
 
@@ -74,7 +74,7 @@ class TestCounted:
     def test_images_whose_names_do_not_say_so(self, tmp_path, name, kind):
         fill(tmp_path, 3)
         Image.new("RGB", (9, 9)).save(tmp_path / name, format=kind)
-        with pytest.raises(DataError, match=r"1 an image by its content, not by its name's ending \(such as 'photo"):
+        with pytest.raises(DataError, match=r"1 an image by its content but not by its name \(such as 'photo"):
             load(tmp_path)
 
     def test_other_files_are_none(self, tmp_path):
@@ -86,10 +86,10 @@ class TestCounted:
     def test_a_link_without_an_ending_that_leads_nowhere(self, tmp_path):
         fill(tmp_path, 3)
         (tmp_path / "photo").symlink_to("nowhere")
-        assert "1 linked to what is not there (such as 'photo')" in load(tmp_path, max_skipped=0.5).notes[0]
+        assert "1 linked to a missing file (such as 'photo')" in load(tmp_path, max_skipped=0.5).notes[0]
 
     def test_linked_class_folders(self, tmp_path):
-        """Each image in the linked folder counts, not the link alone."""
+        """Each image in the linked folder counts, not only the link."""
         fill(tmp_path / "images" / "cat", 3)
         fill(tmp_path / "elsewhere", 4)
         (tmp_path / "images" / "dog").symlink_to(tmp_path / "elsewhere")
@@ -120,10 +120,10 @@ class TestCounted:
             load(tmp_path)
 
     def test_a_file_that_cannot_be_looked_at(self, tmp_path, monkeypatch):
-        """A folder may be listed and not entered: its files counted as none before."""
+        """A folder may be listed but not entered. Before, its files were not counted."""
         fill(tmp_path, 3)
         denied(monkeypatch, "stat", tmp_path / "001.png", PermissionError(errno.EACCES, "no"))
-        with pytest.raises(DataError, match=r"1 of the 3 image files .* 1 not ours to read \(permissions\)"):
+        with pytest.raises(DataError, match=r"1 of the 3 image files .* 1 not readable \(permissions\)"):
             load(tmp_path)
 
     def test_one_reason_found_at_two_times_is_one(self, tmp_path, monkeypatch):
@@ -132,12 +132,12 @@ class TestCounted:
         monkeypatch.setattr(
             Path, "open", refusing(Path.open, tmp_path / "002.png", PermissionError(errno.EACCES, "no"))
         )
-        with pytest.raises(DataError, match=r"2 of the 4 image files .*: 2 not ours to read \(permissions\) \(such"):
+        with pytest.raises(DataError, match=r"2 of the 4 image files .*: 2 not readable \(permissions\) \(such"):
             load(tmp_path)
 
     def test_a_limit_counts_what_stands_before_its_end(self, tmp_path):
         fill(tmp_path, 10)
-        annex(tmp_path, 5)  # behind all others
+        annex(tmp_path, 5)  # after all others in the order of paths
         (tmp_path / "000a.avif").write_bytes(b"x")
         assert "1 of the 5 image files" in load(tmp_path, limit=4, max_skipped=0.5).notes[0]
 
@@ -152,12 +152,12 @@ def refusing(real, path, error):
 
 
 def denied(monkeypatch, name, path, error):
-    """Let one call of the system fail for one path: as root nothing else does."""
+    """Let one system call fail for one path; root is refused nothing otherwise."""
     monkeypatch.setattr(os, name, refusing(getattr(os, name), path, error))
 
 
 class TestIdentity:
-    def test_what_is_left_out_is_no_part_of_it(self, tmp_path, forget):
+    def test_left_out_files_do_not_change_it(self, tmp_path, forget):
         fill(tmp_path, 5)
         data = Data(dataset="folder", root=str(tmp_path))
         before = declared(data)
@@ -168,7 +168,7 @@ class TestIdentity:
         assert declared(data) == before
 
     def test_an_ordinary_folder_keeps_its_own(self, tmp_path):
-        """The manifest of a folder as it was before any of this."""
+        """The manifest is that of earlier versions, which counted no other files."""
         for name, size in [("a.png", 3), ("b/c d.JPG", 5)]:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(b"x" * size)
@@ -190,7 +190,7 @@ class TestIdentity:
 GOLDEN = "a43bfd3cc0b247a1afc91b99c42ebd3accf7848f916240c232ea06334ce18eb2"
 
 
-def test_a_dry_run_tells_it_before_anything_is_read(tmp_path):
+def test_a_dry_run_reports_it_before_reading(tmp_path):
     fill(tmp_path / "images", 10)
     annex(tmp_path / "images", 3)
     fill(tmp_path / "images", 1, "jpe")
@@ -201,13 +201,14 @@ def test_a_dry_run_tells_it_before_anything_is_read(tmp_path):
     assert "data: folder, up to 11 images of 3x32x32" in text
     assert "data: 3 of the 14 image files in" in text
     assert "data: 1 files in" in text
-    assert "17 bytes of memory a pixel while it is read, 3.0 GB at the most" in text
+    assert "17 bytes of memory per pixel, at most 3.0 GB" in text
 
 
 class TestTroubleWhileListing:
     @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
     @pytest.mark.parametrize("call", ["scandir", "stat"])
-    def test_it_is_one_line_and_nothing_is_left_out(self, tmp_path, monkeypatch, code, call, forget):
+    def test_it_raises_one_line(self, tmp_path, monkeypatch, code, call, forget):
+        """No file is left out for it."""
         fill(tmp_path / "cat", 3)
         fill(tmp_path / "dog", 3)
         path = tmp_path / "dog" if call == "scandir" else tmp_path / "dog" / "001.png"
@@ -216,7 +217,7 @@ class TestTroubleWhileListing:
             declared(Data(dataset="folder", root=str(tmp_path)))
         assert "\n" not in str(caught.value)
         monkeypatch.undo()
-        assert len(load(tmp_path).images) == 6  # the failure is not remembered
+        assert len(load(tmp_path).images) == 6  # the failure is not cached
 
 
 def test_pixels_of_new_endings(tmp_path):

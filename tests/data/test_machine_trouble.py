@@ -1,4 +1,4 @@
-"""Trouble of the machine while images are read: it ends the reading with one line, and no image is called damaged."""
+"""Trouble of the machine while images are read: it ends with one line, and no image is called damaged."""
 
 import errno
 import io
@@ -43,7 +43,7 @@ def broken(code):
 
 
 class BadDisk(io.FileIO):
-    """A file of which the bytes behind the first few cannot be read."""
+    """A file whose bytes after the first few cannot be read."""
 
     error: OSError = broken(errno.EIO)
 
@@ -80,7 +80,7 @@ class TestErrorsOfReading:
             "open",
             lambda p, *a, **o: (_ for _ in ()).throw(broken(code)) if p.name == "001.png" else real(p, *a, **o),
         )
-        with pytest.raises(DataError, match=f"001.png': {os.strerror(code)}.*none was left out"):
+        with pytest.raises(DataError, match=f"001.png': {os.strerror(code)}.*no file was left out"):
             load(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
 
     @pytest.mark.parametrize("ending", ENDINGS)
@@ -106,7 +106,7 @@ class TestErrorsOfReading:
         with pytest.raises(Unusable, match=reason.replace("(", r"\(").replace(")", r"\)")):
             read_image(tmp_path / "a.png", 8, 3)
 
-    def test_an_offset_out_of_a_damaged_file_is_damage(self, tmp_path, monkeypatch):
+    def test_a_wrong_offset_is_damage(self, tmp_path, monkeypatch):
         fill(tmp_path, 1)
         monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: (_ for _ in ()).throw(broken(errno.EINVAL)))
         with pytest.raises(Unusable, match=DAMAGED):
@@ -137,7 +137,7 @@ class TestTooLittleMemory:
             load(Source(Data(dataset="folder", root=str(tmp_path), max_skipped=0.9), False))
 
     def test_in_the_exif_block_too(self, tmp_path, monkeypatch):
-        """There any other error harms no pixel."""
+        """Other errors in the EXIF block leave the pixels intact."""
         fill(tmp_path, 1)
         monkeypatch.setattr(Image.Image, "getexif", lambda _: (_ for _ in ()).throw(MemoryError()))
         with pytest.raises(MachineTrouble, match="not enough memory"):
@@ -145,7 +145,7 @@ class TestTooLittleMemory:
 
     @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
     def test_under_a_limit_of_the_shell(self, tmp_path, ending):
-        """Under `ulimit -v` decoders call it "broken data stream", "decoder error -2" or nothing at all."""
+        """Under `ulimit -v`, decoders report "broken data stream", "decoder error -2" or nothing."""
         fill(tmp_path, 1, ending)
         options = {"jpg": {"progressive": True}, "tif": {"compression": "tiff_lzw"}}.get(ending, {})
         Image.new("RGB", (9000, 9000)).save(tmp_path / f"large.{ending}", **options)
@@ -183,10 +183,10 @@ class Heard:
 
 def test_a_long_reading_says_how_far_it_is(tmp_path, monkeypatch):
     fill(tmp_path, 3)
-    monkeypatch.setattr(readers, "SAY_SECONDS", 0)
+    monkeypatch.setattr(readers, "LOG_SECONDS", 0)
     heard = Heard()
     files = sorted(tmp_path.iterdir())
-    with inline.reading_told(heard):
+    with inline.printing_reader_log(heard):
         read_files(files, 8, 3)
     assert heard.lines == [f"data: {i} of 3 image files read" for i in (1, 2, 3)]
     read_files(files, 8, 3)

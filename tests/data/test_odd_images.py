@@ -1,4 +1,4 @@
-"""Image files that are read wrongly where nobody looks: kinds that are refused by name, colour profiles, memory."""
+"""Image files that are easily read wrongly: kinds that are refused, colour profiles, and the memory needed."""
 
 import io
 import logging
@@ -28,7 +28,7 @@ def reason(path):
 
 
 class Said(logging.Handler):
-    """Writes to standard error what Pillow logs, as it does where nobody set up logging."""
+    """A handler that writes Pillow's log to stderr, as logging does by default."""
 
     def emit(self, record):
         os.write(2, record.getMessage().encode() + b"\n")
@@ -65,7 +65,7 @@ class TestKindsThatAreRefused:
         assert reason(tmp_path / "a.tif") == TIFF_KIND
 
     def test_grey_and_alpha_plane_by_plane(self, tmp_path):
-        """libtiff gives such a file all white."""
+        """libtiff reads such a file as all white."""
         for compression in (None, "deflate"):
             tifffile.imwrite(
                 tmp_path / "a.tif",
@@ -96,7 +96,7 @@ class TestKindsThatAreRefused:
         assert np.abs(read_image(tmp_path / "a.tif", 16, 1)[0] - expected).max() <= 2
 
     def test_a_palette_of_8_bits(self, tmp_path):
-        """Some programs write it as if the table had 8 bits: libtiff's tools take it so, Pillow shows it black."""
+        """Some programs write the palette with 8 bits. libtiff's tools read it so, and Pillow shows it black."""
         table = [*range(256), *range(255, -1, -1), *[7] * 256]
         tiff(tmp_path / "a.tif", (16, 16), 8, 3, RAMP.tobytes(), t320=table)
         found = read_image(tmp_path / "a.tif", 16, 3)
@@ -148,7 +148,7 @@ class TestColourProfiles:
 
     @pytest.mark.parametrize("bad", [b"no profile", b"\0" * 200, profile("GRAY", 1.0), b""], ids=range(4))
     def test_one_that_cannot_be_used_is_named(self, tmp_path, bad):
-        """Viewers ignore such a profile, and so do we, but not unsaid."""
+        """Viewers ignore such a profile. We do as well, and report it."""
         image = Image.fromarray(np.dstack([RAMP] * 3))
         image.save(tmp_path / "without.tif")
         tiff(tmp_path / "a.tif", (16, 16), 8, 2, image.tobytes(), samples=3, t34675=bad or b"\0")
@@ -161,7 +161,7 @@ class TestColourProfiles:
 
 class TestLargeImages:
     def test_strips_give_the_same_pixels(self, tmp_path, monkeypatch):
-        """What is done strip by strip is done pixel by pixel, so the height of a strip changes nothing."""
+        """Every conversion works pixel by pixel, so the height of a strip changes nothing."""
         rng = np.random.default_rng(0)
         image = Image.fromarray(rng.integers(0, 256, (70, 50, 4), np.uint8))
         wide = Image.fromarray(rng.integers(0, 65536, (70, 50), np.uint16))
@@ -182,14 +182,14 @@ class TestLargeImages:
             Image.new("RGB", (9, 9), "red").save(tmp_path / f"a.{ending}")
             assert reason(tmp_path / f"a.{ending}") == image_file.TOO_LARGE
 
-    def test_pillows_own_limit_is_told_alike(self, tmp_path, monkeypatch):
+    def test_pillows_own_limit_is_reported_alike(self, tmp_path, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
         for ending in ("png", "tif"):
             Image.new("RGB", (9, 9), "red").save(tmp_path / f"a.{ending}")
             assert reason(tmp_path / f"a.{ending}") == "more than 178,956,970 pixels"
 
     def test_memory_stays_below_what_is_stated(self, tmp_path):
-        """A PNG of 16 bits took 17 bytes a pixel, of which two are its own."""
+        """Before, a 16-bit PNG took 17 bytes per pixel, two of them its own."""
         side = 5000
         Image.fromarray(np.zeros((side, side), np.uint16)).save(tmp_path / "a.png")
         code = (
@@ -207,13 +207,13 @@ class TestLargeImages:
 
 class TestLibtiff:
     def spoil(self, path):
-        """A fax page with a bad word in the middle: libtiff reads it, and writes lines to standard error."""
+        """Write a fax page with a bad word in the middle, which libtiff reads with complaints on stderr."""
         Image.fromarray(np.add.outer(np.arange(99), np.arange(128)) % 37 > 12).save(path, compression="group3")
         content = bytearray(path.read_bytes())
         content[200:230] = bytes(30)
         path.write_bytes(content)
 
-    def test_its_complaints_are_told_by_file(self, tmp_path, capfd):
+    def test_its_complaints_are_reported_by_file(self, tmp_path, capfd):
         self.spoil(tmp_path / "spoilt.tif")
         Image.fromarray(RAMP).save(tmp_path / "cut.tif", compression="tiff_lzw")
         content = bytearray((tmp_path / "cut.tif").read_bytes())
@@ -225,15 +225,15 @@ class TestLibtiff:
             1,
             {DAMAGED: ["cut.tif"]},
         )
-        (told,) = remarks.items()
-        assert told[0] == "made libtiff complain"
-        assert [path.name for path, text in told[1] if text] == ["spoilt.tif", "cut.tif"]
+        (remark,) = remarks.items()
+        assert remark[0] == "made libtiff complain"
+        assert [path.name for path, text in remark[1] if text] == ["spoilt.tif", "cut.tif"]
         os.write(2, b"ours\n")
         assert capfd.readouterr().err == "ours\n"
 
     @pytest.mark.parametrize("closed", ["2", "0, 2"])
     def test_standard_error_may_be_closed(self, tmp_path, closed):
-        """Then the image file itself may get its number."""
+        """Then the image file may get stderr's number."""
         self.spoil(tmp_path / "a.tif")
         code = (
             "import os, sys; from pathlib import Path; from sweeps.data.image_file import read_image\n"
@@ -244,7 +244,7 @@ class TestLibtiff:
 
 
 def test_the_made_profile_is_one():
-    """The tests' own profile and matrices agree with LittleCMS about the middle of the range."""
+    """The tests' profile and matrices agree with LittleCMS in the middle of the range."""
     assert io.BytesIO(profile("GRAY", 2.2)).read(4) != b""
     assert ImageCms.ImageCmsProfile(io.BytesIO(profile("GRAY", 2.2))).profile.xcolor_space == "GRAY"
     assert made_images.srgb((255, 255, 255), ADOBE_RGB, ADOBE_GAMMA) == pytest.approx([255] * 3, abs=1)

@@ -1,4 +1,4 @@
-"""Files of published data sets that are not what they should be: one line names the file and says what it is."""
+"""Files of published data sets that are not the published ones: one line names the file and says what it is."""
 
 import gzip
 import shutil
@@ -33,7 +33,7 @@ def refused(name, root, test_half=False):
 
 @pytest.fixture
 def mnist(tmp_path):
-    """Its four files, of a few images each."""
+    """MNIST's four files, with a few images each."""
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     for part in ("train", "t10k"):
@@ -49,20 +49,20 @@ class TestMnist:
         content, words = SPOILT[kind]
         (mnist / "MNIST" / "raw" / file).write_bytes(content)
         line = refused("mnist", mnist)
-        assert f"raw/{file} is no IDX file" in line
+        assert f"raw/{file} is not an IDX file" in line
         assert words in line
 
     def test_images_in_the_place_of_labels(self, mnist):
         folder = mnist / "MNIST" / "raw"
         shutil.copy(folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte")
-        assert "train-labels-idx1-ubyte is no IDX file of labels" in refused("mnist", mnist)
+        assert "train-labels-idx1-ubyte is not an IDX file of labels" in refused("mnist", mnist)
 
     @pytest.mark.parametrize("change", [-3, 3])
     def test_cut_and_lengthened(self, mnist, change):
         path = mnist / "MNIST" / "raw" / "train-images-idx3-ubyte"
         content = path.read_bytes()
         path.write_bytes(content[:change] if change < 0 else content + bytes(change))
-        assert f"{3936 + change:,} bytes, where its head says 3,936" in refused("mnist", mnist)
+        assert f"{3936 + change:,} bytes, where its header says 3,936" in refused("mnist", mnist)
 
     def test_a_folder_in_the_place_of_a_file(self, mnist):
         path = mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
@@ -81,7 +81,7 @@ def test_cifar10(tmp_path, kind):
     line = refused("cifar10", tmp_path)
     assert "data_batch_1 is not the published file: its MD5 is " in line
     assert words in line
-    (folder / "data_batch_1").unlink()  # one that is not looked for before
+    (folder / "data_batch_1").unlink()  # a file that is not looked for before reading
     (folder / "data_batch_2").unlink()
     (folder / "data_batch_1").write_bytes(content)
 

@@ -1,4 +1,4 @@
-"""`ray job submit`, as docker/README.md says it, on a real head of this machine that asks for a token."""
+"""The commands of docker/README.md for `ray job submit` work on a real head of this machine that asks for a token."""
 
 import contextlib
 import os
@@ -28,8 +28,8 @@ FEW, MANY = TINY, TINY.replace("epochs: 2", "epochs: 80, checkpoint_seconds: 1")
 
 
 def line(*words):
-    """The README's line that begins with the words."""
-    (found,) = (one for one in LINES if one.startswith(" ".join(words)))
+    """Return the README's line that begins with the words."""
+    (found,) = (text for text in LINES if text.startswith(" ".join(words)))
     return found
 
 
@@ -39,7 +39,7 @@ def free_port():
 
 
 class Head:
-    """A head started as the README says, and a shell in a folder of its own that follows its lines."""
+    """The surroundings of a head that is started as the README says: a home, a working folder, and shells in it."""
 
     def __init__(self, folder):
         self.home, self.work = Path(folder, "home"), Path(folder, "work")
@@ -48,10 +48,10 @@ class Head:
         self.url = f"http://127.0.0.1:{free_port()}"
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
-            "HOME": str(self.home),  # of the token
+            "HOME": str(self.home),  # holds the token
             "PATH": path,
             "RAY_API_SERVER_ADDRESS": self.url,
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # a head alone: on loopback
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # lets a lone head listen on loopback
         }
 
     def shell(self, command, **environment):
@@ -67,13 +67,14 @@ class Head:
         )
 
     def run(self, command, expected=0, **environment):
-        """What it prints."""
+        """Run a command in a shell, check its exit code, and return its output."""
         process = self.shell(command, **environment)
         out, _ = process.communicate(timeout=300)
         assert process.returncode == expected, out
         return out
 
     def is_up(self):
+        """Return whether the job server answers."""
         with contextlib.suppress(AssertionError):
             return "No jobs" in self.run("ray job list") or True
         return False
@@ -81,7 +82,9 @@ class Head:
 
 @pytest.fixture(scope="module")
 def head():
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # short: it holds sockets
+    """Start a head by the README's lines, and stop it after the tests."""
+    # The folder's path must be short, because it holds sockets.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         head = Head(folder)
         head.run(line("(umask"))
         ports = {"--dashboard-port": head.url.rpartition(":")[2]}
@@ -99,13 +102,15 @@ def head():
             process.communicate(timeout=60)
 
 
-def submit(head, grid):
+def prepare(head, grid):
+    """Write the grid file where the README's submission expects it, and remove the results."""
     (head.work / "grid.yaml").write_text(grid)
     shutil.rmtree(head.work / "results", ignore_errors=True)
 
 
-def test_the_lines_of_the_readme_from_submission_to_the_end(head):
-    submit(head, MANY)
+def test_a_job_is_submitted_stopped_and_resumed(head):
+    """Every line of the README works in turn; the second submission trains only what the first one left."""
+    prepare(head, MANY)
     units, ledger = head.work / "results/tiny/units", open_ledger(head.work / "results", "tiny")
     first = head.shell(line("ray job submit"))
     wait_for(first, lambda: list(units.glob("*.parquet")))
@@ -113,7 +118,7 @@ def test_the_lines_of_the_readme_from_submission_to_the_end(head):
     head.run(line("ray job stop"))
     first.communicate(timeout=60)
     log = head.run(line("ray job logs"))
-    assert "of 6 units done; the same command goes on: python -m sweeps.run" in log  # it saved itself, and said so
+    assert "of 6 units done; the same command resumes the sweep: python -m sweeps.run" in log
     done = {path.name: path.stat().st_mtime_ns for path in units.iterdir()}
     assert 0 < len(done) < 6
     assert ledger.storage.names("checkpoints")
@@ -127,6 +132,7 @@ def test_the_lines_of_the_readme_from_submission_to_the_end(head):
 
 
 def wait_for(process, happened):
+    """Wait until `happened()` is true, at most two minutes, while the process runs."""
     deadline = time.monotonic() + 120
     while not happened():
         assert process.poll() is None and time.monotonic() < deadline
@@ -134,6 +140,7 @@ def wait_for(process, happened):
 
 
 def test_nobody_submits_without_the_token(head, tmp_path):
+    """The job server refuses requests without the token and with a wrong one; only its owner can read the file."""
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{head.url}/api/jobs/")
     assert refused.value.code == 401
@@ -147,9 +154,10 @@ def stat_mode(path):
 
 
 @pytest.mark.parametrize("code", [1, 75])
-def test_a_driver_that_ends_otherwise_is_a_failed_job_whose_log_says_why(head, code):
+def test_failed_and_stopped_drivers_are_failed_jobs(head, code):
+    """A driver that ends with 1 or 75 is a failed job, whose log says the exit code and what to do."""
     diverging = re.sub("^grid:", "training.lr: 1.0e+30\ngrid:", FEW, flags=re.M)
-    submit(head, diverging if code == 1 else MANY)
+    prepare(head, diverging if code == 1 else MANY)
     name = f"code-{code}"
     job = head.shell(line("ray job submit").replace("sweep-1", name))
     if code == 75:
@@ -158,12 +166,12 @@ def test_a_driver_that_ends_otherwise_is_a_failed_job_whose_log_says_why(head, c
     out, _ = job.communicate(timeout=300)
     assert job.returncode == 1
     assert f"exit code {code}" in out
-    said = "--retry trains them again" if code == 1 else "the same command goes on"
+    said = "--retry trains them again" if code == 1 else "the same command resumes the sweep"
     assert said in out
     assert f"Job '{name}' failed" in head.run(f"ray job status {name}")
 
 
 def driver_of(head, name):
-    """The process number of a job's driver."""
+    """Return the process number of a job's driver."""
     code = f"from ray.job_submission import JobSubmissionClient as C; print(C().get_job_info({name!r}).driver_info.pid)"
     return int(head.run(f'python -c "{code}"').split()[-1])

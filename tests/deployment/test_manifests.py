@@ -1,8 +1,8 @@
-"""The compose file and the Kubernetes manifest against their schemas.
+"""The compose file and the Kubernetes manifest obey their schemas.
 
-Compose's schema and Kubernetes' pods come with packages. KubeRay's do not: its fields below are those of the API
-reference and the Go types of `ray.io/v1` in KubeRay's repository, as read in November 2026 (later than release 1.5.1,
-which brought `authOptions`). An API server drops a field that is not there, or refuses it.
+Packages provide the schemas of Compose and of Kubernetes' pods, and none provides KubeRay's. Its fields below are those
+of the API reference and of the Go types of `ray.io/v1` in KubeRay's repository, as read in November 2026 (later than
+release 1.5.1, which brought `authOptions`). An API server drops or refuses unknown fields.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ KUBERNETES = "1.33"
 
 
 def closed(required=(), **properties):
-    """An object of these fields and no others."""
+    """Return the schema of an object that has these fields and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -96,15 +96,15 @@ RAYJOB = closed(
 )
 
 
-def wrong_in_compose(path):
-    """What Compose's own schema finds."""
+def errors_in_compose(path):
+    """Return the errors that Compose's own schema finds."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path]
     done = subprocess.run(command, capture_output=True, text=True)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def wrong_in_rayjob(job):
-    """What KubeRay's fields and Kubernetes' schema of a pod find."""
+def errors_in_rayjob(job):
+    """Return the errors that KubeRay's fields and Kubernetes' schema of a pod find."""
     import kubernetes_validate
 
     found = [error.message for error in jsonschema.Draft202012Validator(RAYJOB).iter_errors(job)]
@@ -123,18 +123,18 @@ def rayjob():
     return yaml.safe_load((DOCKER / "rayjob.yaml").read_text())
 
 
-def test_the_compose_file_is_one():
-    assert wrong_in_compose(DOCKER / "compose.yaml") == ""
+def test_the_compose_file_is_valid():
+    assert errors_in_compose(DOCKER / "compose.yaml") == ""
 
 
-def test_a_compose_file_that_is_none_is_noticed(tmp_path):
+def test_an_invalid_compose_file_is_noticed(tmp_path):
     text = (DOCKER / "compose.yaml").read_text()
     (tmp_path / "compose.yaml").write_text(text.replace("depends_on:", "depend_on:"))
-    assert "depend_on" in wrong_in_compose(tmp_path / "compose.yaml")
+    assert "depend_on" in errors_in_compose(tmp_path / "compose.yaml")
 
 
-def test_the_rayjob_is_one(rayjob):
-    assert wrong_in_rayjob(rayjob) == []
+def test_the_rayjob_is_valid(rayjob):
+    assert errors_in_rayjob(rayjob) == []
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,10 @@ def test_the_rayjob_is_one(rayjob):
         (("spec", "rayClusterSpec", "headGroupSpec", "template", "spec"), "volume", []),
     ],
 )
-def test_what_is_wrong_in_a_rayjob_is_noticed(rayjob, where, name, value):
+def test_an_invalid_rayjob_is_noticed(rayjob, where, name, value):
+    """Each wrong field or value is exactly one error."""
     place = rayjob
     for step in where:
         place = place[step]
     place[name] = value
-    assert len(wrong_in_rayjob(rayjob)) == 1
+    assert len(errors_in_rayjob(rayjob)) == 1

@@ -1,4 +1,4 @@
-"""The wheel: what is installed where there is no checkout."""
+"""The wheel holds everything that is installed where there is no checkout."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ PACKAGES = ("mtvae", "sweeps")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A folder that holds what the wheel of this checkout installs. Nothing is downloaded to build it."""
+    """Build the wheel of this checkout without downloads, and return a folder with what it installs."""
     source, built, installed = (tmp_path_factory.mktemp(name) for name in ("source", "built", "installed"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -36,16 +36,17 @@ def wheel(tmp_path_factory):
 
 
 def test_the_wheel_holds_every_file(wheel):
-    there = {p.relative_to(ROOT) for n in PACKAGES for p in (ROOT / n).rglob("*") if p.is_file()}
-    there = {path for path in there if path.suffix != ".pyc"}
-    assert {Path("mtvae/py.typed"), Path("sweeps/py.typed"), Path("sweeps/grids/grid_quick.yaml")} <= there
-    assert there == {p.relative_to(wheel) for n in PACKAGES for p in (wheel / n).rglob("*") if p.is_file()}
+    """The wheel holds every file of both packages, and the licence."""
+    files = {p.relative_to(ROOT) for n in PACKAGES for p in (ROOT / n).rglob("*") if p.is_file()}
+    files = {path for path in files if path.suffix != ".pyc"}
+    assert {Path("mtvae/py.typed"), Path("sweeps/py.typed"), Path("sweeps/grids/grid_quick.yaml")} <= files
+    assert files == {p.relative_to(wheel) for n in PACKAGES for p in (wheel / n).rglob("*") if p.is_file()}
     (licence,) = wheel.glob("*.dist-info/licenses/LICENSE")
     assert licence.read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_a_wheel_knows_its_version(wheel, tmp_path):
-    """A record that it makes has no commit, so the version is all that says which code it was."""
+    """A record made by an installed wheel names the version, because it cannot name a commit."""
     code = (
         "import json, mtvae, sweeps; from importlib.metadata import version\n"
         "from sweeps.ledger.provenance import provenance\n"
@@ -67,6 +68,7 @@ def test_a_wheel_knows_its_version(wheel, tmp_path):
 
 
 def test_the_version_has_one_source():
+    """Both packages, the records, pyproject.toml and the changelog agree on the version."""
     assert mtvae.__version__ == sweeps.__version__ == json.loads(provenance()["versions"])["mtvae-sweeps"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"] and "version" not in project["project"]

@@ -1,4 +1,4 @@
-"""A sweep over three axes: every place that names a row tells it apart, and what is copied from it is accepted."""
+"""In a sweep over three axes every place names each row differently, and commands accept the copied names."""
 
 import io
 import json
@@ -37,7 +37,7 @@ grid:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """The sweep, run once with TensorBoard: (results, grid file, what the run printed)."""
+    """Run the sweep once with TensorBoard. Return (results, grid file, what the run printed)."""
     folder = tmp_path_factory.mktemp("axes")
     random = np.random.default_rng(0)
     roots = [folder / "few images", folder / "more, images"]
@@ -65,44 +65,44 @@ def plan(swept, ledger):
     return Plan(grid.load(str(swept[1])), ledger.units(), ledger.units("failed"))
 
 
-def of_status(swept, capsys):
+def labels_of_status(swept, capsys):
     command(str(swept[1]), [], Options(str(swept[0]), status=True))
     return [line.split("  ", 2)[2] for line in capsys.readouterr().out.splitlines()[1:]]
 
 
-def of_dry_run(swept, capsys):
+def labels_of_dry_run(swept, capsys):
     command(str(swept[1]), [], Options(str(swept[0]), dry_run=True))
     return re.findall(r"parameters  (.*)", capsys.readouterr().out)
 
 
-def of_progress(swept, capsys):
+def labels_of_progress(swept, capsys):
     return re.findall(r"\] done: (.*), fold 0 \(", swept[2])
 
 
-def of_live_table(swept, capsys):
+def labels_of_live_table(swept, capsys):
     plan = Plan(grid.load(str(swept[1])), frozenset(), frozenset())
     console = Console(width=400, record=True, file=io.StringIO())
     console.print(Progress(plan, plan.units, terminal=True).render())
-    return [line.partition("  ")[0].rstrip(" ○") for line in console.export_text().splitlines()[2:]]
+    return [line.partition("  ")[0].rstrip(" ○") for line in console.export_text().splitlines()[3:]]
 
 
-def of_logs(swept, capsys):
+def labels_of_logs(swept, capsys):
     storage = open_ledger(swept[0], "axes").storage
     logs = [name for name in storage.names("logs") if "fold0" in name]
     return [storage.read(f"logs/{name}").decode().partition(", on ")[0] for name in logs]
 
 
-def of_tensorboard(swept, capsys):
+def labels_of_tensorboard(swept, capsys):
     return [run.name for run in (swept[0].parent / "tb").iterdir() if run.name.endswith("fold0")]
 
 
-def of_cells(swept, capsys):
+def labels_of_cells(swept, capsys):
     from sweeps.report.tables.views import main_sheet
 
     return [row[0].text for row in main_sheet("axes", read_table(open_ledger(swept[0], "axes"))).rows]
 
 
-def of_failures(swept, capsys):
+def labels_of_failures(swept, capsys):
     from sweeps.report.tables.views import failures
 
     table = read_table(open_ledger(swept[0], "axes"))
@@ -111,17 +111,27 @@ def of_failures(swept, capsys):
     return [line.removeprefix("failed: ").removesuffix(": no luck") for line in failures(table)]
 
 
-def of_legends(swept, capsys):
+def labels_of_legends(swept, capsys):
     return [text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") + " (1/2\N{NO-BREAK SPACE}folds)"
             for text in drawing.labels(read_table(open_ledger(swept[0], "axes"))).values()]  # fmt: skip
 
 
-PLACES = [of_status, of_dry_run, of_progress, of_live_table, of_logs, of_tensorboard, of_cells, of_failures, of_legends]
+PLACES = [
+    labels_of_status,
+    labels_of_dry_run,
+    labels_of_progress,
+    labels_of_live_table,
+    labels_of_logs,
+    labels_of_tensorboard,
+    labels_of_cells,
+    labels_of_failures,
+    labels_of_legends,
+]
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_each_place_shows_all_three_values(swept, plan, place, capsys):
-    """And what is copied from it names one row: a fold of it where it says the fold, else all of its folds."""
+    """A copied name selects one row: one fold of it if the name says a fold, all of its folds otherwise."""
     shown = place(swept, capsys)
     assert len(shown) == len(set(shown)) == 8
     rows = set()
@@ -137,7 +147,8 @@ def test_each_place_shows_all_three_values(swept, plan, place, capsys):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_report_of_one_copied_label(swept, place, capsys):
+def test_reports_accept_copied_labels(swept, place, capsys):
+    """`--only` of a report shows the row of one copied label, or the rows of two."""
     import typer
 
     from sweeps.report.__main__ import main
@@ -157,8 +168,8 @@ def test_a_report_of_one_copied_label(swept, place, capsys):
 
 
 def test_redo_of_one_label_marks_its_row_alone(swept, ledger, plan, capsys):
-    """Two rows that differ in the learning rate alone were marked at once."""
-    label = of_status(swept, capsys)[5]
+    """A row that differs from the named one only in the seventh digit of the learning rate is not trained again."""
+    label = labels_of_status(swept, capsys)[5]
     command(str(swept[1]), [], Options(str(swept[0]), redo=label, dry_run=True))
     assert "16 units: 14 done, 0 failed, 2 to train" in capsys.readouterr().out
     before = {(row["key"], row["fold"]): row["finished_at"] for row in ledger.read()[0]}
@@ -169,14 +180,15 @@ def test_redo_of_one_label_marks_its_row_alone(swept, ledger, plan, capsys):
 
 
 def test_only_takes_a_label_with_its_fold(swept, capsys):
-    copied = of_failures(swept, capsys)[3]
+    """A copied label without its fold names two units, which `--only` of a run refuses."""
+    copied = labels_of_failures(swept, capsys)[3]
     assert command(str(swept[1]), [], Options(str(swept[0]), only=copied)) == 0
     assert command(str(swept[1]), [], Options(str(swept[0]), only=copied.removesuffix(", fold 0"))) == 2
     assert "2 units match, name one: gaussian_vae 1 none, model.latent 3" in capsys.readouterr().err
 
 
 def test_a_label_from_before_widening_still_counts(swept, ledger, plan, tmp_path, capsys):
-    """The narrow sweep's labels say no data.root; they name the rows of both roots."""
+    """The narrow sweep's labels do not mention data.root, so they select the rows of both roots."""
     text = swept[1].read_text()
     narrow = tmp_path / "narrow.yaml"
     narrow.write_text(re.sub(r"data.root: \[(.*?), .*", r"data.root: [\1]", text))
@@ -187,9 +199,10 @@ def test_a_label_from_before_widening_still_counts(swept, ledger, plan, tmp_path
 
 
 def test_a_run_is_renamed_when_its_label_grows(ledger, plan, tmp_path):
+    """A TensorBoard run under an older, shorter label is renamed, not written a second time."""
     unit = plan.rows[0][0]
     (tmp_path / f"gaussian_vae-1-none-{unit.name}").mkdir()
-    assert tensorboard.from_ledger(ledger, tmp_path) == (16, [])
+    assert tensorboard.write_all(ledger, tmp_path) == (16, [])
     names = [run.name for run in tmp_path.iterdir()]
     assert len(names) == 16
     assert tensorboard.run_name(unit.label, unit.name) in names

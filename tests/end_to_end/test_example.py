@@ -1,4 +1,4 @@
-"""The notebook `results/example.ipynb`: its cells still print what it shows.
+"""The cells of the notebook `results/example.ipynb` still print what it shows.
 
 `python tests/end_to_end/test_example.py` runs the cells and writes what they print into the notebook.
 """
@@ -17,7 +17,7 @@ NOTEBOOK = ROOT / "results" / "example.ipynb"
 
 
 def execute(cells):
-    """What each code cell prints, and the value of its last expression, as a notebook would show it."""
+    """Return what each code cell prints, with the value of its last expression, as a notebook would show it."""
     names, shown = {}, []
     with pd.option_context("display.width", 130, "display.max_columns", 20, "display.max_rows", 60):
         for cell in cells:

@@ -1,4 +1,4 @@
-"""What a failed unit says of itself is another program's text: in every format it is text, and nothing else."""
+"""A failed unit's reason is another program's text. Every format of a report shows it as plain text."""
 
 import pytest
 
@@ -7,10 +7,10 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 HOSTILE = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", r"\input{/etc/passwd}", "\x1b[2J[red]gone[/red]", "a\nb"]
-NEVER = {  # what would be markup, a formula or a command there
+FORBIDDEN = {  # format -> what would be markup, a formula or a command in it
     "text": ["\x1b"],
     "markdown": ["\x1b", "<script"],
     "latex": ["\x1b", r"\input"],
@@ -21,7 +21,8 @@ NEVER = {  # what would be markup, a formula or a command there
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsys, hostile):
+def test_a_failures_reason_is_plain_text(tiny_file, tmp_path, capsys, hostile):
+    """A unit fails with a hostile reason, which the terminal and every format show without its effect."""
     results = str(tmp_path / "results")
 
     def fail_one(unit, loaded, context, on_progress, should_stop):
@@ -31,13 +32,13 @@ def test_a_failures_reason_is_text_wherever_it_stands(tiny_file, tmp_path, capsy
 
         return train_unit(unit, loaded, context, fail, should_stop)
 
-    assert command(str(tiny_file), [], Options(results, inline=True), Parts(run_unit=fail_one)) == 1
+    assert command(str(tiny_file), [], Options(results, inline=True), Components(run_unit=fail_one)) == 1
     (row,), _ = open_ledger(results, "tiny").read("failed")
     assert row["reason"].startswith("ValueError: ")
     assert "\n" not in row["reason"]
     captured = capsys.readouterr()
     assert "\x1b" not in captured.out + captured.err
     assert "failed: gaussian_vae" in captured.out
-    for format, marks in NEVER.items():
+    for format, marks in FORBIDDEN.items():
         page = report(results, "tiny", ReportRequest(("table",), format)).replace(r"\<", "")  # Markdown's escape
         assert [mark for mark in marks if mark in page] == []

@@ -1,4 +1,4 @@
-"""A stage of somebody else's, one file, through the functions that the commands call: keys, plan, models, table."""
+"""A plugged-in stage, written in one file, runs through the commands: keys, plan, kept models, table."""
 
 import json
 
@@ -15,7 +15,7 @@ from sweeps.plan.sharding import shard
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 GRID = """
 name: probed
@@ -30,14 +30,14 @@ grid:
 
 @pytest.fixture(autouse=True)
 def probe():
-    """The stage `probe`, while a test lasts."""
-    with STAGES.holding(toy_stage.STAGE):
+    """Declare the stage `probe` as long as a test lasts, and return its module."""
+    with STAGES.temporarily(toy_stage.STAGE):
         yield toy_stage
 
 
 @pytest.fixture
 def sweep(tmp_path):
-    """The command, with its grid and its folder of results."""
+    """Return the command on this grid and a folder of results, with its options as keywords."""
     (tmp_path / "probed.yaml").write_text(GRID)
     return lambda **options: command(
         str(tmp_path / "probed.yaml"), [], Options(str(tmp_path / "results"), **{"inline": True} | options)
@@ -45,6 +45,7 @@ def sweep(tmp_path):
 
 
 def table(tmp_path):
+    """Return the records of the table, by configuration."""
     rows = json.loads(report(str(tmp_path / "results"), "probed", ReportRequest(format="json")))[0]["rows"]
     return {row["configuration"]: row for row in rows}
 
@@ -53,7 +54,7 @@ def test_a_later_stage_reaches_the_table(sweep, tmp_path, capsys):
     assert sweep() == 0
     shown = capsys.readouterr().out
     assert "positive share" in shown
-    line = next(line for line in shown.splitlines() if "probe, fold 1" in line)  # it is copied, with its key
+    line = next(line for line in shown.splitlines() if "probe, fold 1" in line)  # its label and key are copied below
     assert sweep(only=line.split("done: ")[1].split(", about")[0]) == 0
     assert len(open_ledger(tmp_path / "results", "probed").units()) == 6  # two folds of two trainings and one probe
     rows = table(tmp_path)
@@ -64,8 +65,8 @@ def test_a_later_stage_reaches_the_table(sweep, tmp_path, capsys):
 
 
 def test_a_stage_added_to_a_finished_sweep(sweep, tmp_path, probe, capsys):
-    """Only its own units are run; the trainings stay done."""
-    with STAGES.holding(probe.NOTHING):
+    """Only the units of the new stage are run; the trainings stay done."""
+    with STAGES.temporarily(probe.NOTHING):
         assert sweep() == 0
     ledger = open_ledger(tmp_path / "results", "probed")
     stamps = {name: ledger.storage.stamp(f"units/{name}") for name in ledger.storage.names("units")}
@@ -78,7 +79,7 @@ def test_a_stage_added_to_a_finished_sweep(sweep, tmp_path, probe, capsys):
 
 
 def test_a_failed_training_blocks_its_probe(sweep, tmp_path, capsys):
-    """Said so, exit code 1, and the probe of the other fold is done."""
+    """The command says that the probe is blocked and ends with 1; the probe of the other fold is done."""
     from sweeps.backends.base import train_unit
 
     def fail_one(unit, loaded, context, on_progress, should_stop):
@@ -89,7 +90,7 @@ def test_a_failed_training_blocks_its_probe(sweep, tmp_path, capsys):
         return train_unit(unit, loaded, context, fail, should_stop)
 
     options = Options(str(tmp_path / "results"), inline=True)
-    assert command(str(tmp_path / "probed.yaml"), [], options, Parts(run_unit=fail_one)) == 1
+    assert command(str(tmp_path / "probed.yaml"), [], options, Components(run_unit=fail_one)) == 1
     error = capsys.readouterr().err
     assert "1 of 6 units failed" in error and "1 of 6 units are blocked" in error
     assert open_ledger(tmp_path / "results", "probed").units() >= {
@@ -99,8 +100,8 @@ def test_a_failed_training_blocks_its_probe(sweep, tmp_path, capsys):
     assert table(tmp_path)[1]["positive_share_mean"] is not None
 
 
-def test_a_failed_probe_is_a_failure_of_its_row(sweep, tmp_path, capsys):
-    """Its model was not kept: one line with the stage's name, and the training's numbers stay."""
+def test_a_failed_probe_fails_its_row(sweep, tmp_path, capsys):
+    """A probe without its kept model fails with one line that names the stage; the training's numbers stay."""
     assert sweep() == 0
     ledger = open_ledger(tmp_path / "results", "probed")
     probes = [unit for unit in plan(tmp_path).units if unit.stage == "probe"]
@@ -127,17 +128,17 @@ def test_a_probe_is_in_its_models_shard(tmp_path, sweep):
 
 
 def test_a_probes_key_is_its_own(tmp_path, sweep, probe):
-    """It hangs on its parent's key and on what it reads, and the trainings' keys are what they were."""
+    """The two probes share a key that no training has, and the trainings' keys are the same without the probe."""
     units = plan(tmp_path).units
     probes = [unit for unit in units if unit.stage == "probe"]
     assert {unit.requires for unit in probes} == {(unit.id,) for unit in units[:2]}
     assert len({unit.key for unit in units}) == 3
-    with STAGES.holding(probe.NOTHING):
+    with STAGES.temporarily(probe.NOTHING):
         assert {unit.key for unit in plan(tmp_path).units} == {units[0].key, units[-1].key}
 
 
 def test_the_live_table_shows_a_running_probe(tmp_path, sweep):
-    """It trains nothing, so there is no share of it to show."""
+    """A probe trains no images, so the table shows its fold without a percentage."""
     made = plan(tmp_path)
     progress = Progress(made, made.units, terminal=True)
     for unit in made.units:

@@ -1,5 +1,7 @@
-"""A folder's files that change between two runs, at the same names and sizes: the run stops, and no report joins, marks
-or compares what saw different images."""
+"""Images that change between two runs, at the same names and sizes, stop a run and are kept apart in reports.
+
+Reports do not join, mark or compare units that saw different images.
+"""
 
 import shutil
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweeps.analysis.differences import best, differences
+from sweeps.analysis.differences import best_keys, differences
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.actions import Actions
@@ -26,7 +28,7 @@ grid: [{{family: autoencoder, method: [none, multi_decoder], model.hidden: [4, 4
 
 
 def paint(root, seed):
-    """Images of the same names and sizes, of other pixels for another seed."""
+    """Write images whose names and sizes are always the same, and whose pixels depend on the seed."""
     root.mkdir(exist_ok=True)
     draw = np.random.default_rng(seed)
     for i in range(30):
@@ -35,7 +37,7 @@ def paint(root, seed):
 
 @pytest.fixture
 def sweep(tmp_path):
-    """The command on a grid of two rows whose images can be painted anew: what it returns."""
+    """Return the command on a grid of two rows, whose images a test can paint anew."""
     root, file = tmp_path / "images", tmp_path / "other.yaml"
     file.write_text(GRID.format(root=root))
     paint(root, 1)
@@ -48,8 +50,8 @@ def sweep(tmp_path):
     return run
 
 
-def test_a_run_stops_where_done_units_saw_others(sweep, capsys):
-    """Nothing is trained or changed, and the images of before let it go on."""
+def test_other_images_stop_a_run(sweep, capsys):
+    """Nothing is trained or changed, and with the earlier images the same command resumes."""
     assert sweep(only="autoencoder 1 none, fold 0") == 0
     done = sweep.ledger.units()
     capsys.readouterr()
@@ -68,8 +70,8 @@ def test_a_run_stops_where_done_units_saw_others(sweep, capsys):
     assert "2/2 " in out
 
 
-def test_accepted_images_are_told_in_every_report(sweep, capsys):
-    """A row over two sets says so; none of its cells is marked, and its picture is not drawn with the other images."""
+def test_reports_name_accepted_other_images(sweep, capsys):
+    """A row over two sets of images says so, no cell of it is marked, and no picture mixes model and images."""
     assert sweep(only="autoencoder 1 none, fold 0") == 0
     paint(sweep.root, 2)
     assert sweep(accept_images=True) == 0
@@ -81,15 +83,15 @@ def test_accepted_images_are_told_in_every_report(sweep, capsys):
     none, multi = table.rows
     assert (none.complete, multi.complete) == (False, True)
     found = {c.metric: c for c in differences(table)}["unconditioned"]
-    assert (found.difference.n, found.why_not) == (1, "one fold in common")  # fold 1, where both saw the new ones
-    assert best(table, "unconditioned") == set()
-    said = Actions(write=True).run(sweep.ledger, "other", ReportRequest())
-    assert [line for line in said if "the images there now are not those that fold 0 saw" in line]
-    assert any("different images in one row" in line for line in said)
+    assert (found.difference.n, found.why_not) == (1, "only one fold in common")  # fold 1, where both saw the new ones
+    assert best_keys(table, "unconditioned") == set()
+    lines = Actions(write=True).run(sweep.ledger, "other", ReportRequest())
+    assert [line for line in lines if "the images there now are not those that fold 0 saw" in line]
+    assert any("different images in one row" in line for line in lines)
 
 
 def test_rows_over_different_images_are_not_compared(sweep):
-    """Each row whole, the baseline on one set and the other row on another: no p, no star, and the reason."""
+    """Two complete rows on two sets of images get no p-value and no star, and the report says why."""
     for label, seed in (("autoencoder 1 none", 1), ("autoencoder 1 multi_decoder", 2)):
         paint(sweep.root, seed)
         for fold in (0, 1):
@@ -97,14 +99,14 @@ def test_rows_over_different_images_are_not_compared(sweep):
     table = read_table(sweep.ledger)
     assert [row.complete for row in table.rows] == [True, True]
     found = {c.metric: c for c in differences(table)}["unconditioned"]
-    assert (found.difference, found.why_not) == (None, "no fold on the same images")
-    assert best(table, "unconditioned") == set()
-    assert "folds over different ones are not compared" in report(sweep.results, "other", ReportRequest())
+    assert (found.difference, found.why_not) == (None, "no fold in common on the same images")
+    assert best_keys(table, "unconditioned") == set()
+    assert "folds that saw different images are not compared" in report(sweep.results, "other", ReportRequest())
 
 
 @pytest.mark.parametrize("part", [{"only": "autoencoder 1 none, fold 1"}, {"shard": "1/2"}, {"shard": "2/2"}])
 def test_a_part_of_a_sweep_stops_too(sweep, capsys, part):
-    """The done unit that saw others is not in this part of the sweep, but in the same table."""
+    """A part of a sweep stops even if the done unit that saw other images is outside of it, in the same table."""
     assert sweep(only="autoencoder 1 none, fold 0") == 0
     done = sweep.ledger.units()
     capsys.readouterr()
@@ -115,7 +117,7 @@ def test_a_part_of_a_sweep_stops_too(sweep, capsys, part):
 
 
 def test_units_of_another_limit_are_compared(sweep, capsys):
-    """They are taken over by the very command that reads other images."""
+    """Units done under an equivalent data.limit are adopted and compared by the command that reads other images."""
     assert sweep(only="autoencoder 1 none, fold 0") == 0
     paint(sweep.root, 2)
     capsys.readouterr()
@@ -125,16 +127,17 @@ def test_units_of_another_limit_are_compared(sweep, capsys):
     assert "saw other images than these" in err
 
 
-def test_redo_takes_the_images_that_are_there(sweep):
+def test_redo_of_all_takes_new_images(sweep):
+    """A redo of one unit stops, because the others saw the earlier images; a redo of all trains on the new ones."""
     assert sweep() == 0
     paint(sweep.root, 2)
-    assert sweep(redo="*none*, fold 0") == 2  # the others saw those of before
+    assert sweep(redo="*none*, fold 0") == 2
     assert sweep(redo="*") == 0
     assert "different images" not in report(sweep.results, "other", ReportRequest())
 
 
-def test_the_same_pixels_in_other_files_are_the_same_images(sweep):
-    """Files that are written anew: other bytes, and no other training."""
+def test_the_same_pixels_are_the_same_images(sweep):
+    """Files with other bytes and the same pixels count as the same images, and the run resumes."""
     assert sweep(only="autoencoder 1 none, fold 0") == 0
     (before,) = sweep.ledger.read()[0]
     for path in sweep.root.iterdir():
@@ -149,6 +152,7 @@ def test_the_same_pixels_in_other_files_are_the_same_images(sweep):
 
 
 def test_a_finished_sweep_needs_no_images(sweep, capsys):
+    """A report works after the images were removed."""
     assert sweep() == 0
     shutil.rmtree(sweep.root)
     capsys.readouterr()

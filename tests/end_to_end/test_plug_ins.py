@@ -1,4 +1,4 @@
-"""What somebody adds in one file goes through the commands, down to a cell of the table. Nothing is patched."""
+"""A plug-in of one file runs through the commands, down to a cell of the table. Nothing is patched."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def sweeps(module, *arguments, plug_ins=True):
 
 
 def records(results):
-    """The table's records, read without the plug-ins."""
+    """Return the table's records, read without the plug-ins."""
     done = sweeps("report", "toys", "--results", results, "--format", "json", plug_ins=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)[0]["rows"]
@@ -37,7 +37,7 @@ def records(results):
 
 @pytest.fixture
 def run(tmp_path):
-    """Train a grid with something of somebody else's in it; the printed table and the folder of results."""
+    """Return a function that trains a grid with a plug-in, and returns the printed table and the results folder."""
 
     def command(*arguments, **toy):
         (tmp_path / "toys.yaml").write_text(GRID.format(**OURS | toy))
@@ -50,7 +50,7 @@ def run(tmp_path):
 
 @pytest.mark.parametrize("how", [["--inline"], pytest.param(["--workers", "2"], marks=pytest.mark.slow)])
 def test_a_toy_family_reaches_the_table(run, how):
-    """Its own term is trained on and kept in the history, its own metrics are columns, and no report imports it."""
+    """The family's loss term is trained and kept in the history, its metrics are columns, and no report imports it."""
     shown, results = run(*how, family="toy_family:SMALL")
     head = next(line for line in shown.splitlines() if "unconditioned" in line and "folds" in line)
     assert "mean size" in head and "largest" in head
@@ -82,8 +82,8 @@ def test_a_toy_data_set_reaches_the_table(run):
     assert {row["folds"] for row in records(results)} == {2}
 
 
-def test_a_sweep_of_toys_goes_on(run):
-    """The same command knows what is done, by keys that hold the plug-ins' names."""
+def test_a_sweep_of_toys_resumes(run):
+    """The same command finds the done units by keys that contain the plug-ins' names."""
     run("--inline", family="toy_family:SMALL", dataset="toy_data:BARS")
     shown, _ = run("--inline", "--status", family="toy_family:SMALL", dataset="toy_data:BARS")
     assert "4 of 4 units done" in shown
@@ -95,11 +95,11 @@ def test_a_sweep_of_toys_goes_on(run):
         ({"family": "toy_famly:SMALL"}, "ModuleNotFoundError: No module named 'toy_famly'"),
         ({"family": "toy_family:LARGE"}, "AttributeError: module 'toy_family' has no attribute 'LARGE'"),
         ({"family": "toy_method:SHY"}, "toy_method:SHY is a Method, not a Family"),
-        ({"method": "shy"}, "one of none, conditioned, multi_decoder, single_decoder"),
+        ({"method": "shy"}, "one of none, head_only, conditioned, multi_decoder, single_decoder"),
     ],
 )
-def test_a_plug_in_that_cannot_be(tmp_path, toy, why):
-    """One line with the grid's line number, exit code 2, and nothing is written."""
+def test_a_missing_plug_in_is_refused(tmp_path, toy, why):
+    """The command ends with 2 and one line that holds the grid's line number, and writes nothing."""
     (tmp_path / "toys.yaml").write_text(GRID.format(**OURS | toy))
     done = sweeps("run", tmp_path / "toys.yaml", "--inline", "--results", tmp_path / "results")
     assert done.returncode == 2

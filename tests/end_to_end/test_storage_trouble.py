@@ -1,5 +1,7 @@
-"""A real full disk and a real read-only folder: one line that names the file, nothing good lost, and the same command
-goes on once there is room."""
+"""A full disk and a read-only folder end a sweep with one line that names the file, and nothing good is lost.
+
+The same command resumes once there is room. Both are real file systems.
+"""
 
 import contextlib
 import os
@@ -15,7 +17,7 @@ PLACEMENTS = [["--inline"], ["--workers", "2"]]
 
 
 def mount(*arguments):
-    """Skips where this is not permitted."""
+    """Run mount, or skip the test where it is not permitted."""
     try:
         done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
     except FileNotFoundError:
@@ -26,7 +28,7 @@ def mount(*arguments):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A small file system of our own."""
+    """Mount a file system of 16 MB, and return its folder."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount("-t", "tmpfs", "-o", "size=16m", "none", folder)
@@ -35,7 +37,7 @@ def disk(tmp_path):
 
 
 def fill(path):
-    """Takes all the space that is left."""
+    """Fill all the space that is left with a file."""
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
@@ -49,7 +51,7 @@ def sweep(file, results, *arguments):
 
 @pytest.fixture
 def whole(tiny_file, tmp_path):
-    """The undisturbed run: its table as printed, and its rows."""
+    """Run the grid undisturbed. Return its printed table and its records."""
     done = sweep(tiny_file, tmp_path / "whole", "--inline")
     return done.stdout[done.stdout.index("\ntiny\n") :], rows_of(open_ledger(tmp_path / "whole", "tiny"))
 
@@ -76,7 +78,7 @@ def assert_completes(tiny_file, results, placement, whole):
 @pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=" ".join)
 def test_a_disk_that_is_full_from_the_start(tiny_file, disk, whole, placement):
-    """With some units done: what is there stays."""
+    """A sweep with a done unit on a full disk keeps all its files, and completes once there is room."""
     assert sweep(tiny_file, disk, "--only", "vqvae 1 none, fold 0").returncode == 0
     before = files(disk)
     fill(disk / "filler")
@@ -91,8 +93,10 @@ def test_a_disk_that_is_full_from_the_start(tiny_file, disk, whole, placement):
 @pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=" ".join)
 def test_a_disk_that_fills_on_the_way(tiny_file, disk, whole, placement):
-    """Room for every unit but the one with the largest model. Which of the others two workers finish before it fills
-    the disk is theirs; a finished one is whole, whatever of it came first."""
+    """A disk has room for every unit except the one with the largest model; every finished unit is whole.
+
+    Which units two workers finish before the disk is full depends on their speed.
+    """
     assert sweep(tiny_file, disk, "--only", "vqvae 1 none, fold 0").returncode == 0
     (disk / "filler").write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 3_000_000))
     done = sweep(tiny_file, disk, *placement)
@@ -106,7 +110,8 @@ def test_a_disk_that_fills_on_the_way(tiny_file, disk, whole, placement):
 
 
 @pytest.mark.slow
-def test_a_redo_on_a_full_disk_loses_no_result(tiny_file, disk, whole):
+def test_a_redo_on_a_full_disk(tiny_file, disk, whole):
+    """All old results stay, and the same command redoes all units once there is room."""
     assert sweep(tiny_file, disk, "--inline").returncode == 0
     before = {name: data for name, data in files(disk).items() if name.startswith("tiny/units/")}
     fill(disk / "filler")
@@ -122,6 +127,7 @@ def test_a_redo_on_a_full_disk_loses_no_result(tiny_file, disk, whole):
 @pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=" ".join)
 def test_a_read_only_folder(tiny_file, disk, whole, placement):
+    """Runs and redos end with 2 and change nothing, `--status` works, and a complete sweep prints its table."""
     assert sweep(tiny_file, disk, "--only", "vqvae 1 none, fold 0").returncode == 0
     before = files(disk)
     mount("-o", "remount,ro", disk)
@@ -133,6 +139,6 @@ def test_a_read_only_folder(tiny_file, disk, whole, placement):
     mount("-o", "remount,rw", disk)
     assert_completes(tiny_file, disk, placement, whole)
     mount("-o", "remount,ro", disk)
-    done = sweep(tiny_file, disk, *placement)  # nothing to write: the table is printed
+    done = sweep(tiny_file, disk, *placement)  # nothing must be written, so the table is printed
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(whole[0].lstrip("\n"))

@@ -1,11 +1,11 @@
-"""A work source and a back end of somebody else's, one after the other, through the function that the command calls."""
+"""A plugged-in work source and back end run through the function that the command calls."""
 
 from sweeps.backends.inline import Inline
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.work_source import Done, Envelope
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 
 class LastFirst:
@@ -36,7 +36,7 @@ class TwiceChecked:
 
 
 def test_a_toy_source_and_back_end_train(tiny_file, tmp_path, capsys):
-    """What the source does not hand out stays missing, and the command says how to go on."""
+    """Units that the source does not hand out stay missing, and the command says how to resume."""
     made = []
 
     def make(missing, done):
@@ -45,7 +45,7 @@ def test_a_toy_source_and_back_end_train(tiny_file, tmp_path, capsys):
 
     backend = TwiceChecked()
     options = Options(str(tmp_path), inline=True)
-    assert command(str(tiny_file), [], options, Parts(backend, make_source=make)) == 75
+    assert command(str(tiny_file), [], options, Components(backend, make_source=make)) == 75
     (source,) = made
     assert [outcome for _, outcome, _ in source.ended] == ["done"] * 3
     assert [unit.name for unit in reversed(backend.seen)] == [name for name, _, _ in source.ended]

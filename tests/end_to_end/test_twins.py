@@ -1,12 +1,12 @@
-"""`limit: 1797` of digits and no limit are the same images: units under either of the two keys count for both."""
+"""`limit: 1797` of digits and no limit give the same images, and units under either of the two keys count for both."""
 
 import pytest
 
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.plan import Plan
-from sweeps.plan.twins import twins
 from sweeps.report.actions import Actions
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
@@ -31,6 +31,8 @@ def keys(limit):
 
 @pytest.fixture
 def sweep(tmp_path):
+    """Return the command on the grid under a limit, with its options as keywords."""
+
     def run(limit, **options):
         file = tmp_path / "twins.yaml"
         file.write_text(GRID.format(limit=limit))
@@ -43,8 +45,8 @@ def sweep(tmp_path):
 
 @pytest.mark.parametrize("compacted", [False, True], ids=["files", "compacted"])
 @pytest.mark.parametrize(("first", "second"), [("1797", "null"), ("null", "1797")])
-def test_what_is_done_counts_for_both(sweep, capsys, first, second, compacted):
-    """Nothing is trained again, the table is the same, and the kept model is drawn."""
+def test_done_units_count_for_both_keys(sweep, capsys, first, second, compacted):
+    """Under the other key nothing is trained again, the table is the same, and the kept model is drawn."""
     assert sweep(first) == 0
     if compacted:
         compact(sweep.ledger)
@@ -56,33 +58,36 @@ def test_what_is_done_counts_for_both(sweep, capsys, first, second, compacted):
     assert "2 done, 0 failed, 0 to train" in capsys.readouterr().out
     assert sweep(second) == 0
     out = capsys.readouterr().out
-    assert "counted here too: 2 units done under another data.limit that says the same images" in out
+    assert "counted here too: 2 units done under another data.limit that means the same images" in out
     assert "] done" not in out
     after = report(sweep.results, "twins", ReportRequest(columns=("folds", "unconditioned", "latent_loss")))
     assert [line for line in after.splitlines() if "±" in line] == [line for line in before.splitlines() if "±" in line]
     assert {key for key, _ in sweep.ledger.units()} == keys(first) | keys(second)
-    said = Actions(write=True).run(sweep.ledger, "twins", ReportRequest())
-    assert not [line for line in said if "no picture" in line]
+    lines = Actions(write=True).run(sweep.ledger, "twins", ReportRequest())
+    assert not [line for line in lines if "no picture" in line]
     assert sweep(second) == 0
     assert "another data.limit" not in capsys.readouterr().out
 
 
 def test_redo_trains_an_adopted_unit_again(sweep, capsys):
+    """A unit that was done under the other key is trained again by `--redo`."""
     assert sweep("1797") == 0
     capsys.readouterr()
     assert sweep("null", redo="*fold 0") == 0
     assert capsys.readouterr().out.count("] done: ") == 1
 
 
-def test_another_limit_is_another_sweep():
+def test_another_limit_adopts_no_units():
+    """Limits of fewer images adopt no unit that was done without a limit."""
     for limit in ("1000", "1796"):
         plan = Plan(parsed(limit), frozenset({(key, 0) for key in keys("null") | keys("1797")}), frozenset())
-        assert twins(plan) == {}
+        assert done_under_other_keys(plan) == {}
 
 
-def test_both_in_one_grid():
-    """Two rows of the same work: what is done of one counts for the other."""
+def test_both_keys_in_one_grid():
+    """Two rows of the same work adopt each other's done units."""
     both = grid.Grid("twins", (*parsed("1797").rows, *parsed("null").rows))
     (one,), (other,) = keys("1797"), keys("null")
     plan = Plan(both, frozenset({(one, 0), (other, 1)}), frozenset())
-    assert {id_: unit.id for id_, unit in twins(plan).items()} == {(one, 0): (other, 0), (other, 1): (one, 1)}
+    found = {id_: unit.id for id_, unit in done_under_other_keys(plan).items()}
+    assert found == {(one, 0): (other, 0), (other, 1): (one, 1)}

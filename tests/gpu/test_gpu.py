@@ -1,4 +1,4 @@
-"""What only a GPU can show. Imports torch, pytest and the project alone, so that it runs on a machine with little else:
+"""Tests that need a GPU. They import only torch, pytest and the project, which a bare GPU machine has:
 
 python -m pytest --noconftest tests/gpu
 """
@@ -17,6 +17,7 @@ from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
 from mtvae.runtime.precision import forward_pass, tf32_allowed
 from sweeps.config import grid, yaml_reader
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
@@ -39,7 +40,7 @@ SOFT_ADAPT = "soft_adapt: {variant: loss_weighted, beta: 0.1, every: 2, accuracy
 
 @pytest.fixture
 def images():
-    """uint8 noise with a shape in it, as many as `unit_of` asks for."""
+    """Return as many images as `unit_of` asks for: uint8 noise (300, 1, 16, 16) with a bright rectangle."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 120, (300, 1, 16, 16), generator=generator, dtype=torch.uint8)
     noise[:, :, 4:10, 3:12] += 130
@@ -52,12 +53,12 @@ def ledger(tmp_path):
 
 
 def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **training):
-    """The first fold of a small grid: 135 images in batches of 16, so a short last batch, for 2 epochs."""
+    """Return the first fold of a small grid: 2 epochs of 135 images in batches of 16, the last of which is short."""
     options = {"epochs": 2, "batch_size": 16, "deterministic": True} | training
     written = ", ".join(f"{name}: {str(value).lower()}" for name, value in options.items())
     row = [f"family: {family}", f"method: {method}"]
     row += [SOFT_ADAPT] * soft_adapt
-    row += ["exponent: 4.0"] * (method == "single_decoder")  # at which most images show some pixels
+    row += ["exponent: 4.0"] * (method == "single_decoder")  # with it most images show some pixels
     text = (
         f"name: gpu\nseed: 3\ndata: {{dataset: digits, limit: 300}}\nfolds: {{n_splits: 2}}\ntraining: {{{written}}}\n"
         f"resources: {{gpus: {gpus}}}\nkeep_models: all\ngrid:\n  - {{{', '.join(row)}}}\n"
@@ -66,7 +67,7 @@ def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **trainin
 
 
 def trained(unit, images):
-    """The unit's training after its last epoch."""
+    """Return the unit's training after its last epoch."""
     with reproducible(unit.settings.training.deterministic):
         fit = prepare(Inputs(unit, images, "cuda"))
         while not fit.finished:
@@ -87,7 +88,8 @@ def test_two_deterministic_runs_are_equal_to_the_bit(family, method, soft_adapt,
 
 
 @pytest.mark.parametrize(("family", "method", "soft_adapt"), KINDS)
-def test_a_cuda_graph_gives_the_losses_of_the_eager_step(family, method, soft_adapt, images):
+def test_a_cuda_graph_gives_the_eager_losses(family, method, soft_adapt, images):
+    """Losses of replayed steps equal those of eager steps within 1e-5."""
     eager = trained(unit_of(family, method, soft_adapt), images)
     graph = trained(unit_of(family, method, soft_adapt, cuda_graph=True), images)
     assert graph.recorded.replay is not None
@@ -99,6 +101,7 @@ def test_a_cuda_graph_gives_the_losses_of_the_eager_step(family, method, soft_ad
 @pytest.mark.parametrize("family", FAMILIES.names())
 @pytest.mark.parametrize("method", METHODS.names())
 def test_a_cuda_graph_in_lower_precision(family, method, precision, images):
+    """In tf32 and bf16 too, losses of replayed steps equal those of eager steps within 1e-5."""
     eager = trained(unit_of(family, method, precision=precision), images)
     graph = trained(unit_of(family, method, precision=precision, cuda_graph=True), images)
     for expected, found in zip(eager.history, graph.history, strict=True):
@@ -107,7 +110,8 @@ def test_a_cuda_graph_in_lower_precision(family, method, precision, images):
 
 @pytest.mark.parametrize("cuda_graph", [False, True])
 @pytest.mark.parametrize("stop_after", [2, 7, 13])
-def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, images, tmp_path):
+def test_a_resumed_unit_equals_an_undisturbed_one(stop_after, cuda_graph, images, tmp_path):
+    """A unit that was stopped and resumed has the same history, scores and weights as one that was not."""
     unit = unit_of("gaussian_vae", "multi_decoder", soft_adapt=True, cuda_graph=cuda_graph)
     records, weights = [], []
     for name, stops in [("undisturbed", False), ("resumed", True)]:
@@ -117,11 +121,11 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
         def should_stop():
             nonlocal asked
             asked += 1
-            return asked == stop_after + 1  # it is asked once before the first step
+            return asked == stop_after + 1  # the unit asks once before the first step
 
         if stops:
-            assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "stopped"
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+            assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}, should_stop=should_stop) == "stopped"
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
         (record,), _ = ledger.read()
         assert record["resumed"] == int(stops)
         records.append({k: record[k] for k in ("history", "unconditioned_per_image", "conditioned_per_image")})
@@ -131,7 +135,7 @@ def test_a_resumed_unit_is_equal_to_an_undisturbed_one(stop_after, cuda_graph, i
 
 
 def first_losses(unit, images, precision):
-    """The terms of one training pass over 128 images without draws of z: in float64 on the CPU, and here."""
+    """Return the loss terms of one pass over 128 images, without draws of z: in float64 on the CPU, and on the GPU."""
     s = unit.settings
     fit = prepare(Inputs(unit, images, "cuda"))
     x = to_pixels(fit.data.images[:128]).cpu()
@@ -150,56 +154,60 @@ def first_losses(unit, images, precision):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("tf32", 5e-3), ("bf16", 5e-2)])
 @pytest.mark.parametrize("family", FAMILIES.names())
-def test_each_precision_is_within_its_tolerance_of_float64(family, precision, tolerance, images):
+def test_each_precision_is_close_to_float64(family, precision, tolerance, images):
+    """Loss terms are within the precision's tolerance of float64; lower precisions differ from it noticeably."""
     expected, found = first_losses(unit_of(family, "multi_decoder"), images, precision)
     print(precision, {name: abs(found[name] / value - 1) for name, value in expected.items()})
     assert found == pytest.approx(expected, rel=tolerance)
-    if precision != "fp32":  # it is what was asked for, not fp32 under another name
+    if precision != "fp32":  # otherwise the arithmetic would be fp32 under another name
         assert max(abs(found[name] / value - 1) for name, value in expected.items()) > 1e-6
 
 
 @pytest.mark.parametrize(("gpus", "outcome"), [(1.0, "failed"), (0.5, "crowded")])
-def test_a_unit_that_runs_out_of_memory_is_told_so_and_the_process_goes_on(gpus, outcome, images, ledger):
+def test_running_out_of_memory_ends_the_unit(gpus, outcome, images, ledger):
+    """The unit fails with a whole GPU and is crowded out with a share, and the process trains the next unit."""
     unit = unit_of("gaussian_vae", "multi_decoder", gpus=gpus)
     limit_memory(4 * 2**20)
     try:
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == outcome
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == outcome
     finally:
         limit_memory(None)
     if outcome == "failed":
         (record,), _ = ledger.read("failed")
         assert record["reason"].startswith("out of memory: CUDA out of memory")
-    assert run_unit.run_unit(unit_of(), images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit_of(), Loaded(images), ledger, "cuda", {}) == "done"
 
 
-def test_memory_that_ends_while_a_step_is_recorded_is_out_of_memory_too(images, ledger):
+def test_running_out_of_memory_while_recording(images, ledger):
+    """Memory that ends while a step is recorded counts as out of memory, and the unit can be trained afterwards."""
     unit = unit_of("gaussian_vae", "multi_decoder", gpus=0.5, cuda_graph=True)
     asked = 0
 
     def should_stop():
         nonlocal asked
         asked += 1
-        if asked == WARM_STEPS + 1:  # the next step is recorded, in memory of its own
+        if asked == WARM_STEPS + 1:  # the next step is recorded, which takes memory of its own
             limit_memory(torch.cuda.memory_reserved())
         return False
 
     try:
-        assert run_unit.run_unit(unit, images, ledger, "cuda", {}, should_stop=should_stop) == "crowded"
+        assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}, should_stop=should_stop) == "crowded"
     finally:
         limit_memory(None)
-    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
 
 
 def limit_memory(size):
-    """Bytes that torch may hold on the GPU; None: all."""
+    """Limit the bytes that torch may hold on the GPU; None removes the limit."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(1.0 if size is None else size / total)
 
 
-def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
+def test_a_cpu_repeats_the_scores(images, ledger):
+    """The kept model of a unit that was trained on a GPU gives the recorded scores on a CPU."""
     unit = unit_of()
-    assert run_unit.run_unit(unit, images, ledger, "cuda", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(images), ledger, "cuda", {}) == "done"
     (record,), _ = ledger.read()
     assert record["device"] == torch.cuda.get_device_name()
     assert record["peak_memory"] > 0
@@ -207,5 +215,7 @@ def test_a_model_trained_on_a_gpu_gives_its_scores_on_a_cpu(images, ledger):
     parts = Inputs(unit, images, "cpu").split
     from mtvae.evaluation import evaluate
 
-    scores = evaluate(model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, 0)
+    scores = evaluate(
+        model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, {"evaluation": 0}
+    )
     assert scores["unconditioned_per_pixel"] == pytest.approx(record["unconditioned_per_pixel"], rel=1e-4)

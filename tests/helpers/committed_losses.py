@@ -1,14 +1,13 @@
-"""A few training steps of every family x method, with and without SoftAdapt, whose losses are committed.
+"""Train a few steps of every family x method, with and without SoftAdapt, and commit the losses.
 
-`committed_losses.json` beside this file holds them. Where numbers are meant to change, renew it, say why in the commit:
+`committed_losses.json` beside this file holds them. If you mean to change the numbers, renew the file, read the
+difference line by line, because only the numbers that you meant to change may differ, and say why in the commit:
 
     python tests/helpers/committed_losses.py
 
-and read the difference line by line: what you did not mean to change must not have.
-
-In double precision, because in single precision rounding alone moves these numbers by up to 2 % after four steps: AdamW
-divides a gradient by its own size, so one that is nothing but rounding (a bias before batch normalisation) makes a
-whole step.
+The trainings use double precision. In single precision rounding alone moves these numbers by up to 2 % after four
+steps: AdamW divides a gradient by its own size, so a gradient that is nothing but rounding (of a bias before batch
+normalisation) makes a whole step.
 """
 
 import json
@@ -35,9 +34,11 @@ STEPS, BATCH, SIDE, SELECTION = 4, 8, 16, 16
 
 
 def kinds() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every kind of training by its name: settings that differ from the default."""
+    """Yield the name of every kind of training, and its settings that differ from the default."""
     for family in FAMILIES.names():
         for method in METHODS.names():
+            if METHODS[method].head and not FAMILIES[family].conditioned_head:
+                continue  # refused: it is method none
             given = {"family": family, "method": method}
             yield f"{family} {method}", given
             if len(terms(family, method)) > 1:  # renewed after two steps and after four, so that two follow it
@@ -46,13 +47,13 @@ def kinds() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def settings_of(given: dict[str, Any]) -> Settings:
-    # An exponent at which most images show some pixels
+    # At this exponent most images show some pixels.
     exponent = {"exponent": 4.0} if given["method"] == "single_decoder" else {}
     return resolve({"training.batch_size": BATCH, "training.epochs": 1} | exponent | given, frozenset())
 
 
 def fit(s: Settings, device: str = "cpu", record: Record | None = None) -> Fit:
-    """A training of `STEPS` steps on noise with a shape in it."""
+    """Return a training of `STEPS` steps on noise with a bright rectangle in it."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 120, (STEPS * BATCH + SELECTION, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     images[:, :, 4:10, 3:12] += 130
@@ -66,7 +67,7 @@ def fit(s: Settings, device: str = "cpu", record: Record | None = None) -> Fit:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Models that are built here, and what they are fed, are float64."""
+    """Build models, and feed them images, in float64 inside the context."""
     pixels = lambda images: images.double() / 255  # noqa: E731
     torch.set_default_dtype(torch.float64)
     try:
@@ -77,7 +78,7 @@ def double_precision() -> Iterator[None]:
 
 
 def losses(given: dict[str, Any], before: Callable[[Fit], object] = lambda f: None) -> dict[str, float]:
-    """Mean training terms over the steps, the selection images' after the last, and the weights then.
+    """Return the mean training terms over the steps, and the validation terms and loss weights after the last step.
 
     `before` may change the training before its first step.
     """

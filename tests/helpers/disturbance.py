@@ -1,4 +1,4 @@
-"""What disturbs a sweep in the middle, and how one sees that it left nothing behind. Also for benchmarks/chaos.py."""
+"""Helpers that disturb a sweep and check that it left nothing behind. benchmarks/chaos.py uses them too."""
 
 import contextlib
 import ctypes
@@ -11,10 +11,10 @@ SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def wait_for_a_new_checkpoint(process, folder, deadline=120):
-    """Until the process has ended, or has saved a unit since this was called; then a moment more."""
+    """Wait until the process has saved a unit or has ended, at most `deadline` seconds; then wait a moment more."""
     began, until = time.time(), time.monotonic() + deadline
     while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(FileNotFoundError):  # a checkpoint goes when its unit is done
+        with contextlib.suppress(FileNotFoundError):  # a checkpoint is removed when its unit is done
             if any(path.stat().st_mtime > began for path in folder.glob("*.pt")):
                 time.sleep(0.3)
                 return
@@ -22,13 +22,13 @@ def wait_for_a_new_checkpoint(process, folder, deadline=120):
 
 
 def temporary_files(ledger):
-    """What a killed writer may have left anywhere in a sweep's folder."""
+    """Return the names of files that a killed writer may have left anywhere in a sweep's folder."""
     return [path.name for path in Path(ledger.storage.root).rglob("*") if path.suffix in (".tmp", ".pt")]
 
 
 @contextlib.contextmanager
 def adopting() -> Iterator[None]:
-    """While it lasts, processes that lose their parent become children of this one, so that none escapes notice."""
+    """Adopt processes that lose their parent, so that none escapes notice, as long as the context lasts."""
     prctl = ctypes.CDLL(None).prctl
     prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
@@ -38,7 +38,7 @@ def adopting() -> Iterator[None]:
 
 
 def descendants() -> dict[int, str]:
-    """The living processes below this one, and their command lines."""
+    """Return the living descendants of this process: process number -> command line."""
     parents, lines = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -56,7 +56,7 @@ def descendants() -> dict[int, str]:
 
 
 def orphans(known, pattern="", deadline=30):
-    """Processes below this one besides the known, once those that end by themselves have: seconds at most."""
+    """Return the descendants that are not `known` and do not end by themselves within `deadline` seconds."""
     until = time.monotonic() + deadline
     while True:
         left = {p: line for p, line in descendants().items() if p not in known and pattern in line}
@@ -67,9 +67,9 @@ def orphans(known, pattern="", deadline=30):
 
 
 def reap(known):
-    """Waits for the adopted that ended: Ray's workers end when their node is gone, which a zombie is not.
+    """Wait for adopted processes that ended, because Ray's workers take a node that is a zombie for alive.
 
-    `known`: this process's own children, for which somebody else waits.
+    `known` are this process's own children, for which other code waits.
     """
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

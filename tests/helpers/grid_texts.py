@@ -1,10 +1,10 @@
-"""Strategies for documents that look like grid files and are mostly wrong."""
+"""Hypothesis strategies for documents that look like grid files and are mostly wrong."""
 
 from hypothesis import strategies as st
 
-from sweeps.config.settings import LEAVES
+from sweeps.config.settings import FIELDS
 
-words = st.sampled_from([*LEAVES, "name", "grid", "data", "training", "folds", "model", "<<", "", "?"])
+words = st.sampled_from([*FIELDS, "name", "grid", "data", "training", "folds", "model", "<<", "", "?"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(words, v, max_size=3), max_leaves=12)
 documents = st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""Image files written byte by byte, of kinds that no library at hand writes."""
+"""Write image files byte by byte, of kinds that none of the tests' libraries writes."""
 
 import struct
 import zlib
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def packed(values, bits):
-    """Whole numbers as rows of samples of so many bits, each row filled up to whole bytes."""
+    """Return integers as rows of samples of `bits` bits each, every row padded to whole bytes."""
     rows = np.asarray(values).reshape(len(values), -1)
     return b"".join(
         int("".join(f"{value:0{bits}b}" for value in row).ljust(-(-len(row) * bits // 8) * 8, "0"), 2).to_bytes(
@@ -18,7 +18,7 @@ def packed(values, bits):
 
 
 def png(path, size, bits, kind, rows, **chunks):
-    """A PNG of one image. `kind`: 0 grey, 2 colour, 3 palette. `rows`: packed samples of all rows."""
+    """Write a PNG of one image. `kind` is 0 for grey, 2 for colour, 3 for a palette; `rows` are packed samples."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -33,7 +33,7 @@ def png(path, size, bits, kind, rows, **chunks):
 
 
 def tiff(path, size, bits, photometric, data, samples=1, big_endian=False, compression=1, **tags):
-    """A TIFF of one strip, `data` as it stands in the file. `tags`: further ones, as t339=1 or t320=[...]."""
+    """Write a TIFF of one strip, which holds the bytes of `data`. `tags` are further tags, as t339=1 or t320=[...]."""
     order = ">" if big_endian else "<"
     width, height = size
     values = {256: width, 257: height, 258: [bits] * samples, 259: compression, 262: photometric, 273: 8}
@@ -59,8 +59,11 @@ def tiff(path, size, bits, photometric, data, samples=1, big_endian=False, compr
 
 
 def profile(space, curve, colourants=()):
-    """A colour profile (ICC) of version 2. `space`: "GRAY" or "RGB ". `curve`: the power of its light. `colourants`: of
-    red, green and blue the XYZ under D50."""
+    """Return a colour profile (ICC) of version 2.
+
+    `space` is "GRAY" or "RGB ", `curve` the exponent of its light, `colourants` the XYZ of red, green and blue under
+    D50.
+    """
 
     def xyz(values):
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
@@ -88,12 +91,12 @@ _SRGB = np.array([(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.1
 
 
 def srgb(colour, colourants, gamma):
-    """sRGB levels of a colour of such a profile, by the matrices."""
+    """Return the sRGB levels of a colour of such a profile, computed by the matrices."""
     light = np.linalg.inv(_SRGB) @ np.array(colourants).T @ (np.array(colour) / 255) ** gamma
     return shown(light)
 
 
 def shown(light):
-    """sRGB levels of light from 0 to 1."""
+    """Return the sRGB levels (0 to 255) of light from 0 to 1."""
     light = np.clip(light, 0, 1)
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -1,8 +1,8 @@
-"""A Ray cluster on this machine, in a process of its own: Ray reads how its nodes are guarded once, when imported.
+"""Start a Ray cluster on this machine in a process of its own, because Ray reads RAY_AUTH_MODE once, when imported.
 
-As a script, `nodes.py FOLDER N CPUS GPUS`: prints the address of a head that trains nothing and of N nodes of so many
-processors and made-up GPUs, then obeys the lines of its input, `kill` (the first node's raylet, by SIGKILL), `remove`
-(the first node, which may say farewell) and `add`, until the input ends.
+The script `nodes.py FOLDER N CPUS GPUS` starts a head that trains nothing and N nodes of CPUS processors and GPUS
+made-up GPUs each, and prints the head's address. Then it obeys the lines of its input until the input ends: `kill`
+(kills the first node's raylet by SIGKILL), `remove` (lets the first node leave in order) and `add` (adds a node).
 """
 
 import contextlib
@@ -16,13 +16,13 @@ NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
 
 
 class Nodes:
-    """The script, as seen by whoever started it."""
+    """The running script, as seen by the process that started it."""
 
     def __init__(self, process: subprocess.Popen[str], address: str):
         self.process, self.address = process, address
 
     def obey(self, order: str) -> str:
-        """Returns when it is done."""
+        """Send an order, wait until it is carried out, and return the answer."""
         assert self.process.stdin and self.process.stdout
         print(order, file=self.process.stdin, flush=True)
         return self.process.stdout.readline().strip()
@@ -39,7 +39,7 @@ class Nodes:
 
 @contextlib.contextmanager
 def cluster_of_nodes(count: int, cpus: int = 1, gpus: int = 0) -> Iterator[Nodes]:
-    # Short, since it holds sockets; and so that what Ray leaves there goes.
+    # The path must be short, because the folder holds sockets. Leaving the context removes what Ray left there.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             [sys.executable, __file__, folder, str(count), str(cpus), str(gpus)],
@@ -74,7 +74,7 @@ def main(folder: str, count: str, cpus: str, gpus: str) -> None:
             first = nodes.pop(0)
             raylet = first.all_processes["raylet"][0].process
             raylet.kill()
-            raylet.wait()  # workers of a node end when it is gone, which one that nobody waited for is not
+            raylet.wait()  # a node's workers end when its raylet is gone, and a zombie is not gone
             cluster.remove_node(first, allow_graceful=False)
             print("killed", flush=True)
     cluster.shutdown()

@@ -1,4 +1,4 @@
-"""What other tools do to a Parquet file when they read it and write it again: a function of its path each."""
+"""Functions that read a Parquet file and write it again as other tools do. Each takes the file's path."""
 
 import duckdb
 import pandas as pd
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 
 def pandas(path):
-    """Whole numbers with gaps become real ones, texts large ones, columns of nothing lose their type."""
+    """Turn integers with gaps into floats, texts into large texts, and drop the type of empty columns."""
     pd.read_parquet(path).to_parquet(path)
 
 
@@ -18,12 +18,12 @@ def pandas_with_an_index(path):
 
 
 def pandas_sorted_and_with_a_note(path):
-    """An index that is no range becomes a column, and so does the note."""
+    """Add two columns: a note, and the index, because it is no range after sorting."""
     pd.read_parquet(path).assign(note="mine").sort_values("key", ascending=False).to_parquet(path)
 
 
 def pandas_with_its_own_types(path):
-    """Real numbers that are whole become whole ones."""
+    """Turn floats that are whole into integers."""
     pd.read_parquet(path).convert_dtypes().to_parquet(path)
 
 
@@ -50,12 +50,12 @@ def polars_with_categories(path):
 
 
 def polars_from_pandas(path):
-    """A column without any list becomes a text."""
+    """Turn a list column without any list into a text column."""
     polars.from_pandas(pd.read_parquet(path)).write_parquet(path)
 
 
 def polars_narrow(path):
-    """The fewest bytes that hold every whole number."""
+    """Store integers in the fewest bytes that hold all of them."""
     frame = polars.read_parquet(path)
     whole = frame.select(polars.selectors.integer())
     frame.with_columns(*[column.shrink_dtype() for column in whole]).write_parquet(path)
@@ -66,12 +66,12 @@ def duckdb_(path):
 
 
 def duckdb_from_pandas(path):
-    frame = pd.read_parquet(path)  # noqa: F841, by its name below
+    frame = pd.read_parquet(path)  # noqa: F841, used by its name below
     duckdb.sql(f"copy (select * from frame) to '{path}' (format parquet, codec zstd)")
 
 
 def arrow_views(path):
-    """Texts as views, dictionaries or bytes, lists as views, times without a zone."""
+    """Store texts as views, dictionaries, bytes or large texts, times without a zone, and booleans as integers."""
     table = pq.read_table(path)
     others = [pa.string_view(), pa.binary(), pa.dictionary(pa.int8(), pa.string()), pa.large_string()]
     for i, field in enumerate(table.schema):
@@ -87,7 +87,7 @@ def arrow_views(path):
 
 
 def arrow_other_fields(path):
-    """Structs whose fields stand in another order, and every column too."""
+    """Reverse the order of the columns, and of the fields of structs."""
     table = pq.read_table(path)
     table = table.select(table.column_names[::-1])
     for i, field in enumerate(table.schema):

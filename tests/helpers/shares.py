@@ -1,9 +1,11 @@
-"""`shares.py FOLDER GRID RESULTS ADDRESS WORKERS [PER_GPU]`: a sweep on made-up GPUs, which units hold while they train
-on the CPU.
+"""Run a sweep on made-up GPUs, which units hold while they train on the CPU.
 
-Made up are only the answers to whether there is a GPU and how much of its memory a unit takes. Every unit writes into
-the folder what it was given and from when to when; those that begin first wait for each other, so that whether they may
-run together shows. OUT_OF_MEMORY_BELOW in the environment: a share with which a unit runs out of memory after training.
+`shares.py FOLDER GRID RESULTS ADDRESS WORKERS [PER_GPU]`
+
+Only two answers are made up: whether there is a GPU, and how much of its memory a unit takes. Every unit writes into
+the folder what it was given, when it began and when it ended. The first units wait for each other, which shows whether
+they may run together. A unit whose share is below OUT_OF_MEMORY_BELOW (environment) runs out of memory after its
+training.
 """
 
 import json
@@ -16,8 +18,8 @@ from pathlib import Path
 import ray
 import torch
 
-TOGETHER = 4  # units that should find room beside each other: two on a GPU, two on the CPU
-PATIENCE = 30.0  # seconds that one waits for the others
+TOGETHER = 4  # units that should run beside each other: two on a GPU, two on the CPU
+PATIENCE = 30.0  # seconds that a unit waits for the others
 
 
 def train_noting(folder, unit, loaded, context, on_progress, should_stop):
@@ -34,7 +36,7 @@ def train_noting(folder, unit, loaded, context, on_progress, should_stop):
         if images == unit.images_to_train and 0 < share < float(os.environ.get("OUT_OF_MEMORY_BELOW", 0)):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    outcome = run_unit(unit, loaded.images, context.ledger, "cpu", context.provenance, until_memory_ends, should_stop)
+    outcome = run_unit(unit, loaded, context.ledger, "cpu", context.provenance, until_memory_ends, should_stop)
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
     note = {"gpus": share, "given": given, "began": began, "ended": time.time()}
     (folder / f"{unit.name}.json").write_text(json.dumps(note))
@@ -50,18 +52,22 @@ def ten_of_44(unit, loaded):
 
 
 def main(folder, grid, results, address, workers, per_gpu=None):
-    import shares  # by its name, so that workers import it too
+    import shares  # imported by its name, so that workers import it too
 
     from sweeps.backends.ray_tune.driver import RayTune
     from sweeps.run.command import command
     from sweeps.run.options import Options
-    from sweeps.run.train import Parts
+    from sweeps.run.train import Components
 
     options = Options(results, workers=int(workers), address=address, per_gpu=per_gpu)
     backend = RayTune(
-        int(workers), address, per_gpu=options.units_per_gpu(), sees_gpu=shares.sees_gpu, footprint=shares.ten_of_44
+        int(workers),
+        address,
+        per_gpu=options.units_per_gpu(),
+        sees_gpu=shares.sees_gpu,
+        measure_memory=shares.ten_of_44,
     )
-    return command(grid, [], options, Parts(backend, partial(shares.train_noting, Path(folder))))
+    return command(grid, [], options, Components(backend, partial(shares.train_noting, Path(folder))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is handed to a back end in the place of the real thing: workers import it from here."""
+"""Stand-ins that tests hand to a back end instead of the real functions. Workers import them from here."""
 
 import json
 import os
@@ -18,8 +18,11 @@ def die(unit, loaded, context, on_progress, should_stop):
 
 
 def die_by(folder, pattern, unit, loaded, context, on_progress, should_stop):
-    """Kill the worker by a pattern, a letter for each attempt: `p` once it has saved its unit anew, `v` (in vain) at
-    once. Attempts leave a file each in the folder; those after the pattern train."""
+    """Kill the worker by a pattern with a letter for each attempt.
+
+    `p` (progress) kills it once it has saved its unit anew, `v` (in vain) kills it at once. Every attempt leaves a file
+    in the folder; attempts after the pattern train.
+    """
     attempt = len(list(folder.iterdir()))
     (folder / str(attempt)).touch()
     if attempt < len(pattern):
@@ -42,20 +45,22 @@ def train_on_half_a_gpu(unit, loaded, context, on_progress, should_stop):
 
 
 def train_on_no_images(unit, loaded, context, on_progress, should_stop):
-    """Train on what makes every unit fail."""
+    """Train on no images at all, so that every unit fails."""
     return train_unit(unit, loaded._replace(images=loaded.images[:0]), context, on_progress, should_stop)
 
 
 def report_name(config):
-    """A trial that trains nothing, and reports more than the driver wants."""
+    """Report the outcome of a trial that trains nothing, and with it more than the driver wants."""
     from ray import tune
 
     tune.report({"images": 0, "outcome": Outcome.DONE, "unit": config["unit"].name})
 
 
 def note_only(folder, failing, unit, loaded, context, on_progress, should_stop):
-    """Train nothing, and leave a note: a file `<name>.<attempt>` with when that was and how many images there were.
-    Units whose names are among the failing ones fail."""
+    """Train nothing, and leave a file `<name>.<attempt>` that holds the time and the number of images.
+
+    Units whose names are in `failing` fail.
+    """
     attempts = len(list(folder.glob(f"{unit.name}.*")))
     (folder / f"{unit.name}.{attempts}").write_text(f"{time.time()} {len(loaded.images)}")
     on_progress(unit.images_to_train)
@@ -63,7 +68,7 @@ def note_only(folder, failing, unit, loaded, context, on_progress, should_stop):
 
 
 def run_until_stopped(folder, unit, loaded, context, on_progress, should_stop):
-    """Leave a note, and train nothing until a stop is asked for."""
+    """Leave a note as `note_only` does, and wait until a stop is asked for."""
     note_only(folder, (), unit, loaded, context, on_progress, should_stop)
     while not should_stop():
         time.sleep(0.02)
@@ -71,12 +76,12 @@ def run_until_stopped(folder, unit, loaded, context, on_progress, should_stop):
 
 
 def raise_this(error, *_):
-    """Fail as what cannot go on."""
+    """Raise the error, whatever the other arguments are."""
     raise error
 
 
 def load_noting(folder, source):
-    """Load images, and leave a file for each time."""
+    """Load images, and leave a file for each call."""
     (folder / f"loaded.{time.time_ns()}").touch()
     return load(source)
 
@@ -93,7 +98,7 @@ def load_slowly(source):
 
 
 class SeenByItsMakerAlone(Storage):
-    """A folder that other processes do not have."""
+    """A folder that only the process that made this object sees."""
 
     def __init__(self, root):
         super().__init__(root)
@@ -104,7 +109,7 @@ class SeenByItsMakerAlone(Storage):
 
 
 def note_folds(folder, unit, loaded, context, on_progress, should_stop):
-    """Train nothing, and leave a file that says which folds came with the images."""
-    told = {f"{kind.n_splits} {kind.seed}": numbers.tolist() for kind, numbers in loaded.folds.items()}
-    (folder / unit.name).write_text(json.dumps(told))
+    """Train nothing, and leave a file that holds the folds that came with the images."""
+    folds = {f"{kind.n_splits} {kind.seed}": numbers.tolist() for kind, numbers in loaded.folds.items()}
+    (folder / unit.name).write_text(json.dumps(folds))
     return Outcome.DONE

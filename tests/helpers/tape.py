@@ -1,7 +1,7 @@
-"""A CUDA graph's stand-in for the CPU: keeps a step's operations and the tensors that they ran on, nothing of Python.
+"""Stand in for a CUDA graph on the CPU: keep a step's operations and the tensors that they ran on, and no Python code.
 
-Like a graph it reads and writes where it did when it was recorded, draws the next numbers of the same generators, and
-knows neither a branch nor a number that Python chose since.
+Like a graph, a replay reads and writes the memory of its recording and draws the next numbers of the same generators.
+It does not see branches or numbers that Python chooses after the recording.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 WAIT = {"_local_scalar_dense", "nonzero", "bincount", "is_nonzero", "masked_select", "unique_dim", "_unique2", "equal"}
-"""Operations that give the host a number, or a size that it must wait for: on a GPU each ends what runs ahead."""
+"""Operations that give the host a number or a size. On a GPU the host must wait for each of them."""
 
 
 class Waited(AssertionError):
-    """A step asked for a number."""
+    """Raised when a step asks for a number."""
 
 
 def name_of(operation: Any) -> str:
@@ -24,7 +24,7 @@ def name_of(operation: Any) -> str:
 
 
 class Tape(TorchDispatchMode):
-    """Records while it is entered."""
+    """Records the operations that run inside its context."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,12 +41,12 @@ class Tape(TorchDispatchMode):
         with torch.no_grad():
             for operation, args, kwargs, out in self.operations:
                 for new, old in zip(tree_leaves(operation(*args, **kwargs)), tree_leaves(out), strict=True):
-                    if isinstance(new, torch.Tensor) and new.data_ptr() != old.data_ptr():  # neither view nor in place
+                    if isinstance(new, torch.Tensor) and new.data_ptr() != old.data_ptr():  # no view, not in place
                         old.copy_(new)
 
 
 def tape(step: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-    """As `mtvae.runtime.cuda_graph.cuda_graph`, on the CPU."""
+    """Run and record a step as `mtvae.runtime.cuda_graph.cuda_graph` does, on the CPU. Return its replay."""
     recorded = Tape()
     with recorded:
         step()

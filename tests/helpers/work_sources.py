@@ -1,4 +1,4 @@
-"""Work sources in tests: units that require each other, and a source run without a back end."""
+"""Work sources for tests, and a function that runs a source without a back end."""
 
 import itertools
 from dataclasses import replace
@@ -9,12 +9,12 @@ from sweeps.plan.work_source import Done, GridSource, Wait
 
 
 def chain(units):
-    """The units, each requiring the one before it."""
+    """Return the units, each requiring the one before it."""
     return [units[0]] + [replace(unit, requires=(parent.id,)) for parent, unit in itertools.pairwise(units)]
 
 
 def drain(source, failing=frozenset()):
-    """Run a source's units two at a time, without doing anything. Return them in the order they were handed out."""
+    """Take a source's units two at a time and do nothing with them. Return them in the order they were handed out."""
     handed, out = [], []
     while True:
         unit = source.next()
@@ -24,14 +24,14 @@ def drain(source, failing=frozenset()):
             if len(out) == 1:
                 continue
         elif not out:
-            assert isinstance(unit, Done), "it waits for nothing"
+            assert isinstance(unit, Done), "the source waits although no unit is under way"
             return handed
         ended = out.pop(0)
         source.finished(ended, Outcome.FAILED if ended.id in failing else Outcome.DONE, None)
 
 
 class Watched(GridSource):
-    """A grid's source that keeps what it hears, and first says to wait so many times."""
+    """A grid's source that records how units ended, and answers Wait to its first `waits` questions."""
 
     def __init__(self, units, columns=(), waits=0):
         super().__init__(units)
@@ -52,7 +52,7 @@ class Watched(GridSource):
 
 
 class Broken(GridSource):
-    """A source that cannot read what it must know."""
+    """A source whose files cannot be read."""
 
     def next(self):
         raise StorageError("cannot read the suggestions")

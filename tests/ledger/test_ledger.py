@@ -1,4 +1,4 @@
-"""The ledger on every kind of filesystem: whole files or none, readable by anybody, nothing good overwritten."""
+"""The ledger on every kind of filesystem: files are whole, other tools read them, and no good file is overwritten."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ RESULTS = {
 
 
 class Troubled(Storage):
-    """Files of which one cannot be opened now. `trouble`: its name and the system's error."""
+    """A storage in which one file cannot be opened now. `trouble`: its name and the system's errno."""
 
     trouble = None
 
@@ -76,7 +76,7 @@ class TestContract:
         assert row["history"][0]["selection_total"] == 0.9
         assert row["model.hidden"] == [32, 64]
 
-    def test_a_failure_is_forgotten_when_the_unit_is_done(self, storage, plan):
+    def test_a_done_unit_removes_its_failure(self, storage, plan):
         ledger, unit = Ledger(storage), plan.units[0]
         ledger.write_failed(unit, "no luck")
         assert ledger.units("failed") == {unit.id}
@@ -86,7 +86,8 @@ class TestContract:
         ledger.write(unit, RESULTS)
         assert ledger.units("failed") == frozenset()
 
-    def test_damaged_files_are_named_set_aside_and_no_longer_done(self, storage, plan):
+    def test_damaged_files_are_named_and_set_aside(self, storage, plan):
+        """Their units are no longer done."""
         ledger = Ledger(storage)
         good, truncated, foreign, swapped = plan.units[:4]
         for unit in (good, truncated):
@@ -99,12 +100,12 @@ class TestContract:
         rows, damaged = ledger.read()
         assert [row["key"] for row in rows] == [good.key]
         assert len(damaged) == 3
-        assert len(ledger.sound([])[1]) == 3
+        assert len(ledger.set_damaged_aside([])[1]) == 3
         assert ledger.units() == {good.id}
         assert storage.read(f"units/{foreign.name}.parquet.damaged") == b"<html>"
         assert storage.read("units/notes.txt") == b"mine"
 
-    def test_the_latest_grid_is_kept_and_earlier_ones_beside_it(self, storage, tiny, read_grid):
+    def test_the_latest_and_earlier_grids_are_kept(self, storage, tiny, read_grid):
         ledger = Ledger(storage)
         assert ledger.keys() is None
         ledger.write_grid(tiny)
@@ -114,7 +115,7 @@ class TestContract:
         assert len(ledger.keys()) == 1
         assert storage.names("") == ["grid-1.yaml", "grid.yaml", "rows.parquet"]
 
-    def test_compacted_units_are_the_same_rows_and_still_done(self, storage, plan):
+    def test_compaction_keeps_rows_and_done_units(self, storage, plan):
         ledger = Ledger(storage)
         for unit in plan.units[:3]:
             ledger.write(unit, RESULTS)
@@ -126,7 +127,7 @@ class TestContract:
         assert all(ledger.has(unit) for unit in plan.units[:3])
         assert not ledger.has(plan.units[3])
 
-    def test_a_units_own_file_comes_before_its_compacted_row(self, storage, plan):
+    def test_an_own_file_precedes_the_compacted_row(self, storage, plan):
         ledger = Ledger(storage)
         for unit in plan.units[:2]:
             ledger.write(unit, RESULTS)
@@ -146,7 +147,8 @@ class TestContract:
         assert (held, [name for name, _ in damaged]) == (1, [f"{plan.units[1].name}.parquet"])
         assert storage.read(f"units/{plan.units[1].name}.parquet") == b"<html>"
 
-    def test_a_damaged_compacted_file_stops_compaction_and_is_set_aside_by_a_run(self, storage, plan):
+    def test_a_damaged_compacted_file_stops_compaction(self, storage, plan):
+        """A run sets the file aside."""
         ledger = Ledger(storage)
         storage.write("units.parquet", b"<html>")
         ledger.write(plan.units[0], RESULTS)
@@ -154,12 +156,12 @@ class TestContract:
             compact(ledger)
         assert storage.read("units.parquet") == b"<html>"
         assert ledger.has(plan.units[0])
-        assert [name for name, _ in ledger.sound([])[1]] == ["units.parquet"]
+        assert [name for name, _ in ledger.set_damaged_aside([])[1]] == ["units.parquet"]
         assert storage.read("units.parquet.damaged") == b"<html>"
 
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
     def test_trouble_of_the_machine_is_no_damage(self, storage, plan, monkeypatch, number):
-        """A file that cannot be read now ends the command, is not renamed, and is as done as before afterwards."""
+        """A file that cannot be read now ends the command. It is not renamed, and its unit stays done."""
         ledger = Ledger(storage)
         for unit in plan.units[:2]:
             ledger.write(unit, RESULTS)
@@ -169,7 +171,12 @@ class TestContract:
         for name in ("units.parquet", f"units/{plan.units[2].name}.parquet"):
             fresh = Ledger(Troubled(storage.root, storage.filesystem))
             fresh.storage.trouble = (name, number)
-            for look in (fresh.read, partial(fresh.sound, []), partial(compact, fresh), partial(parts, fresh)):
+            for look in (
+                fresh.read,
+                partial(fresh.set_damaged_aside, []),
+                partial(compact, fresh),
+                partial(parts, fresh),
+            ):
                 with pytest.raises(StorageError, match=rf"(?s)cannot read .*{name}: {os.strerror(number)}"):
                     look()
             if name == "units.parquet":
@@ -177,11 +184,11 @@ class TestContract:
                     with pytest.raises(StorageError):
                         look()
             fresh.storage.trouble = None
-            assert fresh.units() == {unit.id for unit in plan.units[:3]}  # "none" was not remembered
+            assert fresh.units() == {unit.id for unit in plan.units[:3]}  # "none" was not cached
         assert {folder: storage.names(folder) for folder in ("", "units")} == before
 
     def test_a_file_that_is_compacted_meanwhile_still_counts(self, storage, plan, monkeypatch):
-        """Another process folds the files while this one, which has listed them, reads."""
+        """Another process compacts the files after this process has listed them."""
         ledger = Ledger(storage)
         for unit in plan.units[:2]:
             ledger.write(unit, RESULTS)
@@ -221,8 +228,8 @@ def test_the_schema_has_the_promised_columns_and_units(ledger, plan):
     assert b"nats per image" in schema.field("latent_loss").metadata[b"unit"]
 
 
-def test_a_foreign_table_under_a_units_name_is_damaged_not_a_row(ledger, plan):
-    """Right name and identity, but not our columns or types: nothing of it reaches a table."""
+def test_a_foreign_table_is_damage(ledger, plan):
+    """Name and identity are right, but columns or types are not ours. No value of it reaches a table."""
     import pyarrow as pa
 
     unit, typed = plan.units[:2]
@@ -243,7 +250,7 @@ def test_a_foreign_table_under_a_units_name_is_damaged_not_a_row(ledger, plan):
     ]
 
 
-def test_a_file_of_an_older_version_is_read_with_nothing_for_what_it_lacks(ledger, plan):
+def test_an_older_files_missing_columns_are_null(ledger, plan):
     unit = plan.units[0]
     ledger.write(unit, RESULTS)
     path = ledger.storage.path(f"units/{unit.name}.parquet")
@@ -253,9 +260,11 @@ def test_a_file_of_an_older_version_is_read_with_nothing_for_what_it_lacks(ledge
     assert (row["perplexity"], row["soft_adapt.variant"], row["latent_loss"]) == (None, None, 1.5)
 
 
-def test_a_folder_of_other_versions_is_a_sweep_that_goes_on(tiny, ledger, plan):
-    """A unit of an older version, a column less, and one of a later, a column more: both done, in one table, and
-    compacted with one of ours."""
+def test_units_of_several_versions_are_joined(tiny, ledger, plan):
+    """A unit of an older version lacks a column, and one of a later version has one more.
+
+    Both are done, in one table, and are compacted with a unit of this version.
+    """
     import pyarrow as pa
 
     older, later, ours = plan.units[:3]
@@ -264,7 +273,7 @@ def test_a_folder_of_other_versions_is_a_sweep_that_goes_on(tiny, ledger, plan):
     paths = [ledger.storage.path(f"units/{unit.name}.parquet") for unit in (older, later)]
     pq.write_table(pq.read_table(paths[0]).drop_columns(["perplexity"]), paths[0])
     pq.write_table(pq.read_table(paths[1]).append_column("novelty", pa.array([1.0])), paths[1])
-    assert ledger.sound([])[1] == []
+    assert ledger.set_damaged_aside([])[1] == []
     assert len(Plan(tiny, ledger.units(), frozenset()).missing()) == 3
     rows, damaged = ledger.read()
     assert (len(rows), damaged) == (3, [])
@@ -278,7 +287,7 @@ def test_an_unknown_result_is_an_error(ledger, plan):
         ledger.write(plan.units[0], {"loss_typo": 1.0})
 
 
-def test_stale_temporary_files_go_only_when_their_process_is_gone(ledger, plan):
+def test_only_ended_processes_temporary_files_are_removed(ledger, plan):
     host, folder = socket.gethostname(), Path(ledger.storage.path("units"))
     folder.mkdir(parents=True)
     gone = 2**22 + 1  # above Linux's largest process number
@@ -301,8 +310,8 @@ def test_an_unwritable_folder_is_one_line(tmp_path, plan):
         ledger.write(plan.units[0], RESULTS)
 
 
-def test_a_setting_that_is_newer_than_a_file_has_its_neutral_value_there(ledger, plan):
-    """Else a baseline of an earlier version would match no row of this one."""
+def test_an_older_files_missing_settings_are_neutral(ledger, plan):
+    """Otherwise a baseline of an earlier version would match no row of this one."""
     unit = plan.units[0]
     ledger.write(unit, RESULTS)
     path = ledger.storage.path(f"units/{unit.name}.parquet")
@@ -311,7 +320,8 @@ def test_a_setting_that_is_newer_than_a_file_has_its_neutral_value_there(ledger,
     assert (row["training.deterministic"], damaged) == (False, [])
 
 
-def test_many_units_of_a_file_each_are_read_in_order_whatever_the_number_joined_at_a_time(ledger, plan, monkeypatch):
+def test_many_files_are_read_in_order(ledger, plan, monkeypatch):
+    """The order does not depend on how many tables are joined at a time."""
     for unit in plan.units:
         ledger.write(unit, RESULTS)
     at_once, _ = ledger.table()
@@ -324,14 +334,14 @@ def test_many_units_of_a_file_each_are_read_in_order_whatever_the_number_joined_
 
 @pytest.mark.parametrize("to", ["nowhere", "itself"])
 @pytest.mark.parametrize("name", ["unit", "units.parquet"])
-def test_a_link_to_nowhere_is_no_missing_unit(plan, tmp_path, name, to):
-    """git-annex puts such a link in the place of a file whose content is elsewhere: it is not trained again."""
+def test_a_dead_link_is_no_missing_unit(plan, tmp_path, name, to):
+    """git-annex replaces a file whose content is elsewhere by such a link. Its unit is not trained again."""
     ledger, unit = Ledger(Storage(tmp_path)), plan.units[0]
     ledger.write(unit, RESULTS)
     path = tmp_path / (f"units/{unit.name}.parquet" if name == "unit" else name)
     path.unlink(missing_ok=True)
     path.symlink_to("../.annex/nowhere" if to == "nowhere" else path.name)
-    for look in (ledger.units, partial(ledger.sound, []), partial(ledger.table, "units", ["key"])):
+    for look in (ledger.units, partial(ledger.set_damaged_aside, []), partial(ledger.table, "units", ["key"])):
         with pytest.raises(StorageError, match=f"cannot read {path}: "):
             look()
     assert path.is_symlink()

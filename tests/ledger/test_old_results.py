@@ -1,7 +1,7 @@
-"""A results folder of the version before rows.parquet is read, reported and resumed.
+"""A results folder of the version before rows.parquet: it is read, reported and resumed.
 
-tests/ledger/old_results was made by commit 7a2edac: units compacted and in files of their own, one failed, one to be
-trained again, and its report.
+Commit 7a2edac made tests/ledger/old_results: compacted units, units in their own files, one failed unit, one that is
+marked for redo, and their report.
 """
 
 import shutil
@@ -41,7 +41,7 @@ def test_the_report_is_the_same_to_the_character(results):
 def test_every_file_is_read(ledger):
     rows, damaged = ledger.read()
     assert damaged == []
-    assert len(rows) == len(ledger.units()) == 7  # without the one that is marked
+    assert len(rows) == len(ledger.units()) == 7  # without the marked unit
     assert len(ledger.compacted()) == 4
     assert redo.marked(ledger.storage) == {("7b3fed415bec", 1)}
     (failed,), _ = ledger.read("failed")
@@ -55,15 +55,15 @@ def test_the_keys_are_those_of_today(ledger):
 
 
 def test_a_row_without_unit_is_counted(ledger):
-    """The settings of such a row stand in grid.yaml alone, which no report parses."""
+    """Only grid.yaml holds the settings of such a row, and no report parses it."""
     ledger.storage.remove("units/4683ad0c8c81-fold1.parquet")
     table = read_table(ledger)
     assert [row.key for row in table.rows] == ["7b3fed415bec", "7a2c7d6e2c1d", "ecaea7d5e0c2", "8ee25d6da945"]
-    assert table.notes == ("not shown: 1 rows of grid.yaml without any unit, since there is no rows.parquet to read",)
+    assert table.notes == ("not shown: 1 row of grid.yaml without any unit, because there is no rows.parquet to read",)
 
 
 def with_keys_on_their_own_lines(text):
-    """As an editor leaves it that breaks long lines."""
+    """Put each key on its own line, as an editor that breaks long lines does."""
     return text.replace(", ", ",\n  ").replace("}  # ", "}\n  # ")
 
 
@@ -86,7 +86,7 @@ EDITS = {
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("rows", [None, b""])
 def test_line_ends_and_spaces_change_nothing(results, ledger, edit, rows):
-    """The rows of grid.yaml, in its order; beside an emptied rows.parquet too, which is named."""
+    """The rows of grid.yaml are shown in its order, also beside an empty rows.parquet, which is reported."""
     text = ledger.storage.read("grid.yaml").decode()
     assert edit(text) != text
     ledger.storage.write("grid.yaml", edit(text).encode())
@@ -104,17 +104,17 @@ def test_line_ends_and_spaces_change_nothing(results, ledger, edit, rows):
     "text", ["", "\n", "grid: []\n", "- {}  # 000000000000\n", "\0\1", "name: old # 7b3fed415bec0\n"], ids=repr
 )
 def test_a_grid_without_known_keys_hides_no_row(results, ledger, text):
-    """All rows, and one line that says so; an unknown key is a row without any unit."""
+    """All rows are shown, and one line says so. An unknown key is a row without units."""
     ledger.storage.write("grid.yaml", text.encode())
     table = read_table(ledger)
     assert {row.key for row in table.rows} == set(open_ledger(OLD, "old").keys())
     lines = report(results, "old", ReportRequest()).splitlines()
-    assert lines[-1] == "all rows are shown: grid.yaml names none of them, and there is no rows.parquet"
+    assert lines[-1] == "all rows are shown, because grid.yaml names none of them and there is no rows.parquet"
     assert sum("without any unit" in line for line in lines) == ("00000" in text)
     assert not any("no finished unit yet" in line for line in lines)
 
 
-def test_a_grid_that_is_cut_off_counts_the_others(results, ledger):
+def test_a_truncated_grid_counts_the_other_rows(results, ledger):
     text = ledger.storage.read("grid.yaml").decode()
     ledger.storage.write("grid.yaml", text[: text.index("# 8ee25d6da945")].encode())
     shown = report(results, "old", ReportRequest())
@@ -124,7 +124,7 @@ def test_a_grid_that_is_cut_off_counts_the_others(results, ledger):
 
 @pytest.mark.parametrize("grids", [{"grid.yaml"}, {"grid.yaml", "rows.parquet"}, {"rows.parquet"}])
 def test_removed_grids_hide_no_row(results, ledger, grids, capsys):
-    """A run writes them again, and trains nothing."""
+    """A run writes the grids again and trains nothing."""
     command(GRID, [], Options(results, inline=True))
     expected = report(results, "old", ReportRequest())
     capsys.readouterr()
@@ -136,8 +136,8 @@ def test_removed_grids_hide_no_row(results, ledger, grids, capsys):
     assert {"grid.yaml", "rows.parquet"} <= set(ledger.storage.names(""))
 
 
-def test_rows_of_another_sweep_hide_nothing_unsaid(results, ledger, read_grid):
-    """A rows.parquet that was copied here: its rows have no unit, and those of the units are counted."""
+def test_rows_of_another_sweep_are_reported(results, ledger, read_grid):
+    """The rows of a copied rows.parquet have no units, and the rows of the units are counted."""
     other = open_ledger(results, "other")
     other.write_grid(read_grid("name: other\ngrid: [{}]"))
     ledger.storage.write("rows.parquet", other.storage.read("rows.parquet"))
@@ -146,7 +146,7 @@ def test_rows_of_another_sweep_hide_nothing_unsaid(results, ledger, read_grid):
 
 
 def test_units_that_cannot_be_read_are_no_news(results, ledger):
-    """Units are there, so the report does not say that none is finished."""
+    """There are units, so the report does not say that none is finished."""
     for name in ("units.parquet", *[f"units/{name}" for name in ledger.storage.names("units")]):
         ledger.storage.write(name, b"<html>")
     for name in ledger.storage.names("failed"):
@@ -165,7 +165,10 @@ def test_status_counts_and_changes_nothing(results, ledger, capsys):
 
 
 def test_a_run_resumes_it(results, ledger, capsys):
-    """The marked unit and the missing one are trained, the failed one waits; the rows are a file from then on."""
+    """The marked unit and the missing one are trained, and the failed one is not. The run writes rows.parquet.
+
+    grid.yaml gains the settings that are new since, so the earlier one is kept as grid-1.yaml.
+    """
     before = {(row["key"], row["fold"]): row["finished_at"] for row in ledger.read()[0]}
     assert command(GRID, [], Options(results, inline=True)) == 1
     assert capsys.readouterr().out.count("] done: ") == 2
@@ -174,7 +177,7 @@ def test_a_run_resumes_it(results, ledger, capsys):
     assert after.keys() - before.keys() == {("7b3fed415bec", 1), ("4683ad0c8c81", 0)}
     assert redo.marked(ledger.storage) == frozenset()
     assert "rows.parquet" in ledger.storage.names("")
-    assert "grid-1.yaml" not in ledger.storage.names("")
+    assert "grid-1.yaml" in ledger.storage.names("")
     again = report(results, "old", ReportRequest())
     assert "uniform, training.lr 0.002          1/2 (1 failed)" in again
     assert compact(ledger) == (9, [])

@@ -1,4 +1,4 @@
-"""Metrics and terms of somebody else's family in the ledger: written, joined with others, compacted, read."""
+"""Metrics and terms of a plug-in family in the ledger: written, joined with others, compacted and read."""
 
 import pytest
 
@@ -22,8 +22,8 @@ EPOCH = {"epoch": 1, "train_unconditioned": 3.0, "selection_unconditioned": 2.0,
 
 @pytest.fixture
 def written(read_grid, ledger):
-    """A ledger with two rows of two folds, of which one is the toy family's."""
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    """Write a ledger with two rows of two folds, one of them of the toy family."""
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         grid = read_grid(GRID)
         for unit in Plan(grid, frozenset(), frozenset()).units:
             toy = unit.settings.family != "autoencoder"
@@ -34,7 +34,7 @@ def written(read_grid, ledger):
 
 
 def test_its_schema_has_its_metrics_and_terms():
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         schema = unit_schema("toy_family:SMALL", "training")
         assert schema.names == [*UNIT_SCHEMA.names, "mean_size", "largest"]
         history = schema.field("history").type.value_type
@@ -44,10 +44,10 @@ def test_its_schema_has_its_metrics_and_terms():
 
 @pytest.mark.parametrize("compacted", [False, True])
 def test_rows_of_both_families_are_read(written, compacted):
-    """Without the plug-in: what the other family lacks is null, and histories take the terms of both."""
+    """This needs no plug-in. Columns that a family lacks are null, and histories have the terms of both."""
     if compacted:
         assert compact(written) == (4, []) == compact(written)
-    plain, toy = read_table(written, more=("history",)).rows
+    plain, toy = read_table(written, extra_columns=("history",)).rows
     assert toy.sample("mean_size").mean == 0.5 and plain.sample("mean_size") is None
     assert toy.folds[0]["history"][0]["train_size"] == 0.25
     assert plain.folds[0]["history"][0]["train_size"] is None
@@ -57,9 +57,9 @@ def test_rows_of_both_families_are_read(written, compacted):
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"family": {"colour": 1}}'])
-def test_a_description_that_cannot_be_read_is_said(written, text):
-    """One line that names the row, as for other bad input of a report."""
+def test_an_unreadable_description_is_reported(written, text):
+    """One line names the row, as for other bad input of a report."""
     toy = next(row for row in read_table(written).rows if row.settings["family"] != "autoencoder")
     damaged = TableRow(toy.key, toy.settings | {"declarations": text})
-    with pytest.raises(ReportError, match=f"{toy.key}: what it says of its family cannot be read"):
+    with pytest.raises(ReportError, match=f"{toy.key}: its description of its family cannot be read"):
         assert damaged.family

@@ -1,4 +1,4 @@
-"""Files of a ledger that another tool has rewritten: read as before where no value changes, damage where one does."""
+"""Ledger files that another tool has rewritten: read as before if no value changes, otherwise damaged."""
 
 import shutil
 from pathlib import Path
@@ -35,10 +35,10 @@ grid:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Three rows of two folds, of which one is a toy family's, and one row that failed."""
+    """Make a ledger of three rows with two folds, one of them of a toy family, and one row that failed."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "mixed.yaml").write_text(GRID)
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         ledger = open_ledger(folder / "results", "mixed")
         for unit in Plan(grid.load(str(folder / "mixed.yaml"), []), frozenset(), frozenset()).rows[3]:
             ledger.write_failed(unit, "no luck")
@@ -48,7 +48,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(params=["units", "compacted", "failed", "rows"])
 def some_files(request, trained, tmp_path):
-    """A copy of the sweep in one of its forms, and the paths of the files that another tool will rewrite."""
+    """Copy the sweep in one of its forms, and return the copy and the files that another tool will rewrite."""
     shutil.copytree(trained, tmp_path / "copy")
     ledger = open_ledger(tmp_path / "copy" / "results", "mixed")
     if request.param == "compacted":
@@ -58,20 +58,20 @@ def some_files(request, trained, tmp_path):
 
 
 def shown(ledger):
-    """Everything that reports show of a ledger, in text and for machines."""
+    """Return all that reports show of a ledger, as text and for machines."""
     results = ledger.storage.root.rpartition("/")[0]
     return [report(results, "mixed", ReportRequest(kinds=KINDS, format=format)) for format in ("text", "json")]
 
 
 def recorded(ledger):
-    """All columns of all done units, the own ones of a family too."""
+    """Return all columns of all done units, including those of plug-in families."""
     parts = ledger.batches(100, [])
     return sorted((row for part in parts for row in part.to_pylist()), key=lambda row: (row["key"], row["fold"]))
 
 
 @pytest.mark.parametrize("rewrite", rewriting.WAYS)
 def test_a_rewritten_file_is_as_good_as_before(some_files, rewrite, capsys):
-    """The reports are the same to the character, no column of a record differs, and a run trains nothing."""
+    """The reports do not differ in any character, nor the records in any column, and a run trains nothing."""
     ledger, paths = some_files
     before = shown(ledger), recorded(ledger), {row.key: row.settings for row in read_table(ledger).rows}
     assert paths and "toy_family" in before[0][0] and "mean size" in before[0][0] and "no luck" in before[0][0]
@@ -83,7 +83,7 @@ def test_a_rewritten_file_is_as_good_as_before(some_files, rewrite, capsys):
     assert {row.key: row.settings for row in read_table(ledger).rows} == before[2]
     results = Path(ledger.storage.root).parent
     capsys.readouterr()
-    with FAMILIES.holding(FAMILIES["autoencoder"]):
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):
         assert command(str(results.parent / "mixed.yaml"), [], Options(str(results), inline=True)) == FAILED
     printed = capsys.readouterr().out
     assert "] done" not in printed and "damaged" not in printed
@@ -93,20 +93,20 @@ def test_a_rewritten_file_is_as_good_as_before(some_files, rewrite, capsys):
 
 
 def test_columns_that_somebody_added_are_no_metrics(trained, tmp_path):
-    """Only what the declarations name is one; a note, even of numbers, stays out of tables and records."""
+    """Only columns that the declarations name are metrics. Notes, even of numbers, stay out of tables and records."""
     shutil.copytree(trained / "results", tmp_path / "results")
     ledger = open_ledger(tmp_path / "results", "mixed")
     compact(ledger)
     path = ledger.storage.path("units.parquet")
     table = pq.read_table(path).replace_schema_metadata(None)
     pq.write_table(pa.table({name: table[name] for name in table.column_names} | {"score": np.ones(6)}), path)
-    with unit_file.opened(ledger.storage, "units.parquet") as file:
+    with unit_file.open_file(ledger.storage, "units.parquet") as file:
         found = unit_file.read(file, UNIT_SCHEMA.names, UNIT_SCHEMA)
     assert found.column_names == [*UNIT_SCHEMA.names, "mean_size", "largest"]
 
 
 def changed(name, values, type_=None):
-    """A unit's file with another column in the place of one."""
+    """Write a unit's file with one column replaced."""
 
     def change(table):
         at = table.schema.get_field_index(name)
@@ -143,7 +143,7 @@ def twice(table):
     ],
 )
 def test_what_does_not_fit_is_damage(ledger, plan, change, why):
-    """Said so, with the column; the other units are read."""
+    """The damage names the column, and the other units are read."""
     for unit in plan.units[:2]:
         ledger.write(unit, {"latent_loss": 0.5, "history": [{"epoch": 1}]})
     path = ledger.storage.path(f"units/{plan.units[0].name}.parquet")
@@ -156,14 +156,14 @@ def test_what_does_not_fit_is_damage(ledger, plan, change, why):
 @pytest.mark.parametrize(
     ("name", "value"), [("latent_loss", "0.5"), ("conditioned_per_pixel", 2**53 + 1), ("fold", 0.5)]
 )
-def test_a_run_sets_aside_what_no_table_can_hold(ledger, plan, name, value):
-    """Though it looks at identities alone, a unit whose score does not fit is not done for it; compacted or not."""
+def test_a_run_sets_misfits_aside(ledger, plan, name, value):
+    """A run reads only identities, and yet a unit whose score does not fit is not done, compacted or not."""
     for unit in plan.units[:2]:
         ledger.write(unit, {"latent_loss": 0.5})
     path = f"units/{plan.units[0].name}.parquet"
     good = pq.read_table(ledger.storage.path(path))
     pq.write_table(changed(name, [value])(good), ledger.storage.path(path))
-    ((file, why),) = ledger.sound([])[1]
+    ((file, why),) = ledger.set_damaged_aside([])[1]
     assert file == path and why.startswith(f"{name} is ")
     assert ledger.units() == {plan.units[1].id}
     pq.write_table(changed(name, [value])(good), ledger.storage.path("units.parquet"))
@@ -194,7 +194,7 @@ def test_a_value_that_fits_is_read(ledger, plan, name, values, type_, expected):
 
 
 def test_a_history_of_fewer_terms_is_read(ledger, plan):
-    """As one of a version that had fewer: what it lacks is null, and units of both kinds are joined."""
+    """It is read like one of a version with fewer terms: missing terms are null, and units of both kinds are joined."""
     for unit in plan.units[:2]:
         ledger.write(unit, {"history": [{"epoch": 1, "train_unconditioned": 0.5, "selection_total": 0.25}]})
     path = ledger.storage.path(f"units/{plan.units[0].name}.parquet")

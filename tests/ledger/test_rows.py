@@ -1,9 +1,10 @@
-"""rows.parquet: a grid's rows for reports, never mixed with those of another grid."""
+"""rows.parquet: a grid's rows for reports, never mixed with the rows of another grid."""
 
 import pyarrow.parquet as pq
 import pytest
 
-from sweeps.analysis.results import SETTINGS, find, read_table
+from sweeps.analysis.columns import SETTING_COLUMNS
+from sweeps.analysis.results import find_sweeps, read_table
 from sweeps.config import grid
 from sweeps.ledger import rows
 from sweeps.ledger.schema import UNIT_SCHEMA, settings_row
@@ -26,7 +27,7 @@ def test_rows_are_those_of_the_grid_in_order(ledger, tiny, plan):
     assert [row["order"] for row in found] == [0, 1, 2]
     for row, units in zip(found, plan.rows, strict=True):
         expected = settings_row(units[0])
-        assert all(row[name] == expected.get(name) for name in SETTINGS)
+        assert all(row[name] == expected.get(name) for name in SETTING_COLUMNS)
 
 
 def test_columns_are_those_of_the_units(ledger, tiny):
@@ -34,12 +35,12 @@ def test_columns_are_those_of_the_units(ledger, tiny):
     schema = pq.read_schema(ledger.storage.path(rows.ROWS))
     assert schema.names[:2] == ["key", "order"]
     assert [(f.name, f.type) for f in list(schema)[2:]] == [
-        (name, UNIT_SCHEMA.field(name).type) for name in [*SETTINGS, "soft_adapt", "declarations"]
+        (name, UNIT_SCHEMA.field(name).type) for name in [*SETTING_COLUMNS, "soft_adapt", "declarations"]
     ]
 
 
 def test_a_report_needs_no_grid_file(ledger, tiny, plan):
-    """Rows without any unit are shown too, with the settings of the file."""
+    """Rows without units are shown as well, with the file's settings."""
     ledger.write_grid(tiny)
     ledger.storage.remove("grid.yaml")
     table = read_table(ledger)
@@ -60,7 +61,7 @@ def test_the_latest_grid_replaces_the_rows(ledger, tiny, read_grid):
 
 
 def test_a_removed_grid_file_costs_no_other(ledger, tiny, read_grid):
-    """Somebody removes the first of two earlier grids: the next one gets a name of its own."""
+    """After somebody removed the first of two earlier grids, the next one still gets a name of its own."""
     for text in (OTHER, OTHER.replace("seed: 4", "seed: 5")):
         ledger.write_grid(tiny)
         ledger.write_grid(read_grid(text))
@@ -72,12 +73,12 @@ def test_a_removed_grid_file_costs_no_other(ledger, tiny, read_grid):
 
 @pytest.mark.parametrize("left", [rows.ROWS, "failed"])
 def test_a_sweep_without_grid_file_is_found(ledger, tiny, plan, left):
-    """By its rows, or by units of which all failed."""
+    """It is found by its rows, or by its units even if all failed."""
     ledger.write_grid(tiny)
     ledger.write_failed(plan.units[0], "no luck")
     ledger.storage.remove("grid.yaml")
     ledger.storage.remove(f"failed/{plan.units[0].name}.parquet" if left == rows.ROWS else rows.ROWS)
-    assert find(ledger.storage.root.rpartition("/")[0], None) == ["tiny"]
+    assert find_sweeps(ledger.storage.root.rpartition("/")[0], None) == ["tiny"]
 
 
 def test_the_same_rows_are_not_written_again(ledger, tiny):
@@ -88,7 +89,7 @@ def test_the_same_rows_are_not_written_again(ledger, tiny):
 
 
 class Dying(Storage):
-    """A storage whose process is killed before its n-th change, counted from 0."""
+    """A storage whose process is killed before its n-th change, from 0."""
 
     def __init__(self, storage, n):
         super().__init__(storage.root)
@@ -110,7 +111,7 @@ class Dying(Storage):
 
 @pytest.mark.parametrize("changes", [0, 1, 2])
 def test_a_kill_between_the_writes_shows_no_mix(ledger, tiny, read_grid, changes):
-    """A report shows the rows of one grid, the old or the new, and the next run sets all three files right."""
+    """A report shows the rows of the old grid or of the new one, and the next run corrects all three files."""
     other = read_grid(OTHER)
     ledger.write_grid(tiny)
     with pytest.raises(StorageError, match="killed"):
@@ -131,11 +132,11 @@ def test_an_unreadable_file_is_said_and_units_decide(ledger, tiny, plan, data):
     table = read_table(ledger)
     assert [row.key for row in table.rows] == [plan.rows[0][0].key, plan.rows[2][0].key]  # as in grid.yaml
     assert [name for name, _ in table.damaged] == [rows.ROWS]
-    assert table.notes == ("not shown: 1 rows of grid.yaml without any unit, since there is no rows.parquet to read",)
+    assert table.notes == ("not shown: 1 row of grid.yaml without any unit, because there is no rows.parquet to read",)
     assert ledger.storage.read(rows.ROWS) == data
 
 
-def test_a_file_of_units_is_no_file_of_rows(ledger, plan):
+def test_a_units_file_is_not_rows(ledger, plan):
     ledger.write(plan.units[0], {})
     ledger.storage.write(rows.ROWS, ledger.storage.read(f"units/{plan.units[0].name}.parquet"))
     found, why = rows.read(ledger.storage)

@@ -1,4 +1,4 @@
-"""Results on object storage, through a real S3 server on this machine: the same table, and errors in one line."""
+"""Results on object storage, with a real S3 server on this machine: the table is the same, errors are one line."""
 
 import http.server
 import os
@@ -20,14 +20,14 @@ ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 
 @pytest.fixture
 def silent():
-    """A server that accepts connections and never answers."""
+    """Start a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         yield "s3://bucket/prefix?scheme=http&endpoint_override={}:{}".format(*server.getsockname())
 
 
 @pytest.fixture
 def forbidding():
-    """A server that forbids everything."""
+    """Start a server that forbids everything."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -63,7 +63,8 @@ def table_of(done):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("placement", [["--inline"], ["--workers", "2"]], ids=" ".join)
-def test_a_sweep_on_s3_gives_the_rows_and_the_table_of_one_on_disk(tiny_file, tmp_path, bucket, placement):
+def test_a_sweep_on_s3_equals_one_on_disk(tiny_file, tmp_path, bucket, placement):
+    """Rows and table are the same."""
     uri = bucket("results")
     ran = command("run", tiny_file, "--results", uri, *placement)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -94,7 +95,7 @@ def test_a_bucket_of_somebody_else_is_one_line(tiny_file, forbidding):
         assert "ACCESS_DENIED" in done.stderr
 
 
-def test_a_uri_that_is_none_is_one_line_without_its_password(tiny_file):
+def test_a_bad_uri_is_one_line_without_password(tiny_file):
     done = command("report", "--results", "s3://me:secret@bucket/prefix?typo=1")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "typo" in done.stderr
@@ -102,7 +103,8 @@ def test_a_uri_that_is_none_is_one_line_without_its_password(tiny_file):
 
 
 @pytest.mark.slow
-def test_a_server_that_never_answers_ends_in_one_line_in_the_stated_time(silent):
+def test_a_silent_server_ends_in_one_line(silent):
+    """The command ends within the stated time."""
     began = time.monotonic()
     done = command("report", "--results", silent)
     taken = time.monotonic() - began
@@ -111,8 +113,8 @@ def test_a_server_that_never_answers_ends_in_one_line_in_the_stated_time(silent)
     assert s3.ANSWER_SECONDS < taken < s3.ATTEMPTS * (s3.ANSWER_SECONDS + 2) + 20
 
 
-def test_a_file_that_cannot_be_had_is_not_called_damaged(bucket, plan, monkeypatch):
-    """Else a server's bad minute would set a good unit aside."""
+def test_an_unreachable_file_is_not_called_damaged(bucket, plan, monkeypatch):
+    """Otherwise a short outage of the server would set a good unit aside."""
     ledger = Ledger(Storage(bucket("a/tiny")))
     ledger.write(plan.units[0], {})
 
@@ -121,4 +123,4 @@ def test_a_file_that_cannot_be_had_is_not_called_damaged(bucket, plan, monkeypat
 
     monkeypatch.setattr(ledger.storage, "read", refuse)
     with pytest.raises(StorageError, match="ACCESS_DENIED"):
-        ledger.sound([])[1]
+        ledger.set_damaged_aside([])[1]

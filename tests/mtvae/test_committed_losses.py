@@ -1,8 +1,8 @@
-"""The losses of a few steps are the committed ones: a change of the numbers is seen, whoever made it.
+"""The losses of a few steps equal the committed ones, so that every change of the numbers is noticed.
 
-The tolerance: rounding (one unit in the last place of every initial weight, other sums with two threads, convolutions
-without oneDNN) moved these numbers by at most 3.3e-8 in double precision, and 0.1 % of learning rate or first weight by
-at least 1.2e-4. 1e-6 lies between, 30 times from the one and 100 from the other.
+In double precision, rounding (one unit in the last place of every initial weight, other sums with two threads,
+convolutions without oneDNN) moved these numbers by at most 3.3e-8. A change of 0.1 % of the learning rate or of the
+first weight moved them by at least 1.2e-4. The tolerance of 1e-6 is 30 times the one and a hundredth of the other.
 """
 
 import json
@@ -20,6 +20,7 @@ COMMITTED = json.loads(FILE.read_text())
 
 
 def differs(name, given, **options):
+    """Return whether a training's losses differ from the committed ones of this name."""
     with reproducible():
         found = losses(given, **options)
     assert found.keys() == COMMITTED[name].keys()
@@ -32,7 +33,7 @@ def test_every_kind_of_training_is_committed():
 
 @pytest.mark.parametrize("name", KINDS)
 def test_as_committed(name):
-    assert not differs(name, KINDS[name]), "renew tests/committed_losses.json only for a change that is meant"
+    assert not differs(name, KINDS[name]), "renew tests/helpers/committed_losses.json only for an intended change"
 
 
 CHANGES = {
@@ -56,16 +57,20 @@ SEEN_IN = {"model.batch_norm": "vqvae multi_decoder"} | {
 
 @pytest.mark.parametrize("path", CHANGES)
 def test_a_small_change_of_a_setting_is_seen(path):
+    """A change of about 0.1 %, or to the next value, moves the losses beyond the tolerance."""
     name = SEEN_IN.get(path, "vqvae multi_decoder")
     assert differs(name, KINDS[name] | {path: CHANGES[path]})
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_thousandth_of_the_learning_rate_is_seen_in_every_kind(name):
+def test_every_kind_notices_the_learning_rate(name):
+    """A learning rate that is 0.1 % larger moves the losses of every kind beyond the tolerance."""
     assert differs(name, KINDS[name] | {"training.lr": 1.001e-3})
 
 
-def test_an_initial_value_is_seen():
+def test_a_change_of_an_initial_value_is_seen():
+    """A change of the first weights by 0.1 % moves the losses beyond the tolerance."""
+
     def nudge(f):
         with torch.no_grad():
             next(f.model.parameters())[0].mul_(1.001)
@@ -74,8 +79,8 @@ def test_an_initial_value_is_seen():
 
 
 @pytest.mark.parametrize("family", ["vqvae", "gaussian_vae", "autoencoder"])
-def test_another_order_of_the_terms_in_the_sum_is_not_a_change(family):
-    """What a refactor may do without renewing the file."""
+def test_the_order_of_terms_does_not_matter(family):
+    """A refactoring may change the order in which the terms are summed without renewing the file."""
 
     def reverse(f):
         f.weighting.constant = dict(reversed(f.weighting.constant.items()))

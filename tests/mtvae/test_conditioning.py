@@ -1,4 +1,4 @@
-"""Samplers: counts, positions, one draw per image, drawn anew, and the power law against scipy."""
+"""Samplers reveal the right number of pixels at the right positions, drawn anew for every image and pass."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def sampler(name="uniform", exponent=None, side=28, **options):
     return ConditionSampler(Conditioning(sampler=name, exponent=exponent, **options), side)
 
 
-EVERY = [  # every sampler x count that a method takes, and the published run's departures
+EVERY = [  # every sampler x count that a method takes, and those of the published run
     ("exact", {}),
     ("exact", {"positions": (5, 10, 12, 15)}),
     ("uniform", {}),
@@ -39,9 +39,9 @@ def test_fixed_counts(side, count):
 @given(st.integers(0, 2**32), st.sampled_from([16, 28]), st.sampled_from([1, 3]), st.sampled_from(EVERY))
 @settings(max_examples=60, deadline=None)
 def test_condition_is_the_masked_image_and_the_mask(seed, side, channels, kind):
-    """For every sampler: all channels of a position or none, and never more pixels than were drawn."""
+    """Every sampler reveals all channels of a position or none, and never more pixels than were drawn."""
     name, options = kind
-    images = torch.rand(5, channels, side, side, generator=seeded(seed)) + 0.01  # no pixel is zero by itself
+    images = torch.rand(5, channels, side, side, generator=seeded(seed)) + 0.01  # only masked pixels are zero
     s = sampler(name, side=side, **options)
     condition = s(images, seeded(seed))
     assert condition.shape == (5, channels + 1, side, side)
@@ -58,6 +58,7 @@ def test_condition_is_the_masked_image_and_the_mask(seed, side, channels, kind):
     [(28, (2, 7, 11, 16, 21, 25)), (16, (2, 8, 13)), (32, exact_positions(32)), (64, exact_positions(64))],
 )
 def test_exact_reveals_the_same_even_grid_always(side, lines):
+    """The positions are the same in every image and every draw."""
     expected = torch.zeros(side, side)
     for row in lines:
         for col in lines:
@@ -74,15 +75,15 @@ def test_the_published_runs_sixteen_pixels():
     assert mask.nonzero().tolist() == [[r, c] for r in (5, 10, 15, 20) for c in (5, 10, 15, 20)]
 
 
-def test_uniform_with_replacement_repeats_as_often_as_it_should():
-    """39 draws of 784: 784 (1 - (783/784)^39) = 38.06 different pixels expected."""
+def test_draws_with_replacement_repeat_as_expected():
+    """39 draws of 784 pixels give 784 (1 - (783/784)^39) = 38.06 different pixels on average."""
     revealed = sampler(count=39, replacement=True).mask(4000, seeded(7)).sum((1, 2, 3))
     assert revealed.max() <= 39
     assert revealed.mean().item() == pytest.approx(784 * (1 - (783 / 784) ** 39), abs=0.05)
 
 
-def test_gaussian_positions_are_clamped_normals_about_the_middle():
-    """Against the exact probabilities of floor(clamp(N(14, 28/6), 0, 27)) per row and column, and no correlation."""
+def test_gaussian_positions_are_clamped_normals():
+    """Rows and columns are distributed as floor(clamp(N(14, 28/6), 0, 27)) and are not correlated."""
     s = sampler("gaussian", exponent=20.0)
     flat = s.positions(300, seeded(4)).flatten()
     row, col = flat // 28, flat % 28
@@ -101,7 +102,8 @@ def test_uniform_reveals_exactly_the_count(seed, side):
     assert mask.sum((1, 2, 3)).tolist() == [fixed_count(side)] * 6
 
 
-def test_every_image_and_every_pass_has_its_own_mask():
+def test_every_image_and_pass_draws_a_mask():
+    """Eight masks of four images in two passes all differ, and the same generator repeats them."""
     s, generator = sampler(), seeded()
     first, second = s.mask(4, generator), s.mask(4, generator)
     masks = [tuple(m.flatten().tolist()) for m in torch.cat([first, second])]
@@ -110,14 +112,14 @@ def test_every_image_and_every_pass_has_its_own_mask():
 
 
 def test_uniform_positions_are_equally_likely():
-    """Chi-squared over 784 positions; the seed is fixed, so this cannot flicker."""
+    """A chi-squared test over 784 positions finds no difference; the seed is fixed, so the result never varies."""
     hits = sampler().mask(4000, seeded(5)).sum((0, 1)).flatten()
     assert stats.chisquare(hits.numpy()).pvalue > 0.01
 
 
 @pytest.mark.parametrize("exponent", [20.0, 40.0, 60.0])
 def test_power_law_counts_against_scipy(exponent):
-    """1 - X ~ Beta(1, a): Kolmogorov-Smirnov on counts jittered inside their pixel."""
+    """Counts, jittered inside their pixel, follow 1 - X ~ Beta(1, a) by a Kolmogorov-Smirnov test."""
     counts = power_law_counts(20_000, 784, exponent, seeded(1)).double()
     jittered = (counts + torch.rand(20_000, generator=seeded(2), dtype=torch.float64)) / 784
     smooth = stats.beta(1, exponent)
@@ -129,7 +131,8 @@ def test_power_law_counts_against_scipy(exponent):
     ("pixels", "exponent", "mean", "none"),
     [(784, 40, 18.6, 0.050), (784, 60, 12.4, 0.074), (256, 40, 5.8, 0.145), (256, 60, 3.7, 0.209)],
 )
-def test_power_law_counts_have_the_stated_mean_and_share_of_none(pixels, exponent, mean, none):
+def test_power_law_counts_have_the_stated_mean(pixels, exponent, mean, none):
+    """The mean count and the share of images without any pixel are the documented ones."""
     counts = power_law_counts(200_000, pixels, exponent, seeded(3)).double()
     assert counts.mean().item() == pytest.approx(mean, abs=0.1)
     assert (counts == 0).double().mean().item() == pytest.approx(none, abs=0.003)
@@ -137,7 +140,7 @@ def test_power_law_counts_have_the_stated_mean_and_share_of_none(pixels, exponen
     assert counts.max() <= pixels
 
 
-def test_the_description_comes_from_the_object():
+def test_samplers_describe_themselves():
     assert sampler().describe() == "uniform, 36 draws of 28x28"
     assert sampler(exponent=40.0).describe() == "uniform, power law 40 of 28x28"
     assert sampler("gaussian", exponent=20.0).describe() == "gaussian, power law 20 with replacement of 28x28"

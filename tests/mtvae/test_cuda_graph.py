@@ -1,6 +1,6 @@
-"""A step that is recorded once and replayed gives the digits of one that is run, for every kind of training.
+"""A step that is recorded once and replayed gives the same digits as one that is run, for every kind of training.
 
-Without a GPU: `tape` stands in for the CUDA graph. That CUDA records every operation is shown by tests/gpu.
+The tests need no GPU: `tape` stands in for the CUDA graph. tests/gpu shows that CUDA records every operation.
 """
 
 import copy
@@ -30,7 +30,7 @@ EVERY = {
 
 
 def trained(given, record=None, pause=None):
-    """A whole training; `pause`: after so many steps it is saved, and a new one goes on from there."""
+    """Return a finished training. After `pause` steps it is saved, and a new training resumes from there."""
     s = settings_of(given | LONGER)
     f = fit(s, record=record)
     steps = 0
@@ -54,7 +54,8 @@ def trained(given, record=None, pause=None):
     return f
 
 
-def same(f, g):
+def assert_same(f, g):
+    """Assert that two trainings agree in history, weights and generators."""
     assert f.history == g.history
     for name, value in f.model.state_dict().items():
         assert torch.equal(value, g.model.state_dict()[name]), name
@@ -63,20 +64,22 @@ def same(f, g):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_replayed_steps_give_the_digits_of_steps_that_are_run(name):
+def test_replayed_steps_give_the_same_digits(name):
+    """A training whose steps are replayed ends as one whose steps are run."""
     replayed = trained(EVERY[name], record=tape)
     assert replayed.recorded.replay is not None
-    same(trained(EVERY[name]), replayed)
+    assert_same(trained(EVERY[name]), replayed)
 
 
 @pytest.mark.parametrize("pause", [1, WARM_STEPS + 1, 9])
-def test_a_training_that_was_interrupted_records_anew_and_ends_with_the_same_digits(pause):
+def test_a_resumed_training_records_again(pause):
+    """An interrupted training records its step again when it resumes, and ends with the same digits."""
     given = KINDS["vqvae multi_decoder soft_adapt"]
-    same(trained(given), trained(given, record=tape, pause=pause))
+    assert_same(trained(given), trained(given, record=tape, pause=pause))
 
 
-def test_a_recorded_training_that_resumes_in_place_records_anew():
-    """What it resumes from is in other memory than what was recorded."""
+def test_a_training_resumed_in_place_records_again():
+    """The state that it resumes from is in other memory than the recorded one."""
     f = fit(settings_of(KINDS["vqvae none"] | LONGER), record=tape)
     with reproducible():
         f.epoch()
@@ -86,16 +89,17 @@ def test_a_recorded_training_that_resumes_in_place_records_anew():
         while not f.finished:
             f.epoch()
     assert first is not None and f.recorded.replay not in (None, first)
-    same(trained(KINDS["vqvae none"]), f)
+    assert_same(trained(KINDS["vqvae none"]), f)
 
 
 def test_in_double_precision_too():
-    """What `committed_losses` are computed in, so that a tape is held against them as well."""
+    """A replay gives the same digits in double precision, in which `committed_losses` are computed."""
     with double_precision():
-        same(trained(KINDS["vqvae multi_decoder"]), trained(KINDS["vqvae multi_decoder"], record=tape))
+        assert_same(trained(KINDS["vqvae multi_decoder"]), trained(KINDS["vqvae multi_decoder"], record=tape))
 
 
-def test_only_whole_batches_are_recorded_and_only_after_some_were_run():
+def test_only_whole_batches_are_recorded():
+    """Whole batches are recorded after WARM_STEPS of them were run; short batches are always run."""
     run, recorded, replayed = [], [], []
 
     def record(step, generators):
@@ -112,11 +116,11 @@ def test_only_whole_batches_are_recorded_and_only_after_some_were_run():
     assert run == [batch for i in range(6) for batch in ([i, i], [i]) if batch not in replayed]
 
 
-# What a tape would not forgive, so that the tests above can fail.
+# Errors that a tape notices, which show that the tests above can fail.
 
 
-def made_wrong(given, wrong):
-    """A replayed training whose `train_on` also does `wrong(fit)`."""
+def trained_wrongly(given, wrong):
+    """Return a replayed training whose `train_on` also calls `wrong(fit)`."""
     f = fit(settings_of(given | LONGER), record=tape)
     right = f.train_on
     f.train_on = lambda batch: (right(batch), wrong(f))
@@ -126,95 +130,101 @@ def made_wrong(given, wrong):
     return f
 
 
-def test_a_number_that_the_host_waits_for_is_noticed():
+def test_waiting_for_a_number_is_noticed():
     with pytest.raises(Waited, match="_local_scalar_dense"):
-        made_wrong(KINDS["vqvae none"], lambda f: f.sums["latent"].item())
+        trained_wrongly(KINDS["vqvae none"], lambda f: f.sums["latent"].item())
 
 
 def test_memory_that_moves_is_noticed():
+    """A sum that gets a new tensor each step is not updated by the replayed steps."""
+
     def wrong(f):
         f.sums["latent"] = f.sums["latent"] + 1
 
-    right, broken = trained(KINDS["vqvae none"]), made_wrong(KINDS["vqvae none"], wrong)
+    right, broken = trained(KINDS["vqvae none"]), trained_wrongly(KINDS["vqvae none"], wrong)
     added = [b["train_latent"] - a["train_latent"] for a, b in zip(right.history, broken.history, strict=True)]
-    assert all(value < 6.9 / 32 for value in added[1:])  # of seven steps that each added one
+    assert all(value < 6.9 / 32 for value in added[1:])  # seven steps that are run would add 7 / 32
 
 
 def test_another_generator_is_noticed():
     other = torch.Generator()
     with pytest.raises(AssertionError, match="it does not name"):
-        made_wrong(KINDS["vqvae none"], lambda f: torch.rand(1, generator=other))
+        trained_wrongly(KINDS["vqvae none"], lambda f: torch.rand(1, generator=other))
 
 
 # Between its start and its scores a training never asks for a number.
 
 
-class Asked(Tape):
-    """Counts what waits, instead of refusing it."""
+class WaitCounter(Tape):
+    """Counts the operations that wait, instead of refusing them."""
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         self.operations.append(name_of(operation))
         return operation(*args, **(kwargs or {}))
 
-    def counted(self):
+    def waits(self):
+        """Return the sorted names of the operations that wait."""
         from tape import WAIT
 
         return sorted(name for name in self.operations if name in WAIT)
 
 
-def asked_of_an_epoch(given, batch_size):
+def waits_of_an_epoch(given, batch_size):
+    """Return the operations of an epoch that wait, and the number of all operations."""
     f = fit(settings_of(given | {"training.batch_size": batch_size}))
-    with reproducible(), Asked() as asked:
+    with reproducible(), WaitCounter() as counter:
         f.epoch()
-    return asked.counted(), len(asked.operations)
+    return counter.waits(), len(counter.operations)
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_epoch_asks_for_numbers_at_its_end_however_many_steps_it_has(name):
-    """SoftAdapt's renewals (every second step here) are among them."""
-    (few, shorter), (many, longer) = (asked_of_an_epoch(KINDS[name], size) for size in (16, 4))
+def test_the_steps_of_an_epoch_never_wait(name):
+    """An epoch of 8 steps waits as often as one of 2, with SoftAdapt's renewals (every second step) too."""
+    (few, shorter), (many, longer) = (waits_of_an_epoch(KINDS[name], size) for size in (16, 4))
     assert few == many
-    assert longer > 2 * shorter  # 8 steps and 2, and the same scores
+    assert longer > 2 * shorter  # four times the steps, and the same scores
 
 
-def asked_of_scores(given, images):
+def waits_of_scores(given, images):
+    """Return the operations that wait while `images` images are scored."""
     f = fit(settings_of(given))
-    with reproducible(), Asked() as asked:
-        evaluate(f.model, f.data.images[:images], f.loss, f.sampler, 0, f.latent)
-    return asked.counted()
+    with reproducible(), WaitCounter() as counter:
+        evaluate(f.model, f.data.images[:images], f.loss, f.sampler, {"evaluation": 0}, f.latent)
+    return counter.waits()
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_scores_are_asked_for_at_the_end_however_many_batches_there_are(name, monkeypatch):
+def test_batches_of_scores_never_wait(name, monkeypatch):
+    """Scores over four batches wait as often as over one: only at the end."""
     monkeypatch.setattr("mtvae.evaluation.BATCH_SIZE", 8)
-    one, four = (asked_of_scores(KINDS[name], n) for n in (8, 32))
+    one, four = (waits_of_scores(KINDS[name], n) for n in (8, 32))
     assert one == four
     assert set(one) == {"_local_scalar_dense"}
 
 
 @pytest.mark.parametrize("record", [None, tape], ids=["run", "recorded"])
-def test_a_training_that_nobody_holds_is_gone_at_once(record):
-    """Its weights and moments, before the worker's next unit takes its own."""
+def test_an_unused_training_is_freed_at_once(record):
+    """Its weights and moments are freed without the garbage collector, before the worker's next unit needs memory."""
     f = trained(KINDS["vqvae none"], record=record)
-    gone = weakref.ref(f)
+    reference = weakref.ref(f)
     gc.disable()
     try:
         del f
-        assert gone() is None
+        assert reference() is None
     finally:
         gc.enable()
 
 
 class Recording:
-    """A GPU's stream under recording."""
+    """A GPU's stream that is recording."""
 
     def is_capturing(self):
         return True
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_torch_records_the_step_of_a_gpus_optimizer(device, monkeypatch):
-    """It refuses that of an optimizer which was not made for it."""
+def test_torch_records_only_a_capturable_optimizer(device, monkeypatch):
+    """`adamw` makes one for a GPU; torch refuses to record the step of another."""
     s = settings_of(KINDS["vqvae none"])
     module = torch.nn.Linear(2, 1)
     optimizer = adamw(module, s.training, torch.device(device))
@@ -225,8 +235,8 @@ def test_torch_records_the_step_of_a_gpus_optimizer(device, monkeypatch):
         optimizer.step()
 
 
-def test_what_cuda_is_asked_for_is_there():
-    """The names that `cuda_graph` uses, in the torch that is installed; tests/gpu calls them."""
+def test_torch_has_the_cuda_functions():
+    """The installed torch has the names that `cuda_graph` uses; tests/gpu calls them."""
     assert callable(torch.cuda.CUDAGraph.register_generator_state)
     assert callable(torch.cuda.CUDAGraph.replay)
     if not torch.cuda.is_available():

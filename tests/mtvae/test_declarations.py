@@ -1,4 +1,4 @@
-"""Families, methods and metrics say of themselves what the rest derives from them."""
+"""Declarations of families, methods and metrics hold everything that other rooms derive from them."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -28,40 +28,42 @@ class TestMetric:
 
 @pytest.mark.parametrize("family", list(FAMILIES), ids=lambda family: family.name)
 def test_a_family_is_described_for_a_report(family):
-    found = Family.described(**family.describe())
+    found = Family.from_description(**family.describe())
     assert (found.name, found.scale, found.metrics) == (family.name, family.scale, family.metrics)
     assert found.terms == family.terms
 
 
 @pytest.mark.parametrize("method", list(METHODS), ids=lambda method: method.name)
 def test_a_method_is_described_for_a_report(method):
-    found = Method.described(**method.describe())
+    found = Method.from_description(**method.describe())
     assert (found.baseline, found.outputs, found.power_law) == (method.baseline, method.outputs, method.power_law)
     assert found.footnote == method.footnote
 
 
 def test_a_registry_holds_a_declaration_for_a_while():
+    """Inside `temporarily` a declaration takes the place of another of its name; afterwards the first one is back."""
     registry = Registry(Method)
     first = registry.register(Method("a", plain=True))
-    with registry.holding(Method("a", plain=False, samplers=("uniform",))) as other:
+    with registry.temporarily(Method("a", plain=False, samplers=("uniform",))) as other:
         assert registry["a"] == other
     assert registry["a"] == first and registry.names() == ["a"] and "b" not in registry
 
 
 def test_a_registry_says_what_it_knows():
-    with pytest.raises(KeyError, match="no method multi, only none, conditioned"):
+    """An unknown name is refused with the known ones, and an imported object must have the registry's type."""
+    with pytest.raises(KeyError, match="no method multi, only none, head_only, conditioned"):
         METHODS["multi"]
     with pytest.raises(KeyError, match=r"mtvae\.config:FAMILIES is a Registry, not a Method"):
         METHODS["mtvae.config:FAMILIES"]
-    assert METHODS.known("mtvae.config:FAMILIES") is None
+    assert METHODS.get("mtvae.config:FAMILIES") is None
 
 
-def test_a_plug_in_goes_by_what_imports_it():
-    """So that a worker, which knows the name alone, can import it too."""
-    with METHODS.holding(METHODS["none"]):
+def test_a_plug_in_is_named_by_its_import():
+    """A plug-in's name is `module:NAME`, so that a worker, which is given only the name, can import it too."""
+    with METHODS.temporarily(METHODS["none"]):
         shy = METHODS["toy_method:SHY"]
         assert shy.name == "toy_method:SHY" and METHODS["toy_method:SHY"] is shy
-    assert METHODS.known("toy_method:SHY") is None
+    assert METHODS.get("toy_method:SHY") is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,8 @@ def test_a_plug_in_goes_by_what_imports_it():
         ("toy_data:BARS", "Published"),
     ],
 )
-def test_a_plug_in_that_cannot_be_had(name, why):
+def test_a_missing_plug_in_is_refused(name, why):
+    """The error of the registry and of pydantic's validation names the cause."""
     with pytest.raises(KeyError, match=why):
         METHODS[name]
     with pytest.raises(ValidationError, match=why):

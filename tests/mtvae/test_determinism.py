@@ -1,4 +1,4 @@
-"""What makes digits repeat is set for a unit's time, and equal runs are equal under it."""
+"""`reproducible` sets everything that makes digits repeat while a unit runs, and restores it afterwards."""
 
 import os
 import subprocess
@@ -9,16 +9,19 @@ import torch
 from committed_losses import fit, settings_of
 
 from mtvae.runtime.determinism import reproducible
+from sweeps.data.datasets import Loaded
 from sweeps.stages import training
 from sweeps.worker import run_unit
 
 
 def state():
+    """Return the number of threads, and whether algorithms are deterministic and chosen by benchmark."""
     return torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_it_is_set_inside_and_what_was_before_comes_back(deterministic):
+def test_reproducible_restores_the_state_before(deterministic):
+    """Threads and algorithms are set inside and restored after an error, and no random number is drawn."""
     before, generator = state(), torch.get_rng_state()
     torch.set_num_threads(2)
     try:
@@ -32,6 +35,7 @@ def test_it_is_set_inside_and_what_was_before_comes_back(deterministic):
 
 
 def test_the_callers_own_choice_comes_back_too():
+    """A caller's `warn_only` is restored as well."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with reproducible(False):
@@ -42,7 +46,8 @@ def test_the_callers_own_choice_comes_back_too():
 
 
 @pytest.mark.parametrize("value", [None, ":16:8"])
-def test_cublas_is_asked_before_it_starts_and_a_users_own_value_wins(value):
+def test_cublas_gets_its_workspace_setting(value):
+    """The setting is in the environment before cuBLAS starts, and a user's own value wins."""
     code = (
         "import os\nfrom mtvae.runtime.determinism import reproducible\n"
         "with reproducible(): print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
@@ -55,6 +60,7 @@ def test_cublas_is_asked_before_it_starts_and_a_users_own_value_wins(value):
 
 @pytest.mark.parametrize("method", ["none", "single_decoder"])
 def test_two_runs_are_equal_whatever_was_set_outside(method):
+    """The number of threads outside changes no digit."""
     s = settings_of({"family": "gaussian_vae", "method": method})
     histories = []
     for threads, deterministic in [(1, False), (2, False), (2, True)]:
@@ -70,7 +76,8 @@ def test_two_runs_are_equal_whatever_was_set_outside(method):
     assert histories[0] == histories[1] == histories[2]
 
 
-def test_every_unit_runs_inside_it_once_by_its_own_setting(read_grid, ledger, digits, monkeypatch):
+def test_every_unit_runs_reproducibly(read_grid, ledger, digits, monkeypatch):
+    """Each of four units is scored inside `reproducible`, with its own `training.deterministic`."""
     from sweeps.plan.plan import Plan
 
     g = read_grid(
@@ -83,6 +90,6 @@ def test_every_unit_runs_inside_it_once_by_its_own_setting(read_grid, ledger, di
     units = Plan(g, frozenset(), frozenset()).units
     assert len({unit.key for unit in units}) == 2
     for unit in units:
-        assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+        assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
         assert state() == outside
     assert seen == [(1, False, False)] * 2 + [(1, True, False)] * 2

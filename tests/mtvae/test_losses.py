@@ -1,4 +1,4 @@
-"""Weights of the training loss: fixed ones by hand, SoftAdapt against PyPI's `softadapt` (by the method's author)."""
+"""Weights of the training loss agree with hand-made ones (fixed) and with the author's package `softadapt`."""
 
 import os
 
@@ -20,7 +20,7 @@ def soft_adapt(variant="loss_weighted", beta=0.1, every=8, order=5):
 
 
 def feed(adapt, losses):
-    """Feeds rows of losses as steps; returns the totals."""
+    """Feed rows of losses as steps, and return the totals."""
     totals = []
     for row in losses:
         totals.append(adapt(dict(zip(NAMES, row, strict=True))).item())
@@ -28,7 +28,8 @@ def feed(adapt, losses):
     return totals
 
 
-def oracle(variant, beta, order, losses):
+def author_weights(variant, beta, order, losses):
+    """Return the weights of the package `softadapt` for losses (steps, terms)."""
     os.environ["KERAS_BACKEND"] = "torch"
     library = pytest.importorskip("softadapt", reason="softadapt (a test extra) is not installed")
     kinds = {
@@ -48,33 +49,37 @@ falling = st.lists(st.lists(st.floats(0.1, 10), min_size=3, max_size=3), min_siz
 def test_soft_adapt_against_its_authors_package(rows, variant, order, beta):
     losses = torch.tensor(rows)
     ours = soft_adapt(variant, beta, order=order).renewed(losses)
-    assert torch.allclose(ours, oracle(variant, beta, order, losses), rtol=1e-4, atol=1e-6)
+    assert torch.allclose(ours, author_weights(variant, beta, order, losses), rtol=1e-4, atol=1e-6)
 
 
 def test_normalised_slopes_where_all_rise():
-    """The package divides by the signed sum of the slopes, ours by the sum of their absolute values: the same while all
-    losses rise. Where all fall the package's sign turns, and it favours the term that falls most; ours does not."""
+    """The normalised variant equals the package's while all losses rise, and differs where all fall.
+
+    The package divides by the signed sum of the slopes, ours by the sum of their absolute values. Where all losses
+    fall, the package's sign turns and it favours the term that falls most; ours favours the term that falls least.
+    """
     rising = torch.arange(8.0)[:, None] * torch.tensor([1.0, 2.0, 5.0])
     ours = soft_adapt("normalised").renewed(rising)
-    assert torch.allclose(ours, oracle("normalised", 0.1, 5, rising), rtol=1e-4)
+    assert torch.allclose(ours, author_weights("normalised", 0.1, 5, rising), rtol=1e-4)
     falling = soft_adapt("normalised").renewed(10 - rising)
-    assert falling.argmax() == 0  # the one that falls least
-    assert oracle("normalised", 0.1, 5, 10 - rising).argmax() == 2
+    assert falling.argmax() == 0  # the term that falls least
+    assert author_weights("normalised", 0.1, 5, 10 - rising).argmax() == 2
 
 
-def test_weights_are_one_until_the_first_renewal_and_sum_to_one_from_then_on():
+def test_weights_begin_at_one():
+    """Weights are one until the first renewal, and sum to one afterwards."""
     adapt = soft_adapt(every=4, order=3)
     rows = torch.rand(10, 3, generator=torch.Generator().manual_seed(0)) + 0.5
     totals = feed(adapt, rows)
     assert totals[:4] == pytest.approx(rows[:4].sum(1).tolist())
-    second = adapt.renewed(rows[:4])  # of the first window alone: the losses since the last renewal
+    second = adapt.renewed(rows[:4])  # from the losses since the last renewal
     assert totals[4:8] == pytest.approx((rows[4:8] * second).sum(1).tolist())
     assert sum(adapt.weights().values()) == pytest.approx(1, abs=1e-6)
     assert adapt.filled == 2
 
 
-def test_the_slope_of_a_line_and_what_it_does():
-    """Two equal terms but for their slopes, 1 and -1 per step: exp(-2 beta) to 1."""
+def test_weights_of_two_lines():
+    """Two terms with slopes of 1 and -1 per step get weights in the ratio 1 to exp(-2 beta)."""
     adapt = SoftAdaptWeighting(SoftAdapt(variant="original", beta=0.5, every=6, accuracy_order=5), ("a", "b"), CPU)
     line = torch.arange(6.0)
     weights = adapt.renewed(torch.stack([line, 5 - line], 1))
@@ -82,7 +87,8 @@ def test_the_slope_of_a_line_and_what_it_does():
     assert torch.allclose(weights, expected, atol=1e-5)
 
 
-def test_the_gradient_is_of_the_weighted_terms_and_the_memory_holds_none():
+def test_gradients_pass_the_weights_only():
+    """The gradient is that of the weighted terms, and the remembered losses hold none."""
     adapt = soft_adapt(every=2, order=1)
     leaf = torch.ones(3, requires_grad=True)
     adapt(dict(zip(NAMES, leaf * torch.tensor([1.0, 2.0, 3.0]), strict=True))).backward()

@@ -1,4 +1,4 @@
-"""One contract for every family x method, and numbers from outside: parameter counts, costs, hand-made gradients."""
+"""Every family x method keeps one contract, and agrees with published counts, counted costs and hand-made gradients."""
 
 import copy
 from itertools import product
@@ -29,7 +29,7 @@ def architecture(family, method, configuration=1, side=16, channels=1, **sizes):
 
 
 def sampler_for(method, name=None, side=16):
-    if method == "none":
+    if not METHODS[method].samplers:
         return None
     exponent = 2.0 if method == "single_decoder" else None
     return ConditionSampler(Conditioning(sampler=name or METHODS[method].samplers[0], exponent=exponent), side)
@@ -44,10 +44,10 @@ KINDS = [(f, m, s) for f in FAMILIES.names() for m in METHODS.names() for s in M
 
 @pytest.mark.parametrize(("family", "method", "name"), KINDS)
 class TestContract:
-    """Of every family x method x sampler that there is."""
+    """The contract of every family x method x sampler."""
 
     def step(self, family, method, name, channels=1):
-        """A model after one backward pass on random images."""
+        """Take one training step on random images. Return the model, the images, outputs, terms and weights."""
         model = build(architecture(family, method, channels=channels), seeded())
         x = torch.rand(8, channels, 16, 16, generator=seeded(1))
         sampler = sampler_for(method, name)
@@ -58,7 +58,8 @@ class TestContract:
         FixedWeighting(weights)(found).backward()
         return model, x, outputs, found, weights
 
-    def test_outputs_have_the_images_shape_and_every_term_has_a_weight(self, family, method, name):
+    def test_outputs_and_terms_have_their_form(self, family, method, name):
+        """Reconstructions have the images' shape, and every declared term is computed and has a weight."""
         _, x, outputs, found, weights = self.step(family, method, name, channels=3)
         assert {tuple(image.shape) for image in outputs.reconstructions.values()} == {tuple(x.shape)}
         assert tuple(found) == tuple(weights) == terms(family, method)
@@ -86,6 +87,7 @@ class TestContract:
 @pytest.mark.parametrize(("family", "method"), list(product(FAMILIES.names(), METHODS.names())))
 class TestArchitecture:
     def test_build_depends_on_the_generator_alone(self, family, method):
+        """The same generator gives the same weights, and the global generator is not touched."""
         torch.manual_seed(1)
         before = torch.get_rng_state()
         a = build(architecture(family, method), seeded())
@@ -98,8 +100,8 @@ class TestArchitecture:
     @pytest.mark.parametrize(
         ("side", "channels", "batch_norm"), [(16, 1, True), (28, 1, False), (32, 3, True), (64, 3, True)]
     )
-    def test_cost_is_what_the_model_is(self, family, method, side, channels, batch_norm):
-        """Every configuration at every side, without allocating a weight."""
+    def test_cost_equals_the_networks(self, family, method, side, channels, batch_norm):
+        """Declared parameters and operations equal the network's, for every configuration, on the meta device."""
         for configuration in FAMILIES[family].configurations:
             self.compare_cost(family, method, configuration, side, channels, batch_norm)
 
@@ -126,22 +128,25 @@ class TestArchitecture:
     ],
 )
 def test_parameter_counts_on_mnist(family, configuration, counts):
-    """Against the counts of the published models, whose VQ convolution stacks had no batch normalisation."""
+    """Counts equal those of the published models, whose VQ convolution stacks had no batch normalisation."""
     sizes = {"batch_norm": False} if family == "vqvae" else {}
     for method, count in zip(("none", "single_decoder", "multi_decoder"), counts, strict=True):
         assert parameter_count(architecture(family, method, configuration, side=28, **sizes)) == count
 
 
 @pytest.mark.parametrize(("configuration", "millions"), [(1, 84), (2, 201), (3, 537)])
-def test_the_linear_that_conditions_a_vqvae_at_64_by_64_in_colour(configuration, millions):
-    """By shape only: configuration 3 would take 2 GiB for this layer alone."""
+def test_the_size_of_a_large_conditioning_linear(configuration, millions):
+    """The conditioning linear of a VQ-VAE at 64x64 in colour has millions of weights.
+
+    The model is on the meta device, because configuration 3 would take 2 GiB for this layer alone.
+    """
     with torch.device("meta"):
         model = Model(architecture("vqvae", "single_decoder", configuration, side=64, channels=3))
     assert round(sum(weight.numel() for weight in model.conditioned[0].parameters()) / 1e6) == millions
 
 
 def test_initial_values_are_distributed_as_torch_draws_them():
-    """Same bounds and spread, layer by layer, as torch's own constructors."""
+    """Every layer's initial values have the bounds and spread of torch's own constructors."""
     model, torchs = (
         build(architecture("gaussian_vae", "none", side=28), seeded()),
         Model(architecture("gaussian_vae", "none", side=28)),
@@ -152,8 +157,8 @@ def test_initial_values_are_distributed_as_torch_draws_them():
             assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.05), name
 
 
-def test_layers_that_are_not_drawn_here_repeat_too(monkeypatch):
-    """As a plug-in may have: torch's own values, drawn with the same seed."""
+def test_layers_with_torchs_own_values_repeat(monkeypatch):
+    """Layers of a plug-in that `initialise` does not know have torch's own values, drawn with the same seed."""
 
     class Embedded(PlainLatentSpace):
         def __init__(self, architecture):
@@ -167,7 +172,7 @@ def test_layers_that_are_not_drawn_here_repeat_too(monkeypatch):
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
-def test_kl_against_torch_distributions():
+def test_kl_equals_torch_distributions():
     mean, log_variance = torch.randn(7, 5, generator=seeded()), torch.randn(7, 5, generator=seeded(1))
     normal = torch.distributions.Normal
     oracle = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0))
@@ -190,7 +195,7 @@ class TestVectorQuantizer:
         assert torch.equal(q.nearest(z), brute)
 
     def test_straight_through_and_losses_by_hand(self):
-        """z_e = (0.8, 0.6) is nearest to (1, 1): differences (0.2, 0.4), both losses (0.04 + 0.16) / 2."""
+        """z_e = (0.8, 0.6) is nearest to (1, 1), with differences (0.2, 0.4) and both losses (0.04 + 0.16) / 2."""
         q = self.quantizer()
         z_e = torch.tensor([0.8, 0.6]).view(1, 2, 1, 1).requires_grad_()
         z_q, codebook_loss, commitment_loss, indices = q(z_e)
@@ -210,6 +215,7 @@ class TestVectorQuantizer:
 
 
 def test_multi_decoders_share_nothing_but_z():
+    """A change of the conditioned decoder's weights does not change the plain decoder's output."""
     model = build(architecture("vqvae", "multi_decoder"), seeded())
     x = torch.rand(4, 1, 16, 16, generator=seeded(1))
     z = model.encode(x, None).z
@@ -222,8 +228,8 @@ def test_multi_decoders_share_nothing_but_z():
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_the_merging_linear_is_one_linear_layer(autocast):
-    """To the same output and gradients, of which the condition's is not computed."""
+def test_the_merging_linear_equals_one_linear_layer(autocast):
+    """Output and gradients are the same, except that the condition's gradient is not computed."""
     joint = torch.nn.Linear(11, 5)
     merge = MergeLinear(3, 8, 5)
     merge.load_state_dict(joint.state_dict())
@@ -238,7 +244,9 @@ def test_the_merging_linear_is_one_linear_layer(autocast):
     torch.testing.assert_close([y, *found], [y0, of_z, *of_weight.split([3, 8], 1), of_bias], **tolerance)
 
 
-def test_and_does_a_third_less_than_one():
+def test_the_merging_linear_saves_operations():
+    """Forward and backward passes of `MergeLinear` take less than 0.68 of a plain linear layer's operations."""
+
     def flops(layer, x):
         with FlopCounterMode(display=False) as counter:
             layer(x).sum().backward()
@@ -250,7 +258,7 @@ def test_and_does_a_third_less_than_one():
 
 
 def test_the_merging_linear_starts_as_one_linear_layer():
-    """Its values, and those of the layer after it: fan-ins of its own would make z's weights far larger."""
+    """Its values and the next layer's are the same; with a fan-in of its own, z's weights would be far larger."""
     one, two = (
         torch.nn.Sequential(head, torch.nn.Linear(5, 2)) for head in (torch.nn.Linear(11, 5), MergeLinear(3, 8, 5))
     )

@@ -1,4 +1,4 @@
-"""Arithmetic of the training step: what it changes, and what it must not."""
+"""`training.precision` changes the arithmetic of the training step, and nothing else."""
 
 import pytest
 import torch
@@ -8,12 +8,12 @@ from mtvae.runtime.determinism import reproducible
 from mtvae.runtime.precision import tf32_allowed
 
 
-def knobs():
+def tf32_flags():
     return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
 
 def trained(given, precision):
-    """After one epoch, with what dtypes went through each layer that multiplies."""
+    """Train one epoch. Return the training, and the dtypes of the outputs of layers that multiply."""
     f = fit(settings_of(given | {"training.precision": precision}))
     used = set()
 
@@ -30,7 +30,8 @@ def trained(given, precision):
 
 
 @pytest.mark.parametrize("given", [given for _, given in kinds()], ids=[name for name, _ in kinds()])
-def test_bf16_multiplies_in_it_and_keeps_everything_else_in_fp32(given):
+def test_only_multiplications_are_in_bf16(given):
+    """In bf16 every layer multiplies in bfloat16, and weights, sums and moments stay in fp32."""
     fp32, used = trained(given, "fp32")
     assert used == {torch.float32}
     bf16, used = trained(given, "bf16")
@@ -38,7 +39,7 @@ def test_bf16_multiplies_in_it_and_keeps_everything_else_in_fp32(given):
     kept = [*bf16.model.state_dict().values(), *bf16.sums.values()]
     kept += [value for values in bf16.optimizer.state.values() for value in values.values()]
     assert {value.dtype for value in kept} <= {torch.float32, torch.int64, torch.float64}
-    for name, value in fp32.history[0].items():  # after four steps; in fp32 rounding alone moves some by 0.02
+    for name, value in fp32.history[0].items():  # after four steps rounding alone moves some fp32 losses by 0.02
         assert bf16.history[0][name] == pytest.approx(value, rel=0.25), name
     assert bf16.history != fp32.history
 
@@ -48,22 +49,25 @@ def test_scores_are_computed_in_fp32(precision):
     given = {"family": "vqvae", "method": "multi_decoder", "training.precision": precision}
     seen = []
     f = fit(settings_of(given))
-    f.model.conditioned.register_forward_hook(lambda module, _, y: seen.append((module.training, y.dtype, knobs()[0])))
+    f.model.conditioned.register_forward_hook(
+        lambda module, _, y: seen.append((module.training, y.dtype, tf32_flags()[0]))
+    )
     with reproducible():
         f.epoch()
     training = torch.bfloat16 if precision == "bf16" else torch.float32
     assert set(seen) == {(True, training, precision == "tf32"), (False, torch.float32, False)}
 
 
-def test_tf32_is_what_was_asked_for_inside_and_what_was_before_comes_back():
-    before = knobs()
+def test_tf32_is_allowed_inside_its_context():
+    """`tf32_allowed` turns tf32 on inside `reproducible`, and both restore what was set before."""
+    before = tf32_flags()
     with reproducible():
-        assert knobs() == (False, False)
+        assert tf32_flags() == (False, False)
         with pytest.raises(ZeroDivisionError), tf32_allowed(tf32=True):
-            assert knobs() == (True, True)
+            assert tf32_flags() == (True, True)
             raise ZeroDivisionError
-        assert knobs() == (False, False)
-    assert knobs() == before
+        assert tf32_flags() == (False, False)
+    assert tf32_flags() == before
 
 
 def test_a_cpu_computes_tf32_as_fp32():
@@ -71,7 +75,8 @@ def test_a_cpu_computes_tf32_as_fp32():
     assert trained(given, "tf32")[0].history == trained(given, "fp32")[0].history
 
 
-def test_the_codebooks_nearest_vectors_are_decided_in_fp32():
+def test_nearest_codebook_vectors_are_found_in_fp32():
+    """Autocast changes no output of the quantizer."""
     f = fit(settings_of({"family": "vqvae", "method": "none"}))
     quantizer = f.model.latent_space.quantizer
     z_e = torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The loop: batches, what is picked, what is repeated digit for digit, and what is not accepted."""
+"""The training loop: its batches, its best epoch, digits that repeat, and trainings that it refuses."""
 
 import math
 
@@ -38,7 +38,8 @@ def run(f):
 
 
 @given(st.integers(2, 300), st.integers(2, 40))
-def test_batches_keep_every_image_once_and_never_one_alone(n, size):
+def test_batches_hold_every_image_once(n, size):
+    """Batches keep the order, have at least two images, and all but the last have the same size."""
     parts = batches(torch.arange(n), size)
     assert torch.cat(list(parts)).tolist() == list(range(n))
     assert min(map(len, parts)) >= 2
@@ -46,7 +47,8 @@ def test_batches_keep_every_image_once_and_never_one_alone(n, size):
     assert all(len(part) == size for part in parts[:-1])
 
 
-def test_the_same_seeds_give_the_same_digits_and_leave_the_global_generator_alone():
+def test_the_same_seeds_give_the_same_digits():
+    """Another seed gives other digits, and no training draws from the global generator."""
     before = torch.get_rng_state()
     first, second, other = run(fit()), run(fit()), run(fit(seed=1))
     assert torch.equal(torch.get_rng_state(), before)
@@ -54,12 +56,13 @@ def test_the_same_seeds_give_the_same_digits_and_leave_the_global_generator_alon
     assert first.history != other.history
 
 
-def test_the_epoch_with_the_least_selection_total_is_picked_and_its_weights_come_back():
+def test_the_best_epoch_has_the_least_total():
+    """The best epoch has the least validation total, and `load_best` restores its weights."""
     f = run(fit(epochs=6, lr=0.02))
     totals = [epoch["selection_total"] for epoch in f.history]
     assert f.best_epoch == 1 + totals.index(min(totals))
     f.load_best()
-    scores = evaluate(f.model, f.data.images[f.data.selection], LOSS, None, f.evaluation_seed)
+    scores = evaluate(f.model, f.data.images[f.data.selection], LOSS, None, f.seeds)
     assert scores["unconditioned_per_pixel"] + scores["latent_loss"] == pytest.approx(f.best_total, rel=1e-6)
 
 
@@ -81,11 +84,11 @@ def test_too_few_images(n):
         fit(n=n)
 
 
-def test_evaluation_weighs_a_short_last_batch_by_its_images(monkeypatch):
-    """The published run averaged over batches: its cells are 0.2 % low."""
+def test_scores_are_means_over_images(monkeypatch):
+    """A short last batch counts by its images; the published run averaged over batches, which made cells 0.2 % low."""
     f = fit()
     monkeypatch.setattr("mtvae.evaluation.BATCH_SIZE", 7)
-    scores = evaluate(f.model, images(40), LOSS, None, 0)
+    scores = evaluate(f.model, images(40), LOSS, None, {"evaluation": 0})
     x = to_pixels(images(40))
     with torch.no_grad():
         error = (f.model.eval().decode(f.model.encode(x, None).z) - x).square().mean().item()
@@ -96,14 +99,15 @@ def test_evaluation_weighs_a_short_last_batch_by_its_images(monkeypatch):
 
 
 def test_perplexity_counts_effective_codes():
-    """A codebook of which one vector is near and the rest are far has perplexity one."""
+    """A codebook with one near vector and otherwise far ones has perplexity one."""
     f = fit()
     f.model.latent_space.quantizer.codebook.data.fill_(1e3)
     f.model.latent_space.quantizer.codebook.data[3] = 0
-    assert evaluate(f.model, images(40), LOSS, None, 0)["perplexity"] == pytest.approx(1.0)
+    assert evaluate(f.model, images(40), LOSS, None, {"evaluation": 0})["perplexity"] == pytest.approx(1.0)
 
 
-def test_mean_image_error_is_the_variance_around_the_training_mean():
+def test_mean_image_error():
+    """The error is the mean square of test images around the training images' mean."""
     train, test = images(40)[:30], images(40)[30:]
     mean = to_pixels(train).mean(0)
     assert mean_image_error(images(40), torch.arange(30), torch.arange(30, 40)) == pytest.approx(
@@ -111,6 +115,8 @@ def test_mean_image_error_is_the_variance_around_the_training_mean():
     )
 
 
-def test_unshuffled_batches_do_not_depend_on_the_batches_seed():
-    assert run(fit(shuffle=False)).history == run(fit(shuffle=False)).history
-    assert math.isfinite(run(fit(shuffle=False)).best_total)
+def test_unshuffled_batches_ignore_the_seed():
+    """Two seeds give the same digits without shuffling, because this model draws nothing else."""
+    first = run(fit(shuffle=False))
+    assert first.history == run(fit(shuffle=False, seed=1)).history
+    assert math.isfinite(first.best_total)

@@ -1,4 +1,4 @@
-"""The keys of every shipped grid are those of the first version: done work of any ledger stays done."""
+"""The keys of every shipped grid are those of the first version, so that the done work of any ledger stays done."""
 
 import json
 from pathlib import Path
@@ -13,5 +13,5 @@ GOLDEN = json.loads(Path(__file__).with_name("golden_keys.json").read_text())
 
 @pytest.mark.parametrize("name", sorted(path.name for path in grid.SHIPPED.glob("*.yaml")))
 def test_a_shipped_grids_keys_stay(name):
-    """A new grid gets a line of its own in the file; an existing one never changes."""
+    """A new grid gets a new line in the golden file; an existing line never changes."""
     assert [key_of(row) for row in grid.load(name).rows] == GOLDEN[name]

@@ -1,4 +1,4 @@
-"""Identity of units, what is missing, and the folds and seeds beneath them."""
+"""Keys of units, missing units, and the folds and seeds of a sweep."""
 
 import subprocess
 import sys
@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.config.rules import resolve
-from sweeps.config.settings import ABOUT
+from sweeps.config.settings import SETTING_INFO
 from sweeps.data import seeds
-from sweeps.data.splits import Drawn, Folds, fold_numbers, fold_sizes, split
+from sweeps.data.splits import FoldDraw, Folds, fold_numbers, fold_sizes, split
 from sweeps.plan.identity import key_of
 from sweeps.plan.plan import Plan, seconds_left
 
 GOLDEN = {
-    # (what is set): key. A key that changes orphans every done unit of that kind: declare the new setting in
-    # a neutral value on its field instead of changing a line here.
+    # settings: key. A changed key orphans every done unit of that kind. Declare a neutral value on the field of a new
+    # setting instead of changing a line here.
     (): "dc74260d122a",
     (("method", "single_decoder"), ("exponent", 20.0)): "c855457bb7ee",
     (("family", "gaussian_vae"), ("method", "multi_decoder")): "5b9060e92d4d",
@@ -67,7 +67,7 @@ def test_a_setting_that_counts_changes_the_key(path):
     assert key_of(resolve({path: CHANGED[path]}, frozenset())) != key_of(row())
 
 
-def test_what_does_not_count_does_not():
+def test_settings_outside_the_key_leave_it():
     changed = {
         "data.root": "/elsewhere",
         "data.max_skipped": 0.5,
@@ -78,7 +78,7 @@ def test_what_does_not_count_does_not():
         "resources.memory": 10**9,
         "keep_models": "all",
     }
-    assert changed.keys() == {path for path, about in ABOUT.items() if not about.counts}
+    assert changed.keys() == {path for path, about in SETTING_INFO.items() if not about.in_key}
     assert key_of(resolve(changed, frozenset())) == key_of(row())
 
 
@@ -86,14 +86,14 @@ def test_a_default_written_out_is_the_same_unit():
     assert key_of(row(training__lr=0.001, folds__n_splits=5, family="vqvae")) == key_of(row())
 
 
-def test_missing_is_wanted_less_done_and_failed_and_goes_fold_by_fold(tiny):
+def test_missing_units_come_fold_by_fold(tiny):
     everything = Plan(tiny, frozenset(), frozenset())
     first, second = everything.units[0], everything.units[1]
     assert [unit.fold for unit in everything.missing()] == [0, 0, 0, 1, 1, 1]
     plan = Plan(tiny, frozenset({first.id}), frozenset({first.id, second.id}))
     assert len(plan.missing()) == 4
     assert second in plan.missing(retry=True)
-    assert first not in plan.missing(retry=True)  # a failure never shadows a done unit
+    assert first not in plan.missing(retry=True)  # a unit that is done never counts as failed
     assert plan.still_failed == [second]
 
 
@@ -127,8 +127,8 @@ def test_a_split_parts_the_images(folds, n, seed):
 
 
 GOLDEN_SPLITS = {
-    # images, folds, shuffled, selection, seed, test half: the hashes of the first and the last fold. They were made by
-    # our own drawing of the folds, before scikit-learn's KFold took its place.
+    # (images, folds, shuffled, selection, seed, test half): hashes of the first and the last fold. They come from our
+    # own drawing of the folds, which scikit-learn's KFold replaced.
     (1797, 5, True, 0.1, 0, 0): ["0f4640b027eafde0", "5a29b5625b269825"],
     (60000, 5, True, 0.1, 0, 0): ["430262de5ab5f9c0", "a92c0f44d00c7e51"],
     (60000, 5, True, "test_half", 0, 5000): ["862b6169d40755c6", "79b31f1cec562fb1"],
@@ -143,15 +143,15 @@ GOLDEN_SPLITS = {
 def test_golden_splits(given):
     n, n_splits, shuffle, selection, seed, half = given
     kind = Folds(n_splits=n_splits, shuffle=shuffle, selection=selection)
-    numbers = fold_numbers(n, Drawn.by(kind, seed))
+    numbers = fold_numbers(n, FoldDraw.of(kind, seed))
     assert (numbers.dtype, numbers.shape) == (np.int16, (n,))
     for numbered in (None, numbers):
         found = [split(n, kind, seed, fold, half, numbered).hash for fold in (0, n_splits - 1)]
         assert found == GOLDEN_SPLITS[given]
 
 
-def test_a_split_of_known_folds_needs_no_scikit_learn():
-    """Workers are given the fold of each image: the library would be 110 MB in each of them."""
+def test_splits_of_known_folds_need_no_scikit_learn():
+    """Workers get the fold number of each image, because the library would take 110 MB in each of them."""
     code = (
         "import sys, numpy as np\nfrom sweeps.data.splits import Folds, split\nimport sweeps.worker.run_unit\n"
         "assert len(split(6, Folds(n_splits=3), 0, 1, 0, np.array([0, 1, 2, 0, 1, 2], np.int16)).test) == 2\n"
@@ -170,7 +170,7 @@ def test_the_split_follows_the_seed_and_the_fold():
 
 
 def test_seeds_are_distinct_named_and_pinned():
-    """Pinned: a change here would silently change every result of every sweep."""
+    """A seed is pinned, because a change of it would silently change every result of every sweep."""
     both = [seeds.of_fold(3, fold) for fold in (0, 1)]
     values = [value for named in both for name, value in named.items() if name != "fold"]
     assert len(set(values)) == len(values)

@@ -1,4 +1,4 @@
-"""A sweep in parts: every unit in exactly one, whatever is done, and no part much larger than another."""
+"""A sweep in parts: each unit is in exactly one part, and no part is much larger than another."""
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +46,7 @@ def test_bad_parts(text):
 
 
 def test_parts_one_after_another_make_the_whole(tiny_file, tmp_path, capsys):
-    """Each ends with 0 when its own units are done, and knows nothing of the others'."""
+    """Each part ends with exit code 0 when its own units are done, whether or not the others' are."""
     for i in (1, 2, 3):
         options = Options(results=str(tmp_path), inline=True, shard=f"{i}/3")
         assert command(str(tiny_file), [], options) == 0

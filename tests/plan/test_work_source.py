@@ -1,4 +1,4 @@
-"""Work sources: one contract for all, and what a grid's source does with units that require others."""
+"""Work sources: one contract for all of them, and how a grid's source treats units that require others."""
 
 from collections import deque
 from dataclasses import replace
@@ -13,7 +13,7 @@ from sweeps.plan.work_source import Done, Envelope, GridSource, Wait
 
 
 class Steps:
-    """A toy source: it hands out one fold after another, and the next fold when the whole of the last one has ended."""
+    """A toy source that hands out a fold's units only after all units of the fold before have ended."""
 
     def __init__(self, units):
         self.folds = deque([[u for u in units if u.fold == fold] for fold in sorted({u.fold for u in units})])
@@ -62,9 +62,9 @@ class TestContract:
 
     def test_the_envelope_covers_every_unit(self, make, units):
         envelope = make(units).envelope()
-        assert envelope.known == len(units)
-        covered = {(unit.shape, unit.settings.resources) for unit in envelope.units}
-        assert {(unit.shape, unit.settings.resources) for unit in units} <= covered
+        assert envelope.n_units == len(units)
+        covered = {(unit.memory_class, unit.settings.resources) for unit in envelope.units}
+        assert {(unit.memory_class, unit.settings.resources) for unit in units} <= covered
         assert envelope.sources == [units[0].settings.source]
 
     def test_the_envelope_is_known_before_anything_starts(self, make, units):
@@ -92,7 +92,7 @@ def test_a_unit_waits_for_what_it_requires(units):
     assert source.blocked == []
 
 
-def test_a_released_unit_takes_its_place_in_the_plan(units):
+def test_released_units_keep_their_place_in_the_plan(units):
     first, child, *others = chain(units[:2]) + units[2:]
     source = GridSource([first, child, *others])
     assert source.next() is first
@@ -102,7 +102,7 @@ def test_a_released_unit_takes_its_place_in_the_plan(units):
 
 
 def test_what_requires_a_failed_unit_is_blocked(units):
-    """Directly and through others; what requires another unit as well too."""
+    """A unit is blocked directly or through other units, and also if only one of its required units failed."""
     a, b, c = chain(units[:3])
     both = replace(units[3], requires=(a.id, units[4].id))
     source = GridSource([a, b, c, both, *units[4:]])
@@ -111,18 +111,18 @@ def test_what_requires_a_failed_unit_is_blocked(units):
 
 
 def test_parents_of_other_runs_count_when_done(units):
-    """One that was done before is required no more; one that is neither done nor here blocks its children."""
+    """A parent done before is no longer required; one that is neither done nor in the plan blocks its children."""
     a, b, c = chain(units[:3])
     assert drain(GridSource([b, c], done=frozenset({a.id}))) == [b, c]
     source = GridSource([b, c, units[4]])
     assert source.blocked == [b, c]
-    assert source.envelope().known == 1
+    assert source.envelope().n_units == 1
     assert drain(source) == [units[4]]
     assert isinstance(GridSource([b]).next(), Done)
 
 
 def test_a_stopped_parent_blocks_nothing(units):
-    """The same command resumes it, and then its children."""
+    """The same command resumes the parent and then trains its children."""
     a, b = chain(units[:2])
     source = GridSource([a, b])
     assert source.next() is a
@@ -132,7 +132,7 @@ def test_a_stopped_parent_blocks_nothing(units):
 
 
 def test_an_envelope_holds_one_unit_of_each_kind(tiny, units):
-    """Folds of a row are alike; a row that asks for more is not."""
+    """The folds of a row are of one kind; a row that asks for more resources is of another."""
     assert GridSource(units).envelope().units == tuple(units[::2])
     more = units[1].with_gpus(0.5)
     assert GridSource([*units, more]).envelope().units == (*units[::2], more)

@@ -1,4 +1,4 @@
-"""Figures and pictures: their artists against numpy and the models, and what they say of what is missing."""
+"""Figures and pictures agree with numpy and the models, and name what is missing."""
 
 import itertools
 import json
@@ -33,8 +33,8 @@ grid:
 HOSTILE = ("$\\frac{", "<script>alert(1)</script>", "_hidden\x1b[31m\n", "../../x")
 
 
-def made(i, fold, epochs=4):
-    """Results of row i in a fold, all different, with a history whose latent loss is wide."""
+def results_of(i, fold, epochs=4):
+    """Return results of row i in a fold, all different, with latent losses of several orders of magnitude."""
     history = [
         {
             "epoch": e,
@@ -48,19 +48,19 @@ def made(i, fold, epochs=4):
     return scores | {"conditioned_per_pixel": value / 2, "collapsed": False, "history": history}
 
 
-def write(ledger, grid, results=made):
-    """A ledger of a grid in which `results(row, fold)` is done, or not where that is None."""
+def write(ledger, grid, results=results_of):
+    """Write a ledger of a grid with `results(row, fold)` per unit, which is missing where that is None."""
     ledger.write_grid(grid)
     plan = Plan(grid, frozenset(), frozenset())
     for i, units in enumerate(plan.rows):
         for unit in units:
             if (row := results(i, unit.fold)) is not None:
                 ledger.write(unit, row)
-    return read_table(ledger, more=("history",))
+    return read_table(ledger, extra_columns=("history",))
 
 
 def texts(figure):
-    """Everything that a figure says."""
+    """Return all texts of a figure."""
     legend = [text.get_text() for found in figure.legends for text in found.get_texts()]
     axes = [text for a in figure.axes for text in (a.get_title(), a.get_xlabel(), a.get_ylabel())]
     return (
@@ -71,14 +71,14 @@ def texts(figure):
 
 
 def legend(figure):
-    """Label -> the artist that the legend shows for it."""
+    """Return the artists of the legend by label."""
     (found,) = figure.legends
     names = [text.get_text().replace("\xa0", " ").replace("\n", " ") for text in found.get_texts()]
     return dict(zip(names, found.legend_handles, strict=True))
 
 
 def line(axes, like):
-    """The data of the line that looks like a legend's entry."""
+    """Return the data of the line that looks like a legend's entry."""
     (found,) = [x for x in axes.lines if len(x.get_xdata()) > 1 and looks(x) == looks(like)]
     return found.get_xydata().T
 
@@ -92,7 +92,7 @@ def table(read_grid, ledger):
     return write(ledger, read_grid(GRID))
 
 
-def test_every_figure_is_there_and_named_for_a_file(table):
+def test_figures_have_names_that_are_fit_for_files(table):
     assert list(figures.figures(table)) == [
         "curves-vqvae-1-multi_decoder",
         "curves-vqvae-1-single_decoder",
@@ -102,7 +102,7 @@ def test_every_figure_is_there_and_named_for_a_file(table):
 
 
 def test_chosen_rows_are_drawn_as_among_all(table):
-    """The baseline stays beside them, and styles are those of the figure of all rows."""
+    """The baseline stays beside them, with the styles of the figure of all rows."""
     found = figures.figures(table.only(["multi decoder, uniform", "single decoder, gaussian, a = 20"]))
     assert list(found) == ["curves-vqvae-1-multi_decoder", "curves-vqvae-1-single_decoder", "losses-vqvae-1"]
     alone = legend(found["curves-vqvae-1-multi_decoder"])
@@ -112,14 +112,14 @@ def test_chosen_rows_are_drawn_as_among_all(table):
     assert list(legend(found["losses-vqvae-1"])) == ["multi decoder, uniform", "single decoder, gaussian, a = 20"]
 
 
-def test_curves_are_the_means_and_bands_the_extremes_of_the_folds(table):
+def test_curves_are_means_and_bands_are_extremes(table):
     figure = figures.figures(table)["curves-vqvae-1-multi_decoder"]
     handles = legend(figure)
     assert list(handles) == ["baseline", "exact", "uniform"]
     terms = "selection_latent", "selection_unconditioned"
     for axes, term in zip(figure.axes, terms, strict=True):
         for i, (name, handle) in enumerate(handles.items()):
-            values = np.array([[epoch[term] for epoch in made(i, fold)["history"]] for fold in range(3)])
+            values = np.array([[epoch[term] for epoch in results_of(i, fold)["history"]] for fold in range(3)])
             x, y = line(axes, handle)
             assert x.tolist() == [1, 2, 3, 4], name
             assert y == pytest.approx(values.mean(0), rel=1e-12)
@@ -133,23 +133,25 @@ def test_curves_are_the_means_and_bands_the_extremes_of_the_folds(table):
     assert "squared error per pixel" in texts(figure)
 
 
-def test_an_axis_is_logarithmic_only_where_its_values_are_wide(read_grid, ledger):
+def test_only_wide_values_get_a_logarithmic_axis(read_grid, ledger):
     def flat(i, fold):
-        return made(i, fold) | {"history": [{"epoch": 1, "selection_unconditioned": 2.0, "selection_latent": 1.0 + i}]}
+        return results_of(i, fold) | {
+            "history": [{"epoch": 1, "selection_unconditioned": 2.0, "selection_latent": 1.0 + i}]
+        }
 
     found = figures.figures(write(ledger, read_grid(GRID), flat))
     assert {axes.get_yscale() for axes in found["curves-vqvae-1-multi_decoder"].axes} == {"linear"}
 
 
-def test_missing_folds_and_histories_are_said(read_grid, ledger):
+def test_figures_name_missing_folds_and_histories(read_grid, ledger):
     def results(i, fold):
-        row = made(i, fold)
+        row = results_of(i, fold)
         if i == 1:  # exact: a fold is missing
             return row if fold else None
         if i == 2:  # uniform: done, but without a history
             return row | {"history": None}
         if i == 3:  # uniform, a = 20: one history ends early
-            return made(i, fold, epochs=4 if fold else 3)
+            return results_of(i, fold, epochs=4 if fold else 3)
         return row if i == 0 or i > 4 else None  # uniform, a = 40: nothing
 
     found = figures.figures(write(ledger, read_grid(GRID), results))
@@ -162,7 +164,7 @@ def test_missing_folds_and_histories_are_said(read_grid, ledger):
     assert "Left out, without results: single decoder, uniform, a = 40." in texts(found["losses-vqvae-1"])
     assert "multi decoder, exact (2/3 folds)" in legend(found["losses-vqvae-1"])
     _, mean = line(multi.axes[1], legend(multi)["exact (2/3 folds)"])
-    values = [[epoch["selection_unconditioned"] for epoch in made(1, fold)["history"]] for fold in (1, 2)]
+    values = [[epoch["selection_unconditioned"] for epoch in results_of(1, fold)["history"]] for fold in (1, 2)]
     assert mean == pytest.approx(np.mean(values, 0))
 
 
@@ -175,7 +177,7 @@ def test_a_table_without_histories_is_an_error(table, ledger):
         figures.figures(read_table(ledger))
 
 
-def test_more_rows_than_can_be_told_apart_get_more_figures(read_grid, ledger):
+def test_many_rows_are_spread_over_several_figures(read_grid, ledger):
     text = GRID.replace("[20, 40, 60]", "[10, 20, 30, 40, 50, 60, 70]")
     found = {n: f for n, f in figures.figures(write(ledger, read_grid(text))).items() if "curves" in n}
     names = [f"curves-vqvae-1-single_decoder-{s}" for s in ("gaussian", "gaussian-2", "uniform", "uniform-2")]
@@ -185,7 +187,7 @@ def test_more_rows_than_can_be_told_apart_get_more_figures(read_grid, ledger):
     assert all("baseline" in handles for handles in shown)
     assert len(set().union(*shown)) == 1 + 14
     assert "(figure 2 of 4)" in texts(found[names[1]])
-    for handles in shown:  # nobody looks like another one, and not by colour alone
+    for handles in shown:  # all differ in colour, and in marker or line style
         assert len({looks(handle)[:1] for handle in handles.values()}) == len(handles)
         assert len({looks(handle)[1:] for handle in handles.values()}) == len(handles)
 
@@ -195,7 +197,7 @@ def test_lightness_falls_along_the_palette():
     assert all(a > 1.2 * b for a, b in itertools.pairwise(light))
 
 
-def test_exponents_have_means_with_their_intervals_beside_the_baseline(table):
+def test_exponents_are_drawn_with_intervals_and_baseline(table):
     from scipy import stats
 
     figure = figures.figures(table)["exponents-vqvae-1"]
@@ -203,13 +205,13 @@ def test_exponents_have_means_with_their_intervals_beside_the_baseline(table):
     assert list(handles) == ["baseline", "gaussian", "uniform"]
     axes = figure.axes[0]
     x, y = line(axes, handles["uniform"])
-    values = [[made(i, fold)["unconditioned_per_pixel"] for fold in range(3)] for i in (3, 4, 5)]
+    values = [[results_of(i, fold)["unconditioned_per_pixel"] for fold in range(3)] for i in (3, 4, 5)]
     assert x == pytest.approx([20, 40, 60], abs=0.5)
     assert y == pytest.approx(np.mean(values, 1))
     segments = axes.containers[1][2][0].get_segments()
     half = stats.t.ppf(0.975, 2) * np.std(values, 1, ddof=1) * np.sqrt(1 / 3 + 1 / 2)  # Nadeau and Bengio's
     assert [np.ptp(s[:, 1]) / 2 for s in segments] == pytest.approx(half)
-    baseline = np.mean([made(0, fold)["unconditioned_per_pixel"] for fold in range(3)])
+    baseline = np.mean([results_of(0, fold)["unconditioned_per_pixel"] for fold in range(3)])
     assert line(axes, handles["baseline"])[1] == pytest.approx([baseline, baseline])
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     assert [a.get_title() for a in figure.axes] == [
@@ -219,7 +221,7 @@ def test_exponents_have_means_with_their_intervals_beside_the_baseline(table):
     ]
     conditioned, _ = figure.axes[1].containers
     assert conditioned[0].get_ydata() == pytest.approx(
-        np.mean([[made(i, fold)["conditioned_per_pixel"] for fold in range(3)] for i in (6, 7, 8)], 1)
+        np.mean([[results_of(i, fold)["conditioned_per_pixel"] for fold in range(3)] for i in (6, 7, 8)], 1)
     )
 
 
@@ -228,19 +230,21 @@ def test_one_exponent_makes_no_figure_of_exponents(read_grid, ledger):
     assert not [name for name in found if name.startswith("exponents")]
 
 
-def test_losses_have_a_point_for_each_fold_and_their_mean(table):
+def test_losses_have_a_point_per_fold_and_mean(table):
     figure = figures.figures(table)["losses-vqvae-1"]
     (axes,) = figure.axes
     for i, (small, big) in enumerate(zip(axes.lines[::2], axes.lines[1::2], strict=True)):
         i = [0, 1, 2, 6, 7, 8, 3, 4, 5][i]  # samplers of a method in the order of their names
-        points = np.array([(r["latent_loss"], r["unconditioned_per_pixel"]) for r in (made(i, f) for f in range(3))])
+        points = np.array(
+            [(r["latent_loss"], r["unconditioned_per_pixel"]) for r in (results_of(i, f) for f in range(3))]
+        )
         assert small.get_xydata() == pytest.approx(points)
         assert big.get_xydata()[0] == pytest.approx(points.mean(0))
         assert small.get_markersize() < big.get_markersize()
     assert len(axes.lines) == 18
 
 
-def test_labels_say_what_tells_rows_apart(read_grid, ledger):
+def test_labels_name_settings_that_tell_rows_apart(read_grid, ledger):
     grid = """
         name: made
         data.limit: 60
@@ -278,7 +282,7 @@ def test_hostile_text_is_shown_as_it_is(table, text):
         if row.settings["method"] == "multi_decoder":
             row.settings |= {"method": text, "sampler": text + row.settings["sampler"]}
     found = figures.figures(table)
-    shown = drawing.plain(text)
+    shown = drawing.short_setting(text)
     assert len(found) == 3
     for name, figure in found.items():
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -290,12 +294,14 @@ def test_hostile_text_is_shown_as_it_is(table, text):
     assert not any(text.get_parse_math() for text in first.legends[0].get_texts())
 
 
-def test_numbers_that_no_training_gives_do_not_stop_the_others(read_grid, ledger):
+def test_absurd_numbers_do_not_stop_other_figures(read_grid, ledger):
     def results(i, fold):
         odd = {1: float("inf"), 2: float("nan"), 4: -1.0}.get(i)
         history = [{"epoch": 1, "selection_unconditioned": odd, "selection_latent": None}]
         return (
-            made(i, fold) if odd is None else {"unconditioned_per_pixel": odd, "latent_loss": odd, "history": history}
+            results_of(i, fold)
+            if odd is None
+            else {"unconditioned_per_pixel": odd, "latent_loss": odd, "history": history}
         )
 
     for figure in figures.figures(write(ledger, read_grid(GRID), results)).values():
@@ -307,13 +313,13 @@ import hashlib, sys
 from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.figures import drawing, figures
-for figure in figures.figures(read_table(open_ledger(*sys.argv[1:]), more=("history",))).values():
+for figure in figures.figures(read_table(open_ledger(*sys.argv[1:]), extra_columns=("history",))).values():
     print(*[hashlib.sha256(data).hexdigest() for data in drawing.save(figure).values()])
 assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
 
 
-def test_saved_bytes_are_the_same_in_another_process_and_hold_no_date(table, ledger):
+def test_saved_bytes_are_reproducible_and_hold_no_date(table, ledger):
     folder, _, name = ledger.storage.root.rpartition("/")
     run = [
         subprocess.run(
@@ -352,7 +358,7 @@ grid:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A ledger with fold 0 of every family trained for an epoch, and its grid."""
+    """Train fold 0 of every family for an epoch, and return the ledger."""
     from sweeps.config import grid, yaml_reader
     from sweeps.data.datasets import load
 
@@ -360,13 +366,13 @@ def trained(tmp_path_factory):
     parsed = grid.read(yaml_reader.parse(TRAINED), "test.yaml")
     ledger.write_grid(parsed)
     for units in Plan(parsed, frozenset(), frozenset()).rows:
-        assert run_unit.run_unit(units[0], load(units[0].settings.source).images, ledger, "cpu", {}) == "done"
+        assert run_unit.run_unit(units[0], load(units[0].settings.source), ledger, "cpu", {}) == "done"
     return ledger
 
 
 @pytest.fixture
 def copied(trained, tmp_path):
-    """That ledger to be spoiled."""
+    """Copy that ledger, so that a test may damage it."""
     import shutil
 
     shutil.copytree(trained.storage.root, tmp_path / "copy")
@@ -374,13 +380,13 @@ def copied(trained, tmp_path):
 
 
 def cell(figure, row, column, side=16):
-    """A picture (side,side,3) of a grid."""
+    """Return a picture (side,side,3) of a grid."""
     image = figure.axes[0].images[0].get_array()
     y, x = (pictures.GAP + at * (side + pictures.GAP) for at in (row, column))
     return np.asarray(image[y : y + side, x : x + side])
 
 
-def test_pictures_hold_the_tabulated_images_and_what_the_models_make_of_them(trained, digits):
+def test_pictures_show_test_images_and_their_reconstructions(trained, digits):
     found, reasons = pictures.pictures(trained, read_table(trained))
     assert reasons == []
     table = read_table(trained)
@@ -396,19 +402,19 @@ def test_pictures_hold_the_tabulated_images_and_what_the_models_make_of_them(tra
         assert ("condition" in rows) == (s.method != "none")
         for column in range(pictures.COLUMNS):
             assert (cell(figure, 0, column) == to_pixels(test[column]).permute(1, 2, 0).numpy()).all()
-            for i, made_of_it in enumerate(shown.values()):
-                wanted = made_of_it[column].clamp(0, 1).permute(1, 2, 0).numpy()
+            for i, output in enumerate(shown.values()):
+                wanted = output[column].clamp(0, 1).permute(1, 2, 0).numpy()
                 assert (cell(figure, i, column) == wanted).all()
         x = to_pixels(test)
         for kind, metric in (("unconditioned", "unconditioned_per_pixel"), ("conditioned", "conditioned_per_pixel")):
-            if kind in shown:  # the very draws that were tabulated
+            if kind in shown:  # with the draws of the recorded evaluation
                 assert ((shown[kind] - x) ** 2).mean().item() == pytest.approx(row.folds[0][metric], rel=1e-5)
         assert drawing.labels(table)[row.key] in figure.get_suptitle()
         assert drawing.save(figure)["pdf"].startswith(b"%PDF-")
     assert "never trained" in next(f.get_suptitle() for name, f in found.items() if "autoencoder" in name)
 
 
-def test_a_condition_shows_the_revealed_pixels_and_hides_the_others():
+def test_a_condition_shows_only_the_revealed_pixels():
     image = torch.rand(1, 1, 4, 4)
     mask = torch.zeros(1, 1, 4, 4)
     mask[0, 0, 1, 2] = 1
@@ -435,7 +441,7 @@ def test_the_sampling_table_shows_original_mask_and_result(trained, digits):
     assert np.argwhere(cell(figure, 0, 1)[..., 0]).tolist() == [[r, c] for r in (2, 8, 13) for c in (2, 8, 13)]
 
 
-def test_what_cannot_be_drawn_is_said_and_the_others_are_drawn(copied):
+def test_undrawable_pictures_are_named_and_others_drawn(copied):
     table = read_table(copied)
     gone, cut, swapped, fine = [f"models/{row.key}-fold0.safetensors" for row in table.rows]
     copied.storage.remove(gone)
@@ -450,7 +456,7 @@ def test_what_cannot_be_drawn_is_said_and_the_others_are_drawn(copied):
 
 
 @pytest.mark.parametrize("keep, reason", [("none", "keep_models: none"), ("fold0", "the fold is not done")])
-def test_models_that_were_not_kept_or_are_not_done_are_said(read_grid, ledger, keep, reason):
+def test_models_that_are_not_there_are_named(read_grid, ledger, keep, reason):
     table = write(ledger, read_grid(f"{GRID}keep_models: {keep}\n"), lambda i, fold: None)
     found, reasons = pictures.pictures(ledger, table)
     assert list(found) == ["sampling-digits"]
@@ -458,14 +464,14 @@ def test_models_that_were_not_kept_or_are_not_done_are_said(read_grid, ledger, k
     assert len(reasons) == (1 if keep == "none" else 9)
 
 
-def test_images_that_are_not_here_are_said(read_grid, ledger, tmp_path):
+def test_missing_images_are_named(read_grid, ledger, tmp_path):
     grid = read_grid(f"name: a\ndata: {{dataset: mnist, root: {tmp_path}, limit: 60}}\nfolds.n_splits: 2\ngrid: [{{}}]")
     found, reasons = pictures.pictures(ledger, write(ledger, grid))
     assert found == {}
     assert reasons[0].startswith("no picture of the samplers on mnist: mnist: no MNIST/raw/")
 
 
-def test_images_lie_elsewhere_on_this_machine(read_grid, ledger, shared_data, tmp_path):
+def test_images_may_lie_elsewhere_on_this_machine(read_grid, ledger, shared_data, tmp_path):
     grid = read_grid(f"name: a\ndata: {{dataset: mnist, root: {tmp_path}, limit: 60}}\nfolds.n_splits: 2\ngrid: [{{}}]")
     root = next((p.parent.parent for p in shared_data.rglob("MNIST/raw")), None)
     if root is None:

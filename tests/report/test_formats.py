@@ -1,16 +1,19 @@
-"""A sheet in every format: the same cells, hostile ones too, and LaTeX that compiles."""
+"""Sheets in every format show the same cells, hostile ones included, and their LaTeX compiles."""
 
 import csv
+import html
 import html.parser
 import io
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweeps.report.tables.escaping import cell_in_latex, escape_latex, escape_markdown
 from sweeps.report.tables.formats import FORMATS, as_csv, as_html, as_latex, as_markdown, as_text, render
 from sweeps.report.tables.sheet import Cell, Sheet
 
@@ -26,7 +29,7 @@ def sheet(text="plain", value="0.0028 ± 8.8e-09"):
 
 
 def test_repeats_of_leading_columns_are_left_out():
-    assert [row[0].text for row in sheet().texts()] == ["vqvae", ""]
+    assert [row[0].text for row in sheet().rows_without_repeats()] == ["vqvae", ""]
     assert "vqvae   plain     0.0028 ± 8.8e-09 *" in as_text(sheet())
 
 
@@ -52,7 +55,7 @@ def test_html_shows_any_text_as_it_is(text):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_csv_brings_any_text_back_and_no_formula(text):
+def test_csv_keeps_any_text_and_holds_no_formula(text):
     (row,) = csv.DictReader(io.StringIO(as_csv([{"settings": text, "loss": -0.5}]), newline=""))
     dangerous = text[0] in "=+-@\t\r"
     assert row["settings"] == ("'" + text if dangerous else text)
@@ -66,7 +69,7 @@ def test_json_is_full_precision_and_standard():
         render([Sheet("x", "x", [], [], [], make_records=lambda: [{"loss": float("nan")}])], "json")
 
 
-def test_csv_has_room_for_one():
+def test_csv_holds_one_table():
     with pytest.raises(ValueError, match="one table"):
         render([sheet(), sheet()], "csv")
 
@@ -78,10 +81,33 @@ def test_markdown_keeps_its_columns():
 
 
 def test_latex_writes_numbers_as_numbers():
-    text = as_latex(sheet())
-    assert r"\textbf{$0.0028 \pm 8.8 \times 10^{-9}$}" in text
-    assert as_latex(sheet(value="-1.5")).count("$-1.5$") == 1
+    assert cell_in_latex(Cell("0.0028 ± 8.8e-09")) == r"$0.0028 \pm 8.8 \times 10^{-9}$"
+    assert cell_in_latex(Cell("-1.5e+10")) == r"$-1.5 \times 10^{10}$"
+    assert cell_in_latex(Cell("0.5 ± ?")) == r"$0.5 \pm ?$"
+    assert cell_in_latex(Cell("a_b")) == r"a\_b"
     assert r"\input" not in as_latex(sheet(HOSTILE))
+
+
+def test_latex_prints_the_best_in_bold():
+    r"""Numbers need \mathbf, because \textbf does not reach into mathematics."""
+    assert r"& $\mathbf{0.0028} \pm 8.8 \times 10^{-9}$ \\" in as_latex(sheet())
+    assert cell_in_latex(Cell("-1.5", best=True)) == r"$\mathbf{-1.5}$"
+    assert cell_in_latex(Cell("0.5 ± ? †", best=True)) == r"\textbf{0.5 $\pm$ ? \dag{}}"
+
+
+@pytest.mark.parametrize("name", ["html", "latex", "markdown"])
+def test_template_syntax_in_values_stays_text(name):
+    """No format evaluates a cell that looks like a template."""
+    text = r"{{ 1 + 1 }} {% if x %} \VAR{1 + 1} \BLOCK{if x} {# y #}"
+    plain, shown = render([sheet("XY")], name), render([sheet(text)], name)
+    escaped = {"html": html.escape(text), "latex": escape_latex(text), "markdown": escape_markdown(text)}[name]
+    assert shown == plain.replace("XY", escaped)
+
+
+def test_text_needs_no_template_engine():
+    """The default format starts without the 40 ms that importing Jinja2 takes."""
+    code = "import sys, sweeps.report.__main__; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.fixture
@@ -98,7 +124,7 @@ def pdflatex(tmp_path):
     return compile
 
 
-def test_latex_compiles_whatever_the_cells_say(pdflatex):
+def test_latex_compiles_with_hostile_cells(pdflatex):
     done = pdflatex(as_latex(sheet(HOSTILE)))
     assert done.returncode == 0, done.stdout[-2000:]
 

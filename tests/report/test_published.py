@@ -1,49 +1,15 @@
-"""The published table and the thesis's claims."""
+"""The published table beside ours."""
 
 import csv
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from made_tables import as_published, table_of
 
-from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample
-from sweeps.config import grid
-from sweeps.ledger.schema import settings_row
-from sweeps.plan.identity import key_of
-from sweeps.plan.unit import Unit
-from sweeps.report.thesis import claims
-from sweeps.report.thesis.claims import CLAIMS
-from sweeps.report.thesis.published import counterpart, published_rows, published_sheet, reasons, verdict
-from sweeps.report.thesis.verdicts import claims_sheet, judge
-
-
-def table_of(name, value):
-    """The rows of a shipped grid with results by `value(settings, fold)`: (unconditioned, conditioned, latent)."""
-    rows = []
-    for settings in grid.load(name).rows:
-        key = key_of(settings)
-        row = TableRow(key, settings_row(Unit(key, 0, settings)))
-        for fold in range(5):
-            scores = dict(zip(("unconditioned", "conditioned", "latent_loss"), value(row.settings, fold), strict=True))
-            row.folds[fold] = {"split_hash": fold, "collapsed": False, "latent_loss": scores["latent_loss"]} | {
-                f"{name}_{unit}": scores[name]
-                for name in ("unconditioned", "conditioned")
-                for unit in ("per_pixel", "per_image")
-            }
-        rows.append(row)
-    return Table(rows, [])
-
-
-def as_published(settings, fold):
-    """The published means, with the folds a little and evenly beside them."""
-    row = counterpart(TableRow("", settings))
-    cells = {name: sample.mean for name, sample in row.cells.items()}
-    shift = 1 + (fold - 2) * 1e-4
-    return [None if (m := cells.get(name)) is None else m * shift for name in claims_metrics]
-
-
-claims_metrics = ("unconditioned", "conditioned", "latent_loss")
+from sweeps.report.thesis.published import counterpart, equivalence, published_rows, published_sheet, reasons
 
 
 def test_it_is_the_table_that_was_given():
@@ -70,13 +36,59 @@ def test_every_row_of_the_thesis_grids_has_its_counterpart():
         assert len(table.rows) == 45
         assert len({id(counterpart(row)) for row in table.rows}) == 45
         records = published_sheet("x", table).records
-        assert {record["verdict"] for record in records} == {"agrees"}
+        verdicts = Counter(record["verdict"] for record in records)
+        wide = 12  # VQ losses whose own published spread is wider than the margin
+        assert verdicts == {"agrees": 93, "cannot be told": wide, "not comparable: collapsed folds": 5}
         assert max(abs(record["ratio"] - 1) for record in records) < 1e-9
 
 
-def test_verdicts_are_in_published_standard_deviations():
-    assert [verdict(d, True) for d in (None, -2.1, -2, 0, 2.1)] == ["-", "lower", "agrees", "agrees", "higher"]
-    assert verdict(0.0, False) == "other data"
+@pytest.mark.parametrize(
+    ("ours", "sd", "verdict"),
+    [(1.0, 0.01, "agrees"), (1.05, 0.01, "agrees"), (1.05, 0.2, "cannot be told"), (1.3, 0.01, "higher"),
+     (0.7, 0.01, "lower"), (0.0, 0.01, "cannot be told"), (1.0, None, "cannot be told")],
+)  # fmt: skip
+def test_means_agree_within_a_margin(ours, sd, verdict):
+    assert equivalence(Sample(1.0, 0.01, 5, 5), Sample(ours, sd, 5, 5), 1.1) == verdict
+
+
+def test_a_wide_margin_is_a_factor():
+    """1.4 times is within a factor of 1.5, and so is its inverse."""
+    for ours in (1.4, 1 / 1.4):
+        assert equivalence(Sample(1.0, 0.001, 5, 5), Sample(ours, 0.001, 5, 5), 1.5) == "agrees"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "why"),
+    [("data.limit", 10_000, "10,000 images"), ("training.epochs", 10, "10 epochs"), ("folds.n_splits", 4, "5/4 folds")],
+)
+def test_only_like_runs_are_compared(setting, value, why):
+    table = table_of("grid_thesis.yaml", as_published)
+    for row in table.rows:
+        row.settings[setting] = value
+    assert {r["verdict"] for r in published_sheet("x", table).records} == {f"not comparable: {why}"}
+
+
+def test_collapsed_published_folds_are_not_compared():
+    records = published_sheet("x", table_of("grid_thesis.yaml", as_published)).records
+    wrong = [r for r in records if r["verdict"] == "not comparable: collapsed folds"]
+    assert len(wrong) == 5 and {r["metric"] for r in wrong} == {"unconditioned"}
+
+
+def test_rounded_published_means_say_so():
+    sheet = published_sheet("x", table_of("grid_thesis.yaml", as_published))
+    shown = [row[6].text for row, record in zip(sheet.rows, sheet.records, strict=True) if record["rounded"]]
+    assert len(shown) == 20 and all(text.startswith("~") for text in shown)
+    assert "~0.0025 ± 0.000302" in shown
+
+
+def test_other_data_and_sizes_have_no_published_row():
+    """A CIFAR folder was once held against MNIST's table: "in sd 6117.9"."""
+    table = table_of("grid_thesis.yaml", as_published)
+    for change in ({"dataset": "folder"}, {"dataset": "digits"}, {"model.hidden": [8, 8]}):
+        for row in table.rows:
+            row.settings |= change
+        sheet = published_sheet("x", table)
+        assert not sheet.records and "no row of this sweep" in sheet.notes[0]
 
 
 def test_known_reasons_stand_where_they_apply():
@@ -89,90 +101,3 @@ def test_known_reasons_stand_where_they_apply():
     assert any("both labels" in reason for reason in reasons(single, "conditioned"))
     assert any("stands in" in reason for reason in reasons(single, "unconditioned"))
     assert not any("VQ" in reason for reason in reasons(single, "latent_loss"))
-
-
-def test_digits_are_not_held_against_mnist():
-    sheet = published_sheet("x", table_of("grid_digits.yaml", as_published))
-    assert {record["verdict"] for record in sheet.records} == {"other data"}
-    assert any("27 of 45" in note for note in sheet.notes)
-
-
-EXPECTED_PAIRS = {  # of grid_thesis.yaml; e.g. 2 Gaussian configurations x 2 samplers x SoftAdapt off and on = 8
-    "Gaussian: the multi decoder lowers the unconditioned reconstruction": 8,
-    "Gaussian: exact and uniform sampling differ little in reconstruction": 4,
-    "VQ: the multi decoder lowers the VQ loss": 12,
-    "VQ: the conditioned output beats the unconditioned one": 12 + 12,
-    "the condition's share of improvement is smaller in VQ than in Gaussian VAEs": 16,
-    "VQ: SoftAdapt changes the reconstruction little": 6,
-    "Gaussian: the single decoder's KL is lower with uniform than with gaussian sampling": 4,
-    "VQ: a higher exponent lowers the unconditioned reconstruction": 6,
-    "VQ: the single decoder's VQ loss is lower than the multi decoder's": 3 * 4 * 2,
-}
-
-
-def all_metrics(settings, fold):
-    unconditioned, conditioned, latent = as_published(settings, fold)
-    has_condition = settings["method"] != "none"
-    return unconditioned, conditioned or (unconditioned * 0.9 if has_condition else None), latent
-
-
-def test_claims_pair_the_rows_that_they_speak_of():
-    table = table_of("grid_thesis.yaml", all_metrics)
-    pairs = {claim.text: len(list(claim.pairs(table.rows))) for claim in CLAIMS}
-    assert min(pairs.values()) > 0
-    assert {text: pairs[text] for text in EXPECTED_PAIRS} == EXPECTED_PAIRS
-
-
-def test_what_the_published_numbers_say():
-    """By eye from the table: all Gaussian multi decoder rows lie 3 to 40 standard deviations below their baselines, and
-    uniform sampling's KL 10 above gaussian's, against the text."""
-    words = {record["claim"]: record["published_verdict"] for record in claims_sheet("x", Table([], [])).records}
-    assert words["Gaussian: the multi decoder lowers the unconditioned reconstruction"] == "holds"
-    assert words["Gaussian: the multi decoder raises the KL"] == "holds"
-    assert words["Gaussian: the single decoder lowers the KL"] == "holds"
-    contrary = "Gaussian: the single decoder's KL is lower with uniform than with gaussian sampling"
-    assert words[contrary] == "does not hold"
-    assert words["Gaussian: a higher exponent raises the KL"] == "cannot be told"
-
-
-def judged(direction, a, b):
-    claim = claims.Claim("1", "made", direction, lambda rows: iter([(a, b)]))
-    return judge(claim, [])
-
-
-def folds(*values):
-    return Sample.of_folds(dict(enumerate(values)), dict.fromkeys(range(len(values))), len(values))
-
-
-LOW, HIGH = folds(1.0, 1.1, 0.9, 1.0, 1.05), folds(2.0, 2.1, 1.95, 2.0, 2.0)
-NEAR, WILD = folds(1.01, 1.12, 0.9, 1.01, 1.06), folds(0.2, 2.4, 0.7, 1.6, 0.1)
-
-
-@pytest.mark.parametrize(
-    ("direction", "a", "b", "word"),
-    [
-        ("lower", HIGH, LOW, "holds"),
-        ("lower", LOW, HIGH, "does not hold"),
-        ("higher", LOW, HIGH, "holds"),
-        ("lower", LOW, WILD, "cannot be told"),
-        ("lower", LOW, folds(1.0), "cannot be told"),
-        ("little", LOW, NEAR, "holds"),
-        ("little", LOW, HIGH, "does not hold"),
-        ("little", LOW, WILD, "cannot be told"),
-        ("steadier", WILD, LOW, "holds"),
-        ("steadier", LOW, WILD, "does not hold"),
-        ("steadier", LOW, NEAR, "cannot be told"),
-    ],
-)
-def test_verdicts_on_made_pairs(direction, a, b, word):
-    assert judged(direction, a, b).word == word
-
-
-def test_one_pair_against_is_enough_and_all_are_needed():
-    def claim(*pairs):
-        return judge(claims.Claim("1", "made", "lower", lambda rows: iter(pairs)), [])
-
-    assert claim().word == "not measured"
-    assert claim((HIGH, LOW), (HIGH, LOW)).counts == "2/0/0"
-    assert claim((HIGH, LOW), (LOW, WILD)).word == "cannot be told"
-    assert claim((HIGH, LOW), (LOW, HIGH)).word == "does not hold"

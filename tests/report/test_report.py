@@ -1,4 +1,4 @@
-"""The report: what its tables rest on, what they show, and what they mark."""
+"""The report's tables: their rows and columns, marks, notes and errors."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sweeps.analysis.differences import best, differences
-from sweeps.analysis.results import read_table
+from mtvae.config import FAMILIES
+from sweeps.analysis.differences import best_keys, differences
+from sweeps.analysis.results import ReportError, read_table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan
@@ -28,7 +29,10 @@ def results(value, collapsed=False):
 
 @pytest.fixture
 def swept(tiny, ledger, plan):
-    """vqvae none: both folds, one collapsed; single_decoder: one done, one failed; gaussian_vae: nothing."""
+    """Write a ledger in which rows have both folds, one of two, and none.
+
+    vqvae none: both folds, one of them collapsed; single_decoder: one done, one failed; gaussian_vae: none.
+    """
     ledger.write_grid(tiny)
     none, single = plan.rows[0], plan.rows[1]
     ledger.write(none[0], results(0.01))
@@ -47,7 +51,7 @@ def squeezed(ledger, **asked):
     return [" ".join(line.split()) for line in lines(ledger, **asked)]
 
 
-def test_a_row_says_how_many_folds_it_rests_on(swept):
+def test_a_row_shows_its_number_of_folds(swept):
     table = squeezed(swept)
     assert "vqvae none - 2/2 0.020000 ± 1.0e-04 - 0.040000 ± 4.0e-04 per pixel 1" in table
     single = "single_decoder uniform, a = 40 1/2 (1 failed) 0.020000 ± ? 0.005000 ± ? 0.040000 ± ? per pixel 0"
@@ -92,22 +96,22 @@ def test_the_latest_grid_decides_which_rows_are_shown(swept, read_grid):
     assert len(read_table(swept).rows) == 1
 
 
-def test_a_damaged_file_is_named_and_nothing_is_changed(swept, plan):
+def test_a_damaged_file_is_named_and_kept(swept, plan):
     name = f"units/{plan.units[0].name}.parquet"
     swept.storage.write(name, b"no parquet")
     assert lines(swept)[-1].startswith(f"not read: {plan.units[0].name}.parquet")
     assert swept.storage.read(name) == b"no parquet"
 
 
-def test_the_tabulated_fold_picking_the_epoch_is_said(read_grid, tmp_path):
+def test_a_note_warns_where_test_folds_picked_epochs(read_grid, tmp_path):
     ledger = Ledger(Storage(tmp_path / "a"))
     ledger.write_grid(read_grid("name: a\nfolds.selection: fold\ngrid: [{}]"))
-    assert lines(ledger)[-1] == "the tabulated fold itself picked the epoch: optimistic"
+    assert lines(ledger)[-1] == "the test fold itself picked the best epoch: its errors are optimistic"
 
 
 @pytest.fixture
 def compared(read_grid, tmp_path):
-    """A baseline, a multi decoder that is better in every fold, one that only seems so, and a Gaussian VAE."""
+    """Write a ledger of a baseline, a multi decoder better in every fold, one better on average, and a Gaussian VAE."""
     g = read_grid(
         "name: c\ngrid:\n"
         "  - {method: [none]}\n"
@@ -127,7 +131,7 @@ def compared(read_grid, tmp_path):
     return ledger
 
 
-def test_differences_are_to_the_baseline_of_the_same_settings(compared):
+def test_differences_are_to_the_matching_baseline(compared):
     found = {
         (c.row.settings["family"], c.row.settings["sampler"], c.metric): c for c in differences(read_table(compared))
     }
@@ -140,17 +144,17 @@ def test_differences_are_to_the_baseline_of_the_same_settings(compared):
     assert "no row of method none" in alone.why_not
 
 
-def test_the_best_is_marked_only_where_it_stands(compared, plan):
+def test_the_best_is_marked_only_where_significant(compared, plan):
     table = read_table(compared)
     (exact,) = [row for row in table.rows if row.settings["sampler"] == "exact"]
-    assert best(table, "unconditioned") == {exact.key}
+    assert best_keys(table, "unconditioned") == {exact.key}
     assert any("exact 5/5 1.000000 ± 4.0e-03 * " in line for line in squeezed(compared))
     (uniform,) = [r for r in table.rows if r.settings["sampler"] == "uniform" and r.settings["family"] == "vqvae"]
     for fold in range(5):
         uniform.folds[fold]["unconditioned_per_pixel"] = 1.0 + fold / 100
-    assert best(table, "unconditioned") == set()  # two that are equally good
+    assert best_keys(table, "unconditioned") == set()  # two rows are equally good
     uniform.folds.clear()
-    assert best(table, "unconditioned") == set()  # who knows what it will be
+    assert best_keys(table, "unconditioned") == set()  # a row without folds may still become the best
 
 
 def test_only_shows_rows_as_the_whole_table_does(compared):
@@ -176,7 +180,7 @@ def test_an_incomplete_row_is_never_the_best(compared):
     table = read_table(compared)
     (exact,) = [row for row in table.rows if row.settings["sampler"] == "exact"]
     del exact.folds[4]
-    assert best(table, "unconditioned") == set()
+    assert best_keys(table, "unconditioned") == set()
 
 
 def test_spreads_and_units(swept):
@@ -186,14 +190,41 @@ def test_spreads_and_units(swept):
     assert any(" 5.1200 ± 6.6e+00 " in line for line in squeezed(swept, number_format=NumberFormat(scale="per_image")))
 
 
-def test_columns_are_what_was_asked_for(swept):
+def test_the_requested_columns_are_shown(swept):
     text = squeezed(swept, columns=("method", "seed", "seconds", "unconditioned"))
     assert "method seed seconds unconditioned" in text
     assert "none 3 - 0.020000 ± 1.0e-04" in text
 
 
+def test_others_metrics_can_be_columns(read_grid, ledger):
+    """The ledger alone describes a plug-in family and its metrics."""
+    with FAMILIES.temporarily(FAMILIES["autoencoder"]):  # afterwards, the plug-in is not registered
+        grid = read_grid("name: made\nfolds.n_splits: 2\ngrid: [{family: 'toy_family:SMALL'}]")
+        ledger.write_grid(grid)
+        for unit in Plan(grid, frozenset(), frozenset()).units:
+            ledger.write(unit, results(0.5) | {"mean_size": 1.0 + unit.fold, "largest": 3.0})
+    text = squeezed(ledger, columns=("folds", "largest", "mean_size"))
+    assert "folds largest mean size" in text
+    assert "2/2 3.00 ± 0.0e+00 1.5000 ± 2.5e-01" in text
+    for kind in contents.KINDS:
+        with pytest.raises(ReportError, match="no column mean_sice; did you mean mean_size"):
+            lines(ledger, kinds=(kind,), columns=("mean_sice",))
+
+
+def test_captions_name_only_what_is_shown(compared):
+    """Families without a row, or with hidden rows, and metrics without a column have no caption."""
+
+    def captions(**asked):
+        return [line for line in lines(compared, **asked) if line.startswith("latent loss: ")]
+
+    vq, gaussian = "codebook and commitment loss per element (vqvae)", "KL in nats per image (gaussian_vae)"
+    assert captions() == [f"latent loss: {gaussian}, {vq}"]
+    assert captions(only=("vqvae 1 none",)) == [f"latent loss: {vq}"]
+    assert captions(columns=("method", "unconditioned")) == []
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--columns", "mehtod"], "did you mean method"),
         (["--show", "clams"], "did you mean claims"),
@@ -204,7 +235,7 @@ def test_columns_are_what_was_asked_for(swept):
         (["--export", "x.xlsx"], "x.xlsx"),
     ],
 )
-def test_bad_input_is_one_line(swept, arguments, said):
+def test_bad_input_is_one_line(swept, arguments, message):
     import typer
 
     app = typer.Typer()
@@ -212,7 +243,7 @@ def test_bad_input_is_one_line(swept, arguments, said):
     where = ["--results", swept.storage.root.rpartition("/")[0]]
     done = CliRunner().invoke(app, [*arguments, *where])
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -241,7 +272,7 @@ def test_rows_of_earlier_grids_on_request(swept, read_grid):
 
 
 def test_a_foreign_rows_text_is_shown_as_text(swept, plan):
-    """Unit files of ours whose texts were tampered with, and the reason of a failure."""
+    """Tampered texts of unit files, and of a failure's reason, are escaped in every format."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -268,7 +299,7 @@ ROOT = Path(__file__).parents[2]
     [("digits", ["README.md", "results/digits/report/table.md"]), ("mnist10k", ["results/mnist10k/report/table.md"])],
 )
 def test_pages_show_what_the_committed_ledgers_say(sweep, pages):
-    """No table is typed by hand, the README's own included."""
+    """The tables of committed pages and of the README are the report's, not typed by hand."""
     shown = contents.report(str(ROOT / "results"), sweep, ReportRequest(format="markdown"))
     table = shown[shown.index("| family") :]
     assert table.count("5/5") == 18

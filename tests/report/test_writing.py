@@ -1,4 +1,4 @@
-"""`--write` on the sweep that is committed: files, page, and LaTeX that compiles."""
+"""`--write` on a committed sweep: its files, its page, and LaTeX that compiles."""
 
 import json
 import re
@@ -13,31 +13,48 @@ from sweeps.analysis.results import read_table
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.contents import KINDS, ReportRequest
 from sweeps.report.page import page
-from sweeps.report.writing import origins, write
+from sweeps.report.writing import ORIGINS, origins, write
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The folder of a report of results/digits, which holds no kept model."""
+    """Write the report of results/digits, which holds no kept model, and return its folder and the printed lines."""
     results = tmp_path_factory.mktemp("results")
     (results / "digits").mkdir()
     for name in ("units.parquet", "grid.yaml"):
         shutil.copy(ROOT / "results" / "digits" / name, results / "digits" / name)
-    said = write(open_ledger(results, "digits"), "digits", ReportRequest())
-    return results / "digits" / "report", said
+    printed = write(open_ledger(results, "digits"), "digits", ReportRequest())
+    return results / "digits" / "report", printed
 
 
-def test_every_sheet_in_every_format_and_every_figure_twice(written):
-    folder, said = written
+def test_all_sheets_formats_and_figures_are_written(written):
+    folder, printed = written
     names = {path.name for path in folder.glob("*.*")}
-    assert names == {f"{k}.{e}" for k in KINDS for e in ("txt", "md", "tex", "csv", "json")} | {"index.html"}
+    kinds = set(KINDS) - {"published"}  # digits are not MNIST
+    assert names == {f"{k}.{e}" for k in kinds for e in ("txt", "md", "tex", "csv", "json")} | {"index.html"}
     figures = {path.stem for path in (folder / "figures").glob("*.png")}
     assert figures == {path.stem for path in (folder / "figures").glob("*.pdf")}
     assert {"curves-gaussian_vae-1-multi_decoder", "losses-vqvae-1", "exponents-vqvae-1"} <= figures
-    assert said[1:] == ["no pictures: no model was kept"]
+    assert printed[1:] == ["no pictures: no model was kept"]
     assert len(json.loads((folder / "table.json").read_text())[0]["rows"]) == 18
+
+
+def test_stages_of_writing_are_printed_on_stderr(ledger, tiny, plan, capsys):
+    """A program that reads stdout sees only the lines on what was written."""
+    ledger.write_grid(tiny)
+    ledger.write(plan.units[0], {"unconditioned_per_pixel": 0.1, "latent_loss": 1.0, "collapsed": False})
+    write(ledger, "tiny", ReportRequest(format="json"))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "tiny: reading the units",
+        "tiny: drawing figures",
+        "tiny: saving 1 figure as PNG and PDF",
+        "tiny: making 4 tables",
+        "tiny: writing 23 files",
+    ]
 
 
 class Loaded(HTMLParser):
@@ -81,20 +98,35 @@ def test_the_latex_of_every_sheet_compiles(written, tmp_path):
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True
     )
-    said = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, said[-2000:]
-    assert "Overfull" not in said
-    assert "too large" not in said
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    assert "Overfull" not in log
+    assert "too large" not in log
 
 
 def test_where_the_numbers_come_from():
-    table = read_table(
-        open_ledger(ROOT / "results", "digits"),
-        more=("git_commit", "git_dirty", "versions", "device", "seconds", "finished_at"),
-    )
+    table = read_table(open_ledger(ROOT / "results", "digits"), extra_columns=ORIGINS)
     lines = origins(table)
     assert lines[0] == "90 units"
-    assert re.fullmatch(r"code: [0-9a-f]{10} \(\*: with uncommitted changes\)", lines[1])
+    assert re.fullmatch(r"code: [0-9a-f]{10}", lines[1])
     assert lines[2] == "device: cpu"
     assert "torch 2." in lines[3]
     assert re.match(r"1\.\d\d hours of training, 2026-11-20 to 2026-11-20", lines[4])
+
+
+def test_the_origin_repeats_what_the_units_say(tiny, ledger, plan):
+    """Uncommitted changes, processors and hosts are named where units record them, and not otherwise."""
+    recorded = [
+        {"git_commit": "a" * 40, "git_dirty": False},
+        {"git_commit": "a" * 40, "git_dirty": True, "processor": "A <b>\x1b[2J", "host": "node1"},
+        {"git_commit": None, "git_dirty": None, "processor": "B", "host": "node1"},
+    ]
+    ledger.write_grid(tiny)
+    for n, (unit, record) in enumerate(zip(plan.units, recorded, strict=False), 1):
+        ledger.write(unit, record | {"device": "cpu", "collapsed": False})
+        lines = origins(read_table(ledger, extra_columns=ORIGINS))
+        if n == 1:
+            assert lines[1:3] == ["code: aaaaaaaaaa", "device: cpu"]
+            assert not any(line.startswith(("processor", "host")) for line in lines)
+    assert lines[1] == "code: aaaaaaaaaa (1), aaaaaaaaaa* (1), no checkout (1) (*: with uncommitted changes)"
+    assert lines[3:5] == [r"processor: not recorded (1), A <b>\x1b[2J (1), B (1)", "host: not recorded (1), node1 (2)"]

@@ -1,4 +1,4 @@
-"""What the command says at its end of units that were not done."""
+"""What the command prints at its end about units that are not done."""
 
 import pytest
 from work_sources import chain
@@ -9,7 +9,10 @@ from sweeps.run.command import DONE, FAILED, STOPPED, conclude
 
 @pytest.fixture
 def end(tiny, ledger, capsys):
-    """Names of done and failed units, of six of which the first three require each other -> exit code and its words."""
+    """Return a function of done and failed units, as places among six, that returns the exit code and stderr.
+
+    Each of the first three units requires the one before it.
+    """
 
     def end(done, failed, stopped=False):
         plan = Plan(tiny, frozenset(), frozenset())
@@ -34,14 +37,14 @@ def test_units_whose_parents_wait_are_not_blocked(end):
     code, err = end(done=[3, 4], failed=[])
     assert code == STOPPED
     assert "blocked" not in err
-    assert "2 of 6 units done; the same command goes on" in err
+    assert "2 of 6 units done; the same command resumes the sweep" in err
 
 
 def test_a_stop_beside_blocked_units_is_a_stop(end):
     code, err = end(done=[3, 4], failed=[0])
     assert code == STOPPED
     assert err.count("blocked: ") == 2
-    assert "2 of 6 units done; the same command goes on" in err
+    assert "2 of 6 units done; the same command resumes the sweep" in err
 
 
 def test_nothing_is_blocked_when_all_is_done(end):
@@ -51,4 +54,4 @@ def test_nothing_is_blocked_when_all_is_done(end):
 def test_a_status_names_the_command_that_trains(end, monkeypatch):
     monkeypatch.setattr("sys.argv", ["sweeps.run", "a.yaml", "--status", "--workers", "2"])
     _, err = end(done=[3, 4], failed=[])
-    assert "without --status, the command goes on: python -m sweeps.run a.yaml --workers 2\n" in err
+    assert "the command without --status resumes the sweep: python -m sweeps.run a.yaml --workers 2\n" in err

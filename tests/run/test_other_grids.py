@@ -1,4 +1,4 @@
-"""Grids of one name in one folder: a run reports the rows of its own, and what is of others is counted."""
+"""Several grids of one name in one folder: a run reports the rows of its own grid, and counts the others."""
 
 import json
 
@@ -11,7 +11,7 @@ from sweeps.plan.plan import Plan
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 HEAD = "name: two\ndata: {dataset: digits, limit: 60}\nfolds: {n_splits: 2}\ntraining: {epochs: 1, batch_size: 16}\n"
 FIRST = HEAD + "grid: [{family: autoencoder, method: [none, multi_decoder]}]\n"
@@ -21,7 +21,7 @@ WROTE = "another grid of this name wrote its rows to {}/two/rows.parquet"
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """Run a grid, by its text, with options; its exit code and what it printed."""
+    """Return a function that runs a grid's text with options, and returns the exit code and what was printed."""
 
     def run(text, name="grid", parts=None, **options):
         file = tmp_path / f"{name}.yaml"
@@ -43,7 +43,7 @@ def table_of(printed):
 
 
 def test_a_run_reports_the_grid_in_hand(run, results):
-    """Another command begins and ends while the first unit of this one trains: its rows are the latest then."""
+    """Another command starts and ends while the first unit of this one trains, so its rows are the latest."""
     seen = []
 
     def meanwhile(*arguments):
@@ -51,15 +51,15 @@ def test_a_run_reports_the_grid_in_hand(run, results):
             seen.append(run(SECOND, "second"))
         return train_unit(*arguments)
 
-    code, printed = run(FIRST, parts=Parts(run_unit=meanwhile))
+    code, printed = run(FIRST, parts=Components(run_unit=meanwhile))
     assert (code, seen[0][0]) == (0, 0)
     (other,) = [table_of(out) for _, out in seen]
     assert "single_decoder" in other and "another grid" not in other
     own = table_of(printed)
     assert "multi_decoder" in own and "single_decoder" not in own
     assert own.splitlines()[-2:] == [
-        f"{WROTE.format(results)}; the table holds those of this run's grid: python -m sweeps.report two shows the "
-        "latest grid's, --all all",
+        f"{WROTE.format(results)}; the table holds the rows of this run's grid. python -m sweeps.report two shows the "
+        "latest grid's rows, and with --all all rows",
         "not shown: 1 row (2 units) of other grids; the report's --all shows them",
     ]
     assert "single_decoder" in report(results, "two", ReportRequest()) and "multi_decoder" not in report(
@@ -69,8 +69,8 @@ def test_a_run_reports_the_grid_in_hand(run, results):
     assert [row["method"] for row in rows] == ["none", "multi_decoder", "single_decoder"]
 
 
-def test_one_grid_after_the_other_says_nothing_of_writing(run, results):
-    """The second is the latest when it ends: only its rows are shown, and the first one's counted."""
+def test_grids_one_after_another_need_no_note(run, results):
+    """The second is the latest when it ends: only its rows are shown, and those of the first are counted."""
     run(FIRST)
     code, printed = run(SECOND)
     assert code == 0
@@ -80,8 +80,8 @@ def test_one_grid_after_the_other_says_nothing_of_writing(run, results):
 
 
 @pytest.mark.parametrize("options", [{"shard": "1/2"}, {"only": "autoencoder 1 none, fold 0"}, {}])
-def test_a_part_of_a_grid_reports_all_of_it(run, results, options):
-    """As the report does, to the character; in a folder that holds rows of another grid too."""
+def test_a_part_reports_the_whole_grid(run, results, options):
+    """It prints exactly what the report does, in a folder that also holds rows of another grid."""
     run(SECOND)
     _, printed = run(FIRST, **options)
     assert table_of(printed) == report(results, "two", ReportRequest())
@@ -89,14 +89,14 @@ def test_a_part_of_a_grid_reports_all_of_it(run, results, options):
 
 
 def test_rows_in_hand_need_no_file(run, results):
-    """Rows that another process damages while this one trains: the table is whole, and the file is named."""
+    """Another process damages rows.parquet while this one trains: the table is whole, and the file is named."""
 
     def damage(*arguments):
         outcome = train_unit(*arguments)
         open_ledger(results, "two").storage.write("rows.parquet", b"<html>")
         return outcome
 
-    code, printed = run(FIRST, parts=Parts(run_unit=damage))
+    code, printed = run(FIRST, parts=Components(run_unit=damage))
     assert (code, run(FIRST)[0]) == (0, 0)
     shown = table_of(printed).splitlines()
     assert shown[:-1] == report(results, "two", ReportRequest()).splitlines()
@@ -104,7 +104,7 @@ def test_rows_in_hand_need_no_file(run, results):
 
 
 def test_a_row_that_left_is_counted(run, results, tmp_path, capsys):
-    """Its done and its failed units, below the table or on standard error; a row that only failed, too."""
+    """Its done and failed units are counted below the table, or on stderr; so is a row whose units all failed."""
     run(HEAD + "grid: [{family: autoencoder, method: [none, multi_decoder, single_decoder]}]")
     ledger = open_ledger(results, "two")
     units = Plan(grid.load(str(tmp_path / "grid.yaml"), []), ledger.units(), frozenset()).rows

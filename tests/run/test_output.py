@@ -1,4 +1,4 @@
-"""A sweep whose output nobody reads, or nobody can: it goes to its end, with its right exit code."""
+"""A sweep whose output is not or cannot be read runs to its end, with the right exit code."""
 
 import os
 import subprocess
@@ -33,29 +33,29 @@ def small_file(tmp_path):
 
 
 def shell(line, **environment):
-    """A line for bash, run with pipefail."""
+    """Run a line in bash, with pipefail."""
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, env=os.environ | environment
     )
 
 
 @pytest.mark.parametrize(
-    ("into", "said"),
+    ("into", "stderr"),
     [
         ("| head -1", ""),
         (">/dev/full", "not all output could be written: No space left on device\n"),
         (">&- 2>&-", ""),
     ],
 )
-def test_a_sweep_ends_whatever_becomes_of_its_output(small_file, tmp_path, into, said):
+def test_a_sweep_ends_whatever_becomes_of_its_output(small_file, tmp_path, into, stderr):
     done = shell(f"{RUN} {small_file} --inline --results {tmp_path} {into}")
-    assert (done.returncode, done.stderr) == (0, said)
+    assert (done.returncode, done.stderr) == (0, stderr)
     assert len(open_ledger(tmp_path, "small").units()) == 2
     assert len(done.stdout.splitlines()) == (1 if "head" in into else 0)
 
 
 def test_a_lost_table_leaves_the_exit_code(small_file, tmp_path):
-    """Units that failed are 1, a sweep that is not complete 75."""
+    """The exit code is 1 if units failed, and 75 if the sweep is not complete."""
     assert shell(f"{RUN} {small_file} --status --results {tmp_path} >/dev/full").returncode == 75
     broken = "--inline --set training.batch_size=8 --set training.lr=1e+30 --set training.epochs=30"
     done = shell(f"{RUN} {small_file} {broken} --results {tmp_path} | head -0")
@@ -79,7 +79,7 @@ def results(small_file, tmp_path, capsys):
 
 def test_a_report_says_what_could_not_be_written(results):
     lost = "not all output could be written: No space left on device\n"
-    for arguments, code, said in [
+    for arguments, code, stderr in [
         ("| head -1", 0, ""),
         ("--format csv | head -0", 0, ""),
         (">/dev/full", 2, lost),
@@ -88,14 +88,14 @@ def test_a_report_says_what_could_not_be_written(results):
         (f"--export {results}/x.csv >/dev/full", 2, lost),
     ]:
         done = shell(f"{REPORT} small --results {results} {arguments}")
-        assert (done.returncode, done.stderr) == (code, said), arguments
+        assert (done.returncode, done.stderr) == (code, stderr), arguments
     assert (results / "x.csv").exists()
     done = shell(f"{REPORT} nothing --results {results} 2>&-")
     assert (done.returncode, done.stdout) == (2, "")  # not on stdout instead
 
 
-def test_a_full_pipe_that_does_not_block_is_waited_for(monkeypatch):
-    """As some programs leave the pipe of a command that they start."""
+def test_a_full_pipe_is_waited_for(monkeypatch):
+    """Some programs start a command with a pipe that does not block."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     stream = output._guarded(writing, sys.__stdout__)
@@ -128,7 +128,7 @@ def test_characters_that_an_encoding_lacks_are_replaced(tmp_path):
 
 
 def test_a_closed_stream_keeps_its_number(tmp_path):
-    """The next file that is opened would have it otherwise, and what a library prints would be in that file."""
+    """The next opened file would else get the number, and what a library prints would go into that file."""
     code = f"from sweeps import output; output.guard(); print(open({str(tmp_path / 'f')!r}, 'w').fileno() > 2)"
     assert shell(f'{sys.executable} -c "{code}" <&- 2>&-').stdout == "True\n"
 

@@ -20,7 +20,7 @@ BYTES = os.fsdecode(b"r\xff")
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty current folder."""
+    """Make an empty folder the current one."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -28,7 +28,7 @@ def here(tmp_path, monkeypatch):
 
 
 def refused(app, arguments):
-    """The one line that is said; the exit code is 2, and nothing is printed."""
+    """Check that the command ends with 2 and prints nothing. Return its one line on stderr."""
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     (line,) = result.stderr.splitlines()
@@ -77,16 +77,16 @@ def test_a_bucket_without_a_name(tiny_file, here, path):
 
 
 def test_an_unset_variable_is_no_value(tiny_file, here):
-    """It would be null: for data.root the images of the current folder, for data.limit all of them."""
+    """It would count as null: for data.root the current folder, for data.limit all images."""
     for path in ("data.root", "data.limit", "training.epochs"):
         said = refused(app, [str(tiny_file), "--status", "--set", f"{path}="])
-        assert said == f"--set {path}=: {path} is empty: is a variable not set? (no value is written null)"
+        assert said == f"--set {path}=: {path} is empty: is a variable not set? (write null for no value)"
     said = refused(app, [str(tiny_file), "--status", "--set", "data.root=''"])
     assert said == "--set data.root='': data.root is ''; it must be a path, or null for the current folder"
 
 
 def test_a_file_in_place_of_a_folder(tiny_file, here):
-    """One line, also where a folder of the ledger is a file."""
+    """It is one line, also if the file is in the place of a folder of the ledger."""
     folder = here / "results" / "tiny"
     folder.mkdir(parents=True)
     (folder / "grid.yaml").touch()
@@ -136,11 +136,11 @@ def test_relative_paths_need_a_current_folder(tiny_file, here, tmp_path):
 
 
 def test_whole_paths_need_no_current_folder(tiny_file, here, tmp_path):
-    """Torch's libraries end a process that is nowhere."""
+    """Torch's libraries end a process whose current folder is gone."""
     command = f"rmdir {here}; {sys.executable} -m sweeps.run {tiny_file} --inline --results {tmp_path}"
     found = os.pathsep.join(
         filter(None, [os.path.dirname(os.path.dirname(os.path.dirname(__file__))), os.environ.get("PYTHONPATH")])
     )
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": found})
-    assert (done.returncode, done.stderr) == (0, "the current folder is gone; this command goes on in /\n")
+    assert (done.returncode, done.stderr) == (0, "the current folder is gone; this command continues in /\n")
     assert len(open_ledger(tmp_path, "tiny").units()) == 6

@@ -1,4 +1,4 @@
-"""The command, as its user meets it: what it prints, its exit codes, and what it leaves on disk."""
+"""The command as users see it: what it prints, its exit codes, and the files it writes."""
 
 import os
 import signal
@@ -14,14 +14,14 @@ from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import temporary_name
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
-from sweeps.run.train import Parts
+from sweeps.run.train import Components
 
 LONG = "  - {family: gaussian_vae, method: multi_decoder, soft_adapt: true, training.lr: [1.234567e-6, 1.2345674e-6]}\n"
 SWEEPS = [sys.executable, "-m", "sweeps.run"]
 
 
 def command(file, results, *arguments):
-    """The command in this process, inline: flags and overrides."""
+    """Run the command in this process, inline, with flags and overrides."""
     flags = {a[2:].replace("-", "_"): True for a in arguments if a.startswith("--")}
     overrides = [a for a in arguments if not a.startswith("--")]
     return run_command(str(file), overrides, Options(str(results), inline=True, **flags))
@@ -32,7 +32,7 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def test_a_sweep_runs_once_and_widening_it_trains_only_what_is_new(tiny_file, results, capsys):
+def test_a_widened_grid_trains_only_new_units(tiny_file, results, capsys):
     assert command(tiny_file, results) == 0
     first = capsys.readouterr()
     assert first.err == ""
@@ -48,7 +48,8 @@ def test_a_sweep_runs_once_and_widening_it_trains_only_what_is_new(tiny_file, re
     assert ledger.storage.names("") == ["grid-1.yaml", "grid.yaml", "rows.parquet"]
 
 
-def test_dry_run_needs_no_data_writes_nothing_and_says_the_cost(tmp_path, results, capsys):
+def test_dry_run_says_the_cost_without_data(tmp_path, results, capsys):
+    """It writes nothing."""
     file = tmp_path / "mnist.yaml"
     file.write_text("name: m\ndata: {dataset: mnist, root: /nowhere}\ngrid: [{method: [none, multi_decoder]}]")
     assert command(file, results, "--dry-run") == 0
@@ -69,7 +70,7 @@ def test_dry_run_needs_no_data_writes_nothing_and_says_the_cost(tmp_path, result
     assert not results.exists()
 
 
-def test_dry_run_knows_the_hours_of_what_was_measured(tiny_file, results, capsys):
+def test_dry_run_knows_hours_of_measured_configurations(tiny_file, results, capsys):
     command(tiny_file, results)
     capsys.readouterr()
     tiny_file.write_text(tiny_file.read_text() + "  - {family: gaussian_vae, method: none}\n")
@@ -81,7 +82,7 @@ def test_dry_run_knows_the_hours_of_what_was_measured(tiny_file, results, capsys
     assert "for 1 units on 1 workers; hours unknown for 2 units" in capsys.readouterr().out
 
 
-def test_status_counts_and_has_the_exit_code_of_the_state(tiny_file, results, capsys):
+def test_status_counts_units_and_sets_the_code(tiny_file, results, capsys):
     assert command(tiny_file, results, "--status") == 75
     assert not results.exists()
     command(tiny_file, results)
@@ -90,7 +91,7 @@ def test_status_counts_and_has_the_exit_code_of_the_state(tiny_file, results, ca
 
 
 def test_status_is_one_line_a_row(tiny_file, results):
-    """Off a terminal no line is folded, however narrow the terminal is said to be."""
+    """Without a terminal no line is folded, whatever COLUMNS says."""
     tiny_file.write_text(tiny_file.read_text().replace("60}", "60, root: /a/very/long/path}") + LONG)
     where = ["--status", "--results", str(results)]
     done = subprocess.run(
@@ -106,7 +107,7 @@ def test_status_is_one_line_a_row(tiny_file, results):
     assert columns[4][2] == "gaussian_vae 1 multi_decoder, uniform, SoftAdapt, training.lr 1.2345674e-06"
 
 
-def test_bad_input_is_told_at_once_and_nothing_is_written(tmp_path, results, capsys):
+def test_bad_input_is_told_before_anything_is_written(tmp_path, results, capsys):
     file = tmp_path / "bad.yaml"
     file.write_text("name: b\nsed: 1\ngrid: [{method: none, exponent: 3}]")
     assert command(file, results, "training.epochs=x") == 2
@@ -116,7 +117,7 @@ def test_bad_input_is_told_at_once_and_nothing_is_written(tmp_path, results, cap
     assert not results.exists()
 
 
-def test_missing_data_is_told_at_once_and_nothing_is_written(tmp_path, results, capsys):
+def test_missing_data_is_told_before_anything_is_written(tmp_path, results, capsys):
     file = tmp_path / "mnist.yaml"
     file.write_text(f"name: m\ndata: {{dataset: mnist, root: {tmp_path}}}\ngrid: [{{}}]")
     assert command(file, results) == 2
@@ -127,7 +128,7 @@ def test_missing_data_is_told_at_once_and_nothing_is_written(tmp_path, results, 
     assert not results.exists()
 
 
-def test_failed_units_leave_the_others_done_and_are_retried_on_request(tiny_file, results, capsys):
+def test_failed_units_are_retried_only_on_request(tiny_file, results, capsys):
     broken = ["training.lr=1e+30", "training.epochs=30"]
     assert command(tiny_file, results, *broken) == 1
     captured = capsys.readouterr()
@@ -146,10 +147,11 @@ def test_a_stopped_retry_is_stopped_not_failed(tiny_file, results, capsys, monke
     assert command(tiny_file, results, *broken) == 1
     monkeypatch.setattr(Stop, "requested", True)
     assert command(tiny_file, results, *broken, "--retry") == 75
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes the sweep" in capsys.readouterr().err
 
 
-def test_a_damaged_unit_is_named_kept_aside_and_trained_again(tiny_file, results, capsys):
+def test_a_damaged_unit_is_trained_again(tiny_file, results, capsys):
+    """Its file is named and kept beside."""
     command(tiny_file, results)
     storage = open_ledger(results, "tiny").storage
     name = storage.names("units")[0]
@@ -183,7 +185,7 @@ def test_mnist_on_real_files(shared_data, tmp_path, results, capsys):
 
 
 def test_the_command_line_itself(tmp_path):
-    """Through the interpreter: help, a wrong option, a missing grid; never a traceback."""
+    """Help, a wrong option, a wrong value and a missing grid print no traceback."""
     for arguments, code, expected in [
         (["--help"], 0, "Exit codes"),
         (["grid_quick.yaml", "--worker", "2"], 2, "No such option"),
@@ -198,7 +200,7 @@ def test_the_command_line_itself(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_an_inline_run_which_says_how_to_go_on(tiny_file, results, number):
+def test_a_stopped_inline_run_says_how_to_resume(tiny_file, results, number):
     arguments = [str(tiny_file), "--inline", "--results", str(results), "--set", "training.epochs=100000"]
     process = subprocess.Popen(
         [*SWEEPS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
@@ -210,12 +212,12 @@ def test_a_signal_stops_an_inline_run_which_says_how_to_go_on(tiny_file, results
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 75
-    assert "0 of 6 units done; the same command goes on: python -m sweeps.run" in err
+    assert "0 of 6 units done; the same command resumes the sweep: python -m sweeps.run" in err
     assert "Traceback" not in err
 
 
 def test_a_finished_run_leaves_no_temporary_file(tiny_file, results):
-    """A worker that died while it wrote a checkpoint left one behind."""
+    """A worker that died while it wrote a checkpoint left its temporary file behind."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     name = temporary_name("checkpoints/a-fold0.pt").replace(f"-{os.getpid()}-", f"-{dead.pid}-")
@@ -224,5 +226,5 @@ def test_a_finished_run_leaves_no_temporary_file(tiny_file, results):
         context.ledger.storage.write(name, b"half")
         return train_unit(unit, loaded, context, on_progress, should_stop)
 
-    assert run_command(str(tiny_file), [], Options(str(results), inline=True), Parts(run_unit=run_unit)) == 0
+    assert run_command(str(tiny_file), [], Options(str(results), inline=True), Components(run_unit=run_unit)) == 0
     assert open_ledger(results, "tiny").storage.names("checkpoints") == []

@@ -1,4 +1,4 @@
-"""One contract for every stage: what it declares is what it does, whichever back end runs it."""
+"""One contract for all stages: each does what it declares, whichever back end runs it."""
 
 import json
 
@@ -7,6 +7,7 @@ import toy_stage
 
 from mtvae.config import Metric
 from sweeps.config.stages import STAGES, TRAINING, stages_of
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.schema import unit_schema
 from sweeps.plan.plan import Plan
 from sweeps.worker.run_unit import run_unit
@@ -24,22 +25,22 @@ grid:
 
 @pytest.fixture(autouse=True)
 def probe():
-    with STAGES.holding(toy_stage.STAGE):
+    with STAGES.temporarily(toy_stage.STAGE):
         yield
 
 
 @pytest.fixture
 def units(read_grid):
-    """All units of the grid; those of a stage stand after those that they require."""
+    """Return all units of the grid; those of a stage come after those that they require."""
     return Plan(read_grid(GRID), frozenset(), frozenset()).units
 
 
 @pytest.mark.parametrize("name", [*STAGES.names(), "probe"])
 class TestContract:
     def run(self, units, name, digits, ledger):
-        """The units of a stage, run after all that they require, and their records."""
+        """Run the units of a stage after all that they require. Return the units and their records."""
         for unit in units:
-            assert run_unit(unit, digits, ledger, "cpu", {}) == "done"
+            assert run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
         own = [unit for unit in units if unit.stage == name]
         records = {(r["key"], r["fold"]): r for r in ledger.table("units")[0].to_pylist()}
         return own, [records[unit.id] for unit in own]
@@ -72,7 +73,7 @@ class TestContract:
             }
 
     def test_its_cost_is_declared(self, units, name):
-        """Images and operations are known before anything runs; a stage that trains has both."""
+        """The numbers of images and operations are known before a unit runs; a stage that trains has both."""
         for unit in (unit for unit in units if unit.stage == name):
             trains = STAGES[name].epochs(unit.settings) > 0
             assert (unit.images_to_train > 0) == trains
@@ -86,8 +87,8 @@ class TestContract:
             assert {parent in {other.id for other in units} for parent in unit.requires} <= {True}
 
     def test_a_stop_ends_it_and_it_resumes(self, units, name, digits, ledger):
-        """ReportRequest to stop before it starts, it does nothing; run again, it is done."""
+        """A unit that is told to stop before it starts does nothing; run again, it is done."""
         for unit in units:
-            assert run_unit(unit, digits, ledger, "cpu", {}, should_stop=lambda: True) == "stopped"
+            assert run_unit(unit, Loaded(digits), ledger, "cpu", {}, should_stop=lambda: True) == "stopped"
             assert not ledger.has(unit)
-            assert run_unit(unit, digits, ledger, "cpu", {}) == "done"
+            assert run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"

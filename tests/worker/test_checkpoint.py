@@ -1,4 +1,4 @@
-"""A training that was interrupted, anywhere and however, ends with the digits of one that was not."""
+"""A training that was interrupted ends with the digits of one that was not."""
 
 import io
 import itertools
@@ -13,9 +13,10 @@ import time
 import pytest
 import torch
 from disturbance import temporary_files, wait_for_a_new_checkpoint
-from records import rows_of, rows_of_both
+from records import rows_of, rows_without_intervals
 from stand_ins import raise_this
 
+from sweeps.data.datasets import Loaded
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.plan import Plan
@@ -48,20 +49,23 @@ def ledgers(tmp_path):
 
 
 def run_interrupted(unit, images, ledger, every):
-    """Runs a unit that is asked to stop after every `every` steps, until it is done; returns how often it went on."""
+    """Run a unit that is stopped after each `every` steps until it is done. Return how often it resumed."""
     attempts, outcome = 0, "stopped"
     while outcome == "stopped":
-        steps = itertools.count()  # asked once before the first step
-        outcome = run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every)
+        steps = itertools.count()  # `should_stop` is called once before the first step
+        outcome = run_unit.run_unit(
+            unit, Loaded(images), ledger, "cpu", {}, should_stop=lambda s=steps: next(s) >= every
+        )
         attempts += 1
     assert outcome == "done"
     return attempts - 1
 
 
-def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(kinds, ledgers, digits):
+def test_stops_at_every_step_change_no_digit(kinds, ledgers, digits):
+    """For every kind of training."""
     whole, pieces = ledgers("whole"), ledgers("pieces")
     for unit in kinds:
-        assert run_unit.run_unit(unit, digits, whole, "cpu", {}) == "done"
+        assert run_unit.run_unit(unit, Loaded(digits), whole, "cpu", {}) == "done"
         assert run_interrupted(unit, digits, pieces, 1) == 9  # 27 images in batches of 9, three epochs
     assert rows_of(pieces) == rows_of(whole)
     assert {row["resumed"] for row in pieces.read()[0]} == {9}
@@ -70,9 +74,11 @@ def test_every_kind_of_training_stopped_at_every_step_ends_with_the_same_digits(
 
 
 def stopped(unit, images, ledger, steps=4):
-    """Leaves a checkpoint after so many steps."""
+    """Run a unit until it is stopped after so many steps. Return the name of its checkpoint."""
     count = itertools.count()
-    assert run_unit.run_unit(unit, images, ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    assert (
+        run_unit.run_unit(unit, Loaded(images), ledger, "cpu", {}, should_stop=lambda: next(count) > steps) == "stopped"
+    )
     return f"checkpoints/{unit.name}.pt"
 
 
@@ -133,14 +139,15 @@ def changed(saved, **values):
         (tamper_other_format, "was saved by another version of mtvae-sweeps (format 2; this one reads 3)"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kinds, ledgers, digits, tamper, said):
+def test_a_unit_with_an_unusable_checkpoint_starts_over(kinds, ledgers, digits, tamper, said):
+    """Its log says so."""
     unit, whole, ledger = kinds[0], ledgers("whole"), ledgers("tampered")
-    run_unit.run_unit(unit, digits, whole, "cpu", {})
+    run_unit.run_unit(unit, Loaded(digits), whole, "cpu", {})
     name = stopped(unit, digits, ledger)
     ledger.storage.write(name, tamper(ledger.storage.read(name)))
-    assert run_unit.run_unit(unit, digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", {}) == "done"
     log = ledger.storage.read(f"logs/{unit.name}.log").decode()
-    assert "starts again: " in log
+    assert "starts over: " in log
     assert said in log
     assert not os.path.exists("/tmp/mtvae-sweeps-was-here")
     assert rows_of(ledger) == rows_of(whole)
@@ -148,14 +155,14 @@ def test_a_checkpoint_that_cannot_be_used_is_said_and_the_unit_starts_again(kind
 
 
 def test_memory_that_runs_out_is_no_damage(kinds, ledgers, digits, monkeypatch):
-    """Of a GPU that others share, say: the checkpoint stays, and the unit resumes once there is room."""
+    """The checkpoint stays, and the unit resumes once there is enough memory, as on a GPU that others share."""
     ledger = ledgers("full")
     name = stopped(kinds[0], digits, ledger)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "load", lambda *_, **__: raise_this(torch.OutOfMemoryError("CUDA out of memory")))
-        assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "failed"
+        assert run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {}) == "failed"
     assert ledger.storage.exists(name)
-    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {}) == "done"
     assert ledger.read()[0][0]["resumed"] == 1
 
 
@@ -163,12 +170,12 @@ def test_another_units_checkpoint_is_not_taken(kinds, ledgers, digits):
     ledger = ledgers("swapped")
     name = stopped(kinds[0], digits, ledger)
     ledger.storage.rename(name, f"checkpoints/{kinds[1].name}.pt")
-    assert run_unit.run_unit(kinds[1], digits, ledger, "cpu", {}) == "done"
-    assert "starts again" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
+    assert run_unit.run_unit(kinds[1], Loaded(digits), ledger, "cpu", {}) == "done"
+    assert "starts over" in ledger.storage.read(f"logs/{kinds[1].name}.log").decode()
 
 
-def test_a_checkpoint_that_finds_no_room_is_the_folders_failure_and_the_one_before_stays(kinds, ledgers, digits):
-    """Of torch's and of the system's word for it, the system's."""
+def test_a_full_disk_keeps_the_last_checkpoint(kinds, ledgers, digits):
+    """The unit is not failed: the error is the results folder's, with the system's message and not torch's."""
     ledger = ledgers("full")
     name = stopped(kinds[0], digits, ledger)
     before = ledger.storage.read(name)
@@ -176,16 +183,16 @@ def test_a_checkpoint_that_finds_no_room_is_the_folders_failure_and_the_one_befo
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(StorageError, match=f"cannot write .*{name}: File too large"):
-            run_unit.run_unit(kinds[0], digits, ledger, "cpu", {})
+            run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert ledger.storage.read(name) == before
     assert ledger.storage.names("checkpoints") == [f"{kinds[0].name}.pt"]
-    assert run_unit.run_unit(kinds[0], digits, ledger, "cpu", {}) == "done"
+    assert run_unit.run_unit(kinds[0], Loaded(digits), ledger, "cpu", {}) == "done"
     assert ledger.read()[0][0]["resumed"] == 1
 
 
-def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkeypatch):
+def test_slow_saves_are_made_less_often(kinds, ledgers, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("sweeps.worker.checkpoint.time.monotonic", lambda: now[0])
     saves = []
@@ -195,7 +202,7 @@ def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkey
     def save(fit):
         saves.append(now[0])
         now[0] += 2.0  # a save takes two seconds
-        checkpoint.saved_at, checkpoint.cost = now[0], 2.0
+        checkpoint.saved_at, checkpoint.save_seconds = now[0], 2.0
 
     monkeypatch.setattr(checkpoint, "save", save)
     while now[0] < 200:
@@ -206,8 +213,8 @@ def test_saving_is_stretched_to_a_small_share_of_the_time(kinds, ledgers, monkey
 
 @pytest.mark.slow
 @pytest.mark.parametrize("placement", [["--inline"], ["--workers", "2"]], ids=" ".join)
-def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(tiny_file, tmp_path, placement):
-    """SIGKILL, SIGTERM and SIGINT of the driver, each in the middle of units, and then the same command to the end."""
+def test_a_sweep_killed_repeatedly_ends_with_undisturbed_rows(tiny_file, tmp_path, placement):
+    """The driver gets SIGKILL, SIGTERM and SIGINT in the middle of units; the same command then finishes them."""
     command = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--set", "training.epochs=200"]
     command += ["--set", "training.checkpoint_seconds=0.2"]
     subprocess.run([*command, "--inline", "--results", str(tmp_path / "whole")], check=True, capture_output=True)
@@ -223,6 +230,6 @@ def test_killed_again_and_again_the_same_command_ends_with_the_undisturbed_rows(
     assert len(hurt.units()) < 6
     last = subprocess.run(command, capture_output=True, text=True)
     assert (last.returncode, last.stderr) == (0, "")
-    assert rows_of_both(hurt) == rows_of_both(whole)
+    assert rows_without_intervals(hurt) == rows_without_intervals(whole)
     assert max(row["resumed"] for row in hurt.read()[0]) >= 2
     assert temporary_files(hurt) == []

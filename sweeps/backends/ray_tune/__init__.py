@@ -1,5 +1,8 @@
-"""Ray Tune as a back end. Ray reads these variables when it is imported, so they are set before any module of this room
-imports it. A user's own values win."""
+"""Ray Tune as a back end.
+
+Ray reads these environment variables when it is imported, so they are set here, before any module of this package
+imports it. Values that the user has set are kept.
+"""
 
 import os
 
@@ -12,6 +15,6 @@ os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # a file of all trials that nobody reads
+        "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # else Tune writes a file of all trials, which nobody reads
     }.items()
 }

@@ -1,4 +1,4 @@
-"""The Ray cluster of a sweep: reached, described, and checked before the first trial."""
+"""Join a sweep's Ray cluster, describe it, and check it before the first trial."""
 
 import re
 import socket
@@ -15,17 +15,18 @@ from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import count_text, error_line, number_text
 
 CONNECT_SECONDS = 5.0
-PROBE_SECONDS = 60.0  # that a node has to start a worker, which looks at the results folder, or imports torch
+PROBE_SECONDS = 60.0  # for a node to start a worker that looks at the results folder or imports torch
 Resources = dict[str, float]
-Node = dict[str, Any]  # as `ray.nodes` says it
+Node = dict[str, Any]  # as `ray.nodes` describes one
 
 
 def connect(address: str, **options: Any) -> None:
-    """Joins the cluster at "auto" or "HOST:PORT", of which this machine must be a node: over ray:// Tune moves itself
-    to the cluster, and with it what watches the trials here.
+    """Join the cluster at "auto" or "HOST:PORT", of which this machine must be a node.
+
+    Over ray:// Tune would run on the cluster, and with it the callbacks that must run in this process.
 
     Raises:
-        PlacementError: there is none, or one of other versions.
+        PlacementError: there is no cluster, or its versions of Ray or Python differ.
     """
     if address != "auto":
         match = re.fullmatch(r"(?!ray://)(?P<host>.+):(?P<port>\d+)", address)
@@ -33,7 +34,7 @@ def connect(address: str, **options: Any) -> None:
             where = "run the command on a node of the cluster, by `ray job submit` for example, with auto"
             why = where if address.startswith("ray://") else "it must be auto or HOST:PORT"
             raise PlacementError(f"no Ray cluster at {address}: {why}")
-        try:  # Ray itself would try for minutes
+        try:  # Ray itself would retry for minutes
             socket.create_connection((match["host"].strip("[]"), int(match["port"])), CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise PlacementError(f"no Ray cluster at {address}: {error}") from error
@@ -43,34 +44,35 @@ def connect(address: str, **options: Any) -> None:
         raise PlacementError(f"cannot use a Ray cluster at {address}: {error_line(error)[:300]}") from error
 
 
-def alive() -> list[Node]:
+def living_nodes() -> list[Node]:
+    """Return the nodes that are alive."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def described() -> str:
-    """How many nodes, CPUs and GPUs there are now."""
-    nodes, there = alive(), ray.cluster_resources()
-    return f"{count_text(len(nodes), 'node')}, {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
+def describe_cluster() -> str:
+    """Return how many nodes, CPUs and GPUs the cluster has now, as text."""
+    total = ray.cluster_resources()
+    return f"{count_text(len(living_nodes()), 'node')}, {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
 
 
-def asked(unit: Unit) -> Resources:
-    """What a unit occupies, in Ray's words."""
+def ray_resources(unit: Unit) -> Resources:
+    """Return what a unit occupies, by Ray's names of resources."""
     r = unit.settings.resources
     wanted = {"CPU": r.cpus, "GPU": r.gpus, "memory": r.memory or 0.0}
     return {name: amount for name, amount in wanted.items() if amount}
 
 
 def check_resources(units: Sequence[Unit], wait_seconds: float) -> None:
-    """Every unit must fit on some node. Where none is large enough, an autoscaler is asked for one and given its time.
+    """Check that every unit fits on some node; if not, request one from the autoscaler and wait for it.
 
     Raises:
-        PlacementError: there is no such node.
+        PlacementError: after `wait_seconds` there is still no such node.
     """
-    wanted = [dict(pairs) for pairs in dict.fromkeys(tuple(asked(unit).items()) for unit in units)]
+    needed = [dict(pairs) for pairs in dict.fromkeys(tuple(ray_resources(unit).items()) for unit in units)]
     deadline = time.monotonic() + wait_seconds
-    while lacking := [needs for needs in wanted if not _fits(needs)]:
+    while lacking := [needs for needs in needed if not _fits(needs)]:
         if time.monotonic() >= deadline:
-            raise PlacementError(_lack(lacking[0], wait_seconds))
+            raise PlacementError(_shortage(lacking[0], wait_seconds))
         from ray.autoscaler.sdk import request_resources
 
         request_resources(bundles=lacking)
@@ -78,12 +80,12 @@ def check_resources(units: Sequence[Unit], wait_seconds: float) -> None:
 
 
 def _fits(needs: Resources) -> bool:
-    return any(all(node["Resources"].get(name, 0) >= n for name, n in needs.items()) for node in alive())
+    return any(all(node["Resources"].get(name, 0) >= n for name, n in needs.items()) for node in living_nodes())
 
 
-def _lack(needs: Resources, waited: float) -> str:
-    """Which resource no node has enough of, or that no node has them together."""
-    most = {name: max((node["Resources"].get(name, 0) for node in alive()), default=0) for name in needs}
+def _shortage(needs: Resources, waited: float) -> str:
+    """Return text that says which resource no node has enough of, or that no node has all of them together."""
+    most = {name: max((node["Resources"].get(name, 0) for node in living_nodes()), default=0) for name in needs}
     settings = {"CPU": "resources.cpus", "GPU": "resources.gpus", "memory": "resources.memory"}
     short = [
         f"{settings[n]} is {number_text(needs[n])}, but the largest node has {most[n]:g}"
@@ -95,18 +97,18 @@ def _lack(needs: Resources, waited: float) -> str:
 
 
 def check_storage(ledger: Ledger) -> None:
-    """Every node must see the results folder as this process does.
+    """Check that every node sees the results folder as this process does.
 
     Raises:
-        PlacementError: one does not.
-        StorageError: this process cannot write it.
+        PlacementError: a node does not.
+        StorageError: this process cannot write to the folder.
     """
     name = temporary_name("probe")
     ledger.storage.write(name, b"")
     try:
-        no, late = _ask(_probe, alive(), 0, ledger, name)
-        if no or late:
-            names = ", ".join(no or late)
+        refused, silent = _ask_nodes(_sees_file, living_nodes(), 0, ledger, name)
+        if refused or silent:
+            names = ", ".join(refused or silent)
             raise PlacementError(
                 f"{ledger.storage.root}: not seen by {names}; results need a folder that every node has, or S3"
             )
@@ -115,44 +117,49 @@ def check_storage(ledger: Ledger) -> None:
 
 
 def sees_gpu() -> bool:
-    """Return whether torch sees a GPU, in a worker that was given a share of one."""
+    """Return whether torch sees a GPU; to be called in a worker that was given a share of one."""
     import torch
 
     return torch.cuda.is_available()
 
 
 def check_gpus(units: Sequence[Unit], sees_gpu: Callable[[], bool] = sees_gpu) -> None:
-    """Where units ask for GPUs, torch must see one on every node that offers them: torch built for the CPU, or an old
-    driver, is said now and not by the first unit. A node whose GPUs are taken in the meantime is not waited for long.
+    """Check that torch sees a GPU on every node that offers GPUs, if units ask for them.
+
+    So a torch built for the CPU or an old driver is reported before the first unit. A node whose GPUs are busy is not
+    waited for longer than PROBE_SECONDS, and passes.
 
     Raises:
-        PlacementError: on one it does not.
+        PlacementError: torch sees no GPU on a node that offers one.
     """
     share = min((unit.settings.resources.gpus for unit in units if unit.settings.resources.gpus), default=0.0)
-    offering = [node for node in alive() if node["Resources"].get("GPU", 0) >= share > 0]
-    no, _ = _ask(_say, offering, share, sees_gpu)
-    if no:
-        raise PlacementError(f"resources.gpus is {number_text(share)}, but torch sees no GPU on {', '.join(no)}")
+    offering = [node for node in living_nodes() if node["Resources"].get("GPU", 0) >= share > 0]
+    refused, _ = _ask_nodes(_answer, offering, share, sees_gpu)
+    if refused:
+        raise PlacementError(f"resources.gpus is {number_text(share)}, but torch sees no GPU on {', '.join(refused)}")
 
 
-def _ask(probe: Any, nodes: Sequence[Node], gpus: float, *arguments: Any) -> tuple[list[str], list[str]]:
-    """Asks a remote function on every node, given a share of a GPU: the names of the nodes where it says no, and of
-    those where it says nothing in time."""
-    asked = {
+def _ask_nodes(probe: Any, nodes: Sequence[Node], gpus: float, *arguments: Any) -> tuple[list[str], list[str]]:
+    """Call a remote function with a share of a GPU on every node.
+
+    Returns:
+        The names of the nodes where it returned False, and of those where it did not return within PROBE_SECONDS.
+    """
+    hosts = {
         probe.options(
             num_gpus=gpus, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(*arguments): node["NodeManagerHostname"]
         for node in nodes
     }
-    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS) if asked else ([], [])
+    ready, late = ray.wait(list(hosts), num_returns=len(hosts), timeout=PROBE_SECONDS) if hosts else ([], [])
     for answer in late:
         ray.cancel(answer)
-    return sorted({asked[r] for r in ready if not ray.get(r)}), sorted({asked[r] for r in late})
+    return sorted({hosts[r] for r in ready if not ray.get(r)}), sorted({hosts[r] for r in late})
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _probe(ledger: Ledger, name: str) -> bool:
-    """Whether a file that the driver wrote is there."""
+def _sees_file(ledger: Ledger, name: str) -> bool:
+    """Return whether a worker of this node sees a file that the driver wrote."""
     try:
         return ledger.storage.exists(name)
     except OSError:
@@ -160,6 +167,6 @@ def _probe(ledger: Ledger, name: str) -> bool:
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _say(question: Callable[[], bool]) -> bool:
-    """Answer a question on the node of this worker."""
+def _answer(question: Callable[[], bool]) -> bool:
+    """Return what a function returns in a worker of this node."""
     return question()

@@ -1,4 +1,4 @@
-"""Ray on this machine: started or joined, guarded by its token, and the folder for what Tune writes."""
+"""Start Ray on this machine or join a cluster, protect its token, and make the folder that Tune writes into."""
 
 import contextlib
 import math
@@ -31,9 +31,9 @@ OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the mac
 
 
 @contextlib.contextmanager
-def opened(units: Sequence[Unit], workers: int, address: str | None) -> Iterator[None]:
-    """`start`, and at the end of the block leave the cluster, or end the Ray of this machine."""
-    with contextlib.nullcontext() if address is not None else surroundings.served() as folder:
+def ray_running(units: Sequence[Unit], workers: int, address: str | None) -> Iterator[None]:
+    """Call `start`; at the end of the block leave the cluster, or stop this machine's Ray."""
+    with contextlib.nullcontext() if address is not None else surroundings.ray_folder() as folder:
         try:
             with children_ignore_signals():
                 start(units, workers, address, folder)
@@ -43,8 +43,12 @@ def opened(units: Sequence[Unit], workers: int, address: str | None) -> Iterator
 
 
 def start(units: Sequence[Unit], workers: int, address: str | None, folder: str | None = None) -> None:
-    """Join the cluster at `address`, or start a Ray on this machine that is large enough for so many of these units and
-    for their images. `folder`: for Ray's files, None for its own.
+    """Join the cluster at `address`, or start Ray on this machine.
+
+    Ray on this machine gets the CPUs for `workers` of these units at a time, and the memory for their images.
+
+    Args:
+        folder: for Ray's files; None: the one that Ray chooses.
 
     Raises:
         PlacementError: there is no cluster at the address, or Ray cannot start.
@@ -53,13 +57,13 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
     quiet["runtime_env"] = {"env_vars": malloc_settings()}
     if address is not None:
         nodes.connect(address, **quiet)
-        print(f"Ray cluster at {address}: {nodes.described()}")
+        print(f"Ray cluster at {address}: {nodes.describe_cluster()}")
     else:
-        images = sum(map(_bytes, {unit.settings.source for unit in units}))
+        images = sum(map(_image_bytes, {unit.settings.source for unit in units}))
         cpus = workers * max(unit.settings.resources.cpus for unit in units)
         try:
             ray.init(
-                address="local",  # without an address, Ray joins whatever cluster is about
+                address="local",  # without an address, Ray joins any cluster that it finds
                 num_cpus=math.ceil(cpus),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_MINIMUM + 2 * images,
@@ -67,27 +71,30 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
                 **quiet,
             )
         except (Exception, SystemExit) as error:
-            if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # by Ray's handler: a stop, and no fault
+            if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # Ray's handler: a stop was requested
                 raise KeyboardInterrupt from None
             why = error_line(error)[:300] or type(error).__name__
             raise PlacementError(f"Ray cannot start on this machine; --inline needs no Ray: {why}") from error
-    protect_token()
+    make_token_private()
 
 
 def malloc_settings() -> dict[str, str]:
-    """The settings of `MALLOC` that the user's environment leaves open."""
+    """Return the settings of `MALLOC` that the user's environment does not have."""
     return {name: value for name, value in MALLOC.items() if name not in os.environ}
 
 
-def protect_token() -> None:
-    """Keep the token that guards Ray's ports from other users: Ray writes it into a file that all of them may read."""
+def make_token_private() -> None:
+    """Let no other user read the token that guards Ray's ports: Ray writes it into a file that all users may read."""
     with contextlib.suppress(OSError, RuntimeError):  # a RuntimeError: there is no home folder
         Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser().chmod(0o600)
 
 
 def scratch_folder() -> Path:
-    """Make a new folder for what Tune writes and nobody reads, and remove those that killed drivers of this host left
-    behind. Raises PlacementError where it cannot be made."""
+    """Make a new folder for files that Tune writes and nobody reads, and remove those that killed drivers left here.
+
+    Raises:
+        PlacementError: the folder cannot be made.
+    """
     try:
         here = Path(tempfile.gettempdir())
         for left in here.glob(f"sweeps-tune.*{TEMPORARY}"):
@@ -100,6 +107,6 @@ def scratch_folder() -> Path:
     return scratch
 
 
-def _bytes(source: Source) -> int:
+def _image_bytes(source: Source) -> int:
     channels, side = shape(source.data)
     return (image_count(source.data) + test_half_count(source)) * channels * side**2

@@ -1,7 +1,7 @@
-"""What a Ray of our own needs of this machine; a private folder serves where some of it cannot be used.
+"""Folders that Ray needs on this machine; if it cannot use one of them, a private folder takes its place.
 
-Ray takes the folder for temporary files and the home folder as they are. Where it cannot use them, it fails in a
-traceback, some of them a minute later.
+Ray does not check the folder for temporary files and the home folder. If it cannot use them, it fails with a traceback,
+in some cases a minute later.
 """
 
 import os
@@ -16,66 +16,68 @@ from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError
 from sweeps.text import error_line, is_utf8, one_line
 
-LONGEST = 107
-"""Bytes that the path of a socket may have."""
+MAX_SOCKET_PATH = 107
+"""Bytes that the path of a socket may have on Linux."""
 
-SOCKET = f"session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
-"""The longest path that a socket has in Ray's folder."""
+LONGEST_SOCKET = f"session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+"""The longest path of a socket below Ray's folder."""
 
-ROOM = 16 * 2**20
-"""Bytes that must be free for Ray's logs: those of a short sweep have half a megabyte."""
+MIN_FREE_BYTES = 16 * 2**20
+"""Bytes that must be free for Ray's logs: those of a short sweep take half a megabyte."""
 
-PLACES = ("/tmp", "/var/tmp", "/dev/shm")
-PREFIX = "sweeps-ray-"
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # where a private folder may be made
+PREFIX = "sweeps-ray-"  # of a private folder's name
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
-TOKEN = secrets.token_hex(32)  # one for all sessions of this process: Ray reads it once
+TOKEN = secrets.token_hex(32)  # the same for all sessions of this process: Ray reads it once
 
 
 @contextmanager
-def served() -> Iterator[str | None]:
-    """Give the folder for Ray's files, None where its own will do. What Ray cannot use here is served from a private
-    folder until the end of the block, and a line says so.
+def ray_folder() -> Iterator[str | None]:
+    """Yield the folder for Ray's files; None if Ray's own choice can be used.
+
+    If Ray cannot use its folder or its token's file, a private folder takes their place until the block ends, and a
+    line says so.
 
     Raises:
-        PlacementError: there is no place for a private folder, the token's file that the user names is of no use, or
-            Ray cannot run in the current folder.
+        PlacementError: no private folder can be made, the token's file that the user names cannot be used, or Ray
+            cannot run in the current folder.
     """
     if not is_utf8(os.getcwd()):
         why = "the name of the current folder is not UTF-8, which Ray needs"
         raise PlacementError(f"{why}; run from another folder, or with --inline")
-    files, token = _trouble(_try_ray_folder), _trouble(_try_token)
-    troubles = [trouble for trouble in (files, token) if trouble]
-    if not troubles:
+    folder_error, token_error = _error_of(_try_ray_folder), _error_of(_try_token)
+    errors = [error for error in (folder_error, token_error) if error]
+    if not errors:
         yield None
         return
-    if token and os.environ.get(TOKEN_PATH):  # other processes have the same; no token of ours will do
-        raise PlacementError(f"{token}; mend or unset {TOKEN_PATH}")
+    if token_error and os.environ.get(TOKEN_PATH):  # other processes use that token, so ours cannot replace it
+        raise PlacementError(f"{token_error}; mend or unset {TOKEN_PATH}")
     folder = _private_folder()
     try:
-        print(one_line(f"{folder} serves Ray until the sweep ends: {'; '.join(troubles)}"), flush=True)
-        if token:
+        print(one_line(f"Ray uses {folder} until the sweep ends: {'; '.join(errors)}"), flush=True)
+        if token_error:
             path = folder / "token"
             path.touch(mode=0o600)
             path.write_text(TOKEN)
             os.environ[TOKEN_PATH] = str(path)
-        yield str(folder / "ray") if files else None
+        yield str(folder / "ray") if folder_error else None
     finally:
-        if token:
+        if token_error:
             os.environ.pop(TOKEN_PATH, None)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _trouble(attempt: Callable[[], object]) -> str | None:
-    """Return what an attempt says that fails."""
+def _error_of(attempt: Callable[[], object]) -> str | None:
+    """Return the message of the error that an attempt raises; None if it succeeds."""
     try:
         attempt()
-    except (OSError, RuntimeError) as error:  # a RuntimeError: there is no home folder
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         return error_line(error)
     return None
 
 
 def _try_ray_folder() -> None:
-    """Use the folder that Ray would take by itself. Raises OSError where it could not."""
+    """Use the folder that Ray would choose by itself. Raises OSError if Ray could not use it."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
     place = os.environ[name] if name else "/tmp"
     try:
@@ -85,25 +87,25 @@ def _try_ray_folder() -> None:
 
 
 def _try(place: str) -> None:
-    """Use a folder for temporary files as Ray would. Raises OSError where it could not."""
+    """Use a folder for temporary files as Ray would. Raises OSError if Ray could not use it."""
     folder = Path(place) / "ray"
     if not folder.is_absolute():
-        raise OSError("not a whole path")
+        raise OSError("not an absolute path")
     if not is_utf8(place):
         raise OSError("not UTF-8")
-    if (size := len(str(folder / SOCKET).encode())) > LONGEST:
-        raise OSError(f"{size - LONGEST} bytes too long for Ray's sockets")
+    if (size := len(str(folder / LONGEST_SOCKET).encode())) > MAX_SOCKET_PATH:
+        raise OSError(f"{size - MAX_SOCKET_PATH} bytes too long for Ray's sockets")
     folder.mkdir(parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
-        raise OSError("the folder ray in it is another user's")
-    if shutil.disk_usage(folder).free < ROOM:
-        raise OSError(f"less than {ROOM >> 20} MB are free")
-    with tempfile.TemporaryFile(dir=folder) as file:  # a quota is not told in advance
+        raise OSError("the folder ray in it belongs to another user")
+    if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
+        raise OSError(f"less than {MIN_FREE_BYTES >> 20} MB are free")
+    with tempfile.TemporaryFile(dir=folder) as file:  # only writing shows that a quota is used up
         file.write(bytes(2**20))
 
 
 def _try_token() -> None:
-    """Read or make the token that guards Ray's ports, where Ray will. Raises OSError or RuntimeError."""
+    """Read the token that guards Ray's ports, or try to write it, where Ray will. Raises OSError or RuntimeError."""
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
         return
     named = os.environ.get(TOKEN_PATH) or None
@@ -114,22 +116,22 @@ def _try_token() -> None:
             tempfile.TemporaryFile(dir=path.parent).close()
         elif not path.read_text().strip():
             raise OSError("it is empty")
-    except (OSError, ValueError) as error:  # a ValueError: it is no text
+    except (OSError, ValueError) as error:  # ValueError: it is not text
         raise OSError(f"the token of Ray's ports, {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _private_folder() -> Path:
-    """Make a folder that is this user's alone, and remove those that killed drivers of this host left behind.
+    """Make a folder for this user alone, and remove those that killed drivers of this host left behind.
 
     Raises:
-        PlacementError: there is no place for it.
+        PlacementError: no place can be used.
     """
     reasons = []
     named = os.environ.get("TMPDIR", "")
     for place in dict.fromkeys([*([named] if os.path.isabs(named) else []), *PLACES]):
         folder = None
         try:
-            _sweep(Path(place))
+            _remove_stale_folders(Path(place))
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
             _try(str(folder))
             (folder / temporary_name("driver")).touch()
@@ -141,9 +143,9 @@ def _private_folder() -> Path:
     raise PlacementError(f"no place for Ray's files; set TMPDIR to a short path with room ({'; '.join(reasons)})")
 
 
-def _sweep(place: Path) -> None:
-    """Remove the private folders of drivers of this host that are gone."""
-    with suppress(OSError):  # another driver does the same
+def _remove_stale_folders(place: Path) -> None:
+    """Remove the private folders of drivers of this host that have ended."""
+    with suppress(OSError):  # another driver may remove them at the same time
         for owner in place.glob(f"{PREFIX}*/*{TEMPORARY}"):
             if is_stale(owner.name) and owner.stat().st_uid == os.geteuid():
                 shutil.rmtree(owner.parent, ignore_errors=True)

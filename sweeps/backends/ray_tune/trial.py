@@ -1,4 +1,4 @@
-"""One trial of Tune: one unit, in a worker."""
+"""A Tune trial: it runs one unit in a worker."""
 
 import math
 import time
@@ -13,16 +13,16 @@ from sweeps.data.datasets import Loaded, Source
 from sweeps.ledger.storage import StorageError
 from sweeps.plan.unit import PlacementError, Unit
 
-REPORT_SECONDS = 1.0  # how often a worker tells how far it is
+REPORT_SECONDS = 1.0  # least time between two reports of a worker
 
 
-def trial(config: dict[str, Any], context: RunContext, images: dict[Source, Any], flag: StopFile) -> None:
-    """Run the unit of a trial, and report how far it is and how it ended.
+def trial(config: dict[str, Any], context: RunContext, images: dict[Source, Any], stop_file: StopFile) -> None:
+    """Run the unit of a trial; report the images it has trained, and how it ended.
 
-    `images`: references to what `RunContext.load` returned. `flag`: raised when a stop is asked for.
+    `images`: references to what `RunContext.load` returned. `stop_file`: exists while a stop is requested.
     """
     unit: Unit = config["unit"]
-    trained, reported_at = 0, -math.inf  # where the unit starts is reported at once
+    trained, reported_at = 0, -math.inf  # so that the images at the start are reported at once
 
     def on_progress(n: int) -> None:
         nonlocal trained, reported_at
@@ -33,8 +33,8 @@ def trial(config: dict[str, Any], context: RunContext, images: dict[Source, Any]
 
     loaded: Loaded = ray.get(images[unit.settings.source])
     try:
-        outcome = context.run_unit(unit, loaded, context, on_progress, flag.is_raised)
-    except (StorageError, PlacementError) as error:  # no reason to try again: the driver ends the sweep, and says it
+        outcome = context.run_unit(unit, loaded, context, on_progress, stop_file.exists)
+    except (StorageError, PlacementError) as error:  # a retry cannot help: the driver ends the sweep with this error
         tune.report({"fatal_error": error})
         return
     tune.report({"images": trained, "outcome": outcome})

@@ -1,1 +1,1 @@
-"""Figures of a sweep: curves, exponents, losses, and pictures of what its models make of images."""
+"""Figures of a sweep: curves, exponents, losses, and pictures of reconstructions."""

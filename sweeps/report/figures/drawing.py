@@ -1,7 +1,7 @@
 """How figures look: names and labels, styles, and a canvas with a legend and notes.
 
-Rows differ by colour, line style and marker, so that a grey print tells them apart too. Text of Parquet files is shown
-as it is, never as markup.
+Rows differ by colour, line style and marker, so that they can be told apart in grey print too. Text of Parquet files is
+shown as it is, never as markup.
 """
 
 import io
@@ -16,40 +16,41 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sweeps.analysis.results import NAMED, Table, TableRow
-from sweeps.config.labels import distinguishing_settings, words
+from sweeps.analysis.columns import LABEL_COLUMNS
+from sweeps.analysis.results import Table, TableRow
+from sweeps.config.labels import distinguishing_settings, setting_texts
 from sweeps.report.tables.cells import setting_text
 
 Style = dict[str, Any]
 
 DPI = 150
 HEIGHT = 3.8  # inches
-WIDE = 20  # highest over lowest value, from which an axis is logarithmic
+WIDE = 20  # an axis is logarithmic where its highest value is more than this many times its lowest
 PALETTE = ("#E69F00", "#44AA99", "#D55E00", "#0072B2", "#882255", "#332288")  # lightness L* 71, 64, 54, 46, 32, 22
 DASHES = ((0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 1)))
-MARKERS = "os^vDP<>p*h"  # 11 markers and 6 colours have no common divisor: a pair of them comes back after 66 rows
-LOOK: Any = {
+MARKERS = "os^vDP<>p*h"  # 11 markers and 6 colours have no common divisor, so pairs repeat only after 66 rows
+RC_PARAMS: Any = {
     "text.parse_math": False,
     "font.size": 8.5,
     "axes.grid": True,
     "grid.alpha": 0.3,
     "axes.spines.top": False,
 }
-LOOK |= {"axes.spines.right": False, "lines.markersize": 4, "lines.linewidth": 1.3, "pdf.fonttype": 42}
-LOOK |= {"legend.frameon": False, "legend.handlelength": 3.5}
+RC_PARAMS |= {"axes.spines.right": False, "lines.markersize": 4, "lines.linewidth": 1.3, "pdf.fonttype": 42}
+RC_PARAMS |= {"legend.frameon": False, "legend.handlelength": 3.5}
 
 
 @contextmanager
 def apply_style() -> Iterator[None]:
-    """Our look, whatever the user's matplotlibrc says, and no mathematics in texts."""
+    """Apply `RC_PARAMS`, whatever the user's matplotlibrc says. Texts hold no mathematics."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(LOOK)
+        matplotlib.rcParams.update(RC_PARAMS)
         yield
 
 
 def save(figure: Figure) -> dict[str, bytes]:
-    """A figure as {"png": bytes, "pdf": bytes}: the same bytes for the same data and matplotlib."""
+    """Return a figure as {"png": bytes, "pdf": bytes}: the same bytes for the same data and matplotlib."""
     saved = {}
     with apply_style():
         for kind, volatile in (("png", ["Software"]), ("pdf", ["CreationDate", "Creator", "Producer"])):
@@ -60,59 +61,61 @@ def save(figure: Figure) -> dict[str, bytes]:
 
 
 def labels(table: Table, *without: str) -> dict[str, str]:
-    """A short text for each row, by key, of the settings that tell it from the other rows of its model.
+    """Return a short label for each row, by key: the settings that tell it from the other rows of its model.
 
     Args:
-        without: settings to leave out, where a title says them.
+        without: settings to leave out, because a title names them.
     """
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for rows in table.groups:
-        told = distinguishing_settings([row.settings for row in rows], NAMED)
-        found |= {row.key: _label(row, [name for name in told if name not in without]) for row in rows}
-    return found
+        names = distinguishing_settings([row.settings for row in rows], LABEL_COLUMNS)
+        by_key |= {row.key: _label(row, [name for name in names if name not in without]) for row in rows}
+    return by_key
 
 
 def _label(row: TableRow, names: Sequence[str]) -> str:
-    """A baseline is called that; another method's name stands first where it is among `names`, or alone."""
+    """Return the settings in words, after "baseline", or after the method where `names` has it or nothing else."""
     baseline = row.is_baseline
-    method = "baseline" if baseline else plain(row.settings["method"]).replace("_", " ")
-    parts = words(row.settings, [name for name in names if name != "method"])
+    method = "baseline" if baseline else short_setting(row.settings["method"]).replace("_", " ")
+    parts = setting_texts(row.settings, [name for name in names if name != "method"])
     return ", ".join([method, *parts] if baseline or "method" in names or not parts else parts)
 
 
-def plain(value: object) -> str:
-    """A setting as a grid file has it, on one line, and no longer than a title may be."""
+def short_setting(value: object) -> str:
+    """Return a setting as a grid file writes it, on one line and cut to a title's length."""
     return setting_text(value)[:40]
 
 
 def model_text(row: TableRow) -> str:
-    """A row's data set and model, for titles."""
+    """Return a row's data set, family and configuration, for titles."""
     s = row.settings
-    return f"{plain(s['dataset'])}, {plain(s['family'])} configuration {plain(s['configuration'])}"
+    return (
+        f"{short_setting(s['dataset'])}, {short_setting(s['family'])} configuration {short_setting(s['configuration'])}"
+    )
 
 
 def file_name(*parts: object) -> str:
-    """Parts of a name, without anything that a file system or a page would read as more than letters."""
+    """Return parts joined by hyphens, with every character that is no letter, digit, "_" or "-" replaced."""
     return "-".join(re.sub(r"[^\w-]+", "_", str(part), flags=re.ASCII)[:40] for part in parts if part != "")
 
 
-def unused(name: str, used: Mapping[str, object]) -> str:
-    """The name, with a number behind it where it is taken."""
+def unused_name(name: str, used: Mapping[str, object]) -> str:
+    """Return the name, with a number behind it where it is taken."""
     return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(used) + 3))) if n not in used)
 
 
-def style(i: int, baseline: bool = False) -> Style:
-    """Of the i-th row, or of the i-th baseline."""
+def row_style(i: int, baseline: bool = False) -> Style:
+    """Return the style of the i-th row, or of the i-th baseline."""
     if baseline:
         return {"color": "black", "linestyle": "-", "marker": MARKERS[i % 11] if i else "", "zorder": 3}
     return {"color": PALETTE[i % 6], "linestyle": DASHES[i % 6], "marker": MARKERS[i % 11]}
 
 
 class Canvas:
-    """A figure under way: panels side by side, a legend beside them, notes below them."""
+    """A figure in the making: panels side by side, a legend beside them, notes below them."""
 
     def __init__(self, title: str, *panels: tuple[str, str, str]):
-        """`panels`: title, text of the x axis, text of the y axis."""
+        """Make empty panels. `panels`: title, label of the x axis, label of the y axis."""
         self.figure = Figure(figsize=(max(8.0, 3.3 * len(panels) + 2.2), HEIGHT), layout="constrained")
         self.axes: list[Axes] = list(self.figure.subplots(1, len(panels), squeeze=False)[0])
         self.figure.suptitle(title, fontsize=10)
@@ -124,12 +127,12 @@ class Canvas:
         self.left_out: list[str] = []
 
     def show(self, text: str, row: TableRow, folds: int, handle: Any) -> None:
-        """Adds to the legend, with the folds where there are fewer than wanted."""
-        text += "" if folds == row.wanted else f" ({folds}/{row.wanted}\N{NO-BREAK SPACE}folds)"
+        """Add a row to the legend, with the number of folds where some are missing."""
+        text += "" if folds == row.folds_wanted else f" ({folds}/{row.folds_wanted}\N{NO-BREAK SPACE}folds)"
         self.shown.append((text, handle))
 
     def finish(self, losses: str, *notes: str) -> Figure:
-        """Adds legend and notes. `losses`: the axes that show a loss, "y" or "xy"."""
+        """Add legend and notes, and return the figure. `losses`: the axes that show a loss, "y" or "xy"."""
         for axes in self.axes:
             for name in losses:
                 _logarithmic_if_wide(axes, name)
@@ -138,9 +141,9 @@ class Canvas:
         handles = [handle for _, handle in self.shown]
         legend = self.figure.legend(handles, ["-"] * len(texts), loc="outside right center")
         for entry, text in zip(legend.get_texts(), texts, strict=True):
-            entry.set_text(text)  # given to the legend at once, one that begins with "_" would be left out
+            entry.set_text(text)  # set afterwards, because a legend leaves out texts that begin with "_"
         self.figure.set_figheight(max(HEIGHT, 0.8 + 0.18 * sum(1 + text.count("\n") for text in texts)))
-        notes = (*notes, listed("left out, without results", self.left_out))
+        notes = (*notes, list_note("left out, without results", self.left_out))
         self.figure.supxlabel(
             fill(" ".join(note[0].upper() + note[1:] + "." for note in notes if note), 55 * len(self.axes) + 35),
             fontsize=7.5,
@@ -158,7 +161,7 @@ def _logarithmic_if_wide(axes: Axes, name: str) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def listed(head: str, items: Sequence[str], most: int = 8) -> str:
-    """A note that names items, at most `most` of them; empty where there are none."""
+def list_note(head: str, items: Sequence[str], most: int = 8) -> str:
+    """Return a note that names items, at most `most` of them; empty without items."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return f"{head}: {'; '.join(items[:most])}{more}" if items else ""

@@ -1,7 +1,7 @@
-"""Pictures of a sweep that need its images: what each sampler reveals, and what the kept models make of a few images.
+"""Pictures of a sweep that need its images: what each sampler reveals, and reconstructions of the kept models.
 
-Shapes: n images, C channels, side H; pixels in [0,1]. What is not revealed is shown in one colour of its own, because
-black is a pixel's value too.
+Shapes: n images, C channels, side H; pixels in [0,1]. Pixels that are not revealed are shown in one colour of their
+own, because black is also a pixel's value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,26 +14,26 @@ from torchvision.utils import make_grid
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
-from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
+from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count
-from sweeps.data.hashes import Same
+from sweeps.data.hashes import SameImages
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
-from sweeps.plan.identity import key_of, twin
-from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, plain, unused
+from sweeps.plan.identity import key_of, with_equivalent_limit
+from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, short_setting, unused_name
 from sweeps.report.figures.figures import footnote
 from sweeps.text import one_line
 
-COLUMNS = 8  # images of a fold, the first ones
+COLUMNS = 8  # the first images of a fold
 EXAMPLES = 3  # images of the sampling table
-EXPONENT = 20.0  # of the sampling table: it reveals most of those that the thesis tries
-HIDDEN = (0.62, 0.72, 0.88)  # the colour of what a sampler does not reveal
+EXPONENT = 20.0  # the thesis's exponent that reveals most pixels
+HIDDEN = (0.62, 0.72, 0.88)  # the colour of pixels that a sampler does not reveal
 GAP = 2  # pixels of white between two images
 SAMPLERS = {
     "exact": Conditioning(sampler="exact"),
@@ -48,69 +48,74 @@ Load = Callable[[Source], Loaded]
 def pictures(
     ledger: Ledger, table: Table, roots: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Figure], list[str]]:
-    """The pictures of a sweep by names that are fit for files, and a line for each that cannot be made.
+    """Return the pictures of a sweep by file name without ending, and a line for each that cannot be made.
 
-    sampling-*: what the samplers reveal, for each data set. images-*: a kept model on the first images of its fold.
+    sampling-* shows what the samplers reveal, for each data set. images-* shows a kept model's reconstructions of the
+    first images of its test fold.
 
     Args:
-        roots: folders of data sets on this machine, by data set, where they are not those of the training.
+        roots: folders of data sets on this machine, by data set, where they differ from those of the training.
     """
     found: dict[str, Figure] = {}
     reasons: list[str] = []
-    held = lru_cache(maxsize=1)(load)  # one data set in memory at a time
+    load_once = lru_cache(maxsize=1)(load)  # one data set in memory at a time
 
-    def add(what: str, name: str, make: Callable[[], Figure]) -> None:
+    def add(subject: str, name: str, make: Callable[[], Figure]) -> None:
         try:
             with apply_style():
-                found[unused(name, found)] = make()
-        except Exception as error:  # a foreign or damaged file may raise anything; the other pictures go on
-            reasons.append(f"no picture of {what}: {_words(error)}")
+                found[unused_name(name, found)] = make()
+        except Exception as error:  # a foreign or damaged file may raise anything; the other pictures are still made
+            reasons.append(f"no picture of {subject}: {_error_text(error)}")
 
     for dataset, row in {row.settings["dataset"]: row for row in reversed(table.shown)}.items():
         name = file_name("sampling", dataset)
-        add(f"the samplers on {plain(dataset)}", name, partial(_of_samplers, row, held, roots or {}))
+        add(f"the samplers on {short_setting(dataset)}", name, partial(_samplers_picture, row, load_once, roots or {}))
     names = labels(table)
     for row in table.shown:
-        what = f"{model_text(row)}, {names[row.key]}"
+        row_text = f"{model_text(row)}, {names[row.key]}"
         name = file_name("images", *[row.settings[n] for n in ("family", "configuration", "method")], row.key)
         if row.settings["keep_models"] == "none":
             reasons.append("no pictures of models that were not kept (keep_models: none)")
         for fold in _folds_to_show(row):
-            make = partial(_of_model, ledger, row, fold, f"{what}, fold {fold}", held, roots or {})
-            add(f"{what}, fold {fold}", f"{name}-fold{fold}", make)
+            title = f"{row_text}, fold {fold}"
+            add(title, f"{name}-fold{fold}", partial(_model_picture, ledger, row, fold, title, load_once, roots or {}))
     return found, list(dict.fromkeys(reasons))
 
 
 def _folds_to_show(row: TableRow) -> list[int]:
-    """Folds whose models should be here."""
+    """Return the folds whose models `keep_models` keeps."""
     return {"fold0": [0], "all": sorted(row.folds)}.get(row.settings["keep_models"], [])
 
 
-def _words(error: Exception) -> str:
-    known = isinstance(error, DataError | _Unusable)
-    return one_line(str(error) if known else f"{type(error).__name__}: {str(error)[:200]}")
+def _error_text(error: Exception) -> str:
+    explained = isinstance(error, DataError | _NoPicture)
+    return one_line(str(error) if explained else f"{type(error).__name__}: {str(error)[:200]}")
 
 
-class _Unusable(ValueError):
-    """Why a kept model is not drawn."""
+class _NoPicture(ValueError):
+    """A picture cannot be made; the message says why."""
 
 
-def _here(data: Data, roots: Mapping[str, str]) -> Data:
+def _with_root(data: Data, roots: Mapping[str, str]) -> Data:
     return data.model_copy(update={"root": roots[data.dataset]}) if data.dataset in roots else data
 
 
-def _of_samplers(row: TableRow, held: Load, roots: Mapping[str, str]) -> Figure:
-    """On the first images of a row's data set."""
+def _samplers_picture(row: TableRow, load: Load, roots: Mapping[str, str]) -> Figure:
+    """Return `sampling` of the first images of a row's data set."""
     data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
-    loaded = held(Source(_here(data, roots), row.settings["folds.selection"] == "test_half"))
+    loaded = load(Source(_with_root(data, roots), row.settings["folds.selection"] == "test_half"))
     for fold in row.folds:
         _check_images(row, fold, loaded)
-    return sampling(loaded.images[:EXAMPLES], row.settings["seed"], f"{plain(data.dataset)}: what the samplers reveal")
+    return sampling(
+        loaded.images[:EXAMPLES], row.settings["seed"], f"{short_setting(data.dataset)}: what the samplers reveal"
+    )
 
 
 def sampling(images: Images, seed: int, title: str = "") -> Figure:
-    """What each sampler reveals of images, uint8 (n,C,H,H): original, mask and result (thesis, fig. 3.6). Drawn with
-    the code and the seeds of a training's first fold."""
+    """Draw what each sampler reveals of images, uint8 (n,C,H,H): original, mask and result (thesis, fig. 3.6).
+
+    Masks are drawn with the code and the seeds of a training's first fold.
+    """
     x = to_pixels(torch.tensor(images))
     rows = []
     for kind in SAMPLERS.values():
@@ -123,26 +128,28 @@ def sampling(images: Images, seed: int, title: str = "") -> Figure:
     return figure
 
 
-def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, roots: Mapping[str, str]) -> Figure:
-    """What a kept model makes of the first images of its tabulated fold (thesis, figs. 4.1 and 4.3).
+def _model_picture(
+    ledger: Ledger, row: TableRow, fold: int, title: str, load: Load, roots: Mapping[str, str]
+) -> Figure:
+    """Draw a kept model's outputs for the first images of its test fold (thesis, figs. 4.1 and 4.3).
 
     Raises:
-        _Unusable: there is no such model, or it does not belong to this row or to these images.
+        _NoPicture: there is no such model, or it does not belong to this row or to these images.
     """
     if fold not in row.folds:
-        raise _Unusable("the fold is not done")
+        raise _NoPicture("the fold is not done")
     try:
         settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
     except FileNotFoundError:
-        raise _Unusable(f"no models/{row.key}-fold{fold}.safetensors") from None
-    settings = settings.model_copy(update={"data": _here(settings.data, roots)})
-    loaded, half = held(settings.source), test_half_count(settings.source)
+        raise _NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
+    settings = settings.model_copy(update={"data": _with_root(settings.data, roots)})
+    loaded, half = load(settings.source), test_half_count(settings.source)
     _check_images(row, fold, loaded)
     images = loaded.images
     parts = split(len(images) - half, settings.folds, settings.seed, fold, half)
-    keys = [key_of(found) for found in (settings, twin(settings)) if found is not None]
+    keys = [key_of(same) for same in (settings, with_equivalent_limit(settings)) if same is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
-        raise _Unusable("the kept model belongs to another row or to other images")
+        raise _NoPicture("the kept model belongs to another row or to other images")
     shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)
     if METHODS[settings.method].footnote:
         title += f"\n({footnote(METHODS[settings.method])})"
@@ -150,25 +157,26 @@ def _of_model(ledger: Ledger, row: TableRow, fold: int, title: str, held: Load, 
 
 
 def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
-    """Raise _Unusable where a fold saw other images than those that were read."""
+    """Raise _NoPicture where a fold saw other images than those that were read."""
     now, saw = (loaded.data_hash, loaded.files_hash), (row.folds[fold]["data_hash"], row.folds[fold]["files_hash"])
-    if Same([now, saw]).differ(saw, now):
-        raise _Unusable(f"the images there now are not those that fold {fold} saw")
+    if SameImages([now, saw]).differ(saw, now):
+        raise _NoPicture(f"the images there now are not those that fold {fold} saw")
 
 
 @torch.no_grad()
 def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict[str, Tensor]:
-    """What a model makes of images, uint8 (n,C,H,H): n pictures each under original, condition (as shown, in colour),
-    unconditioned and conditioned, as far as the method has them.
+    """Return a model's outputs for images, uint8 (n,C,H,H), by name; each holds n pictures.
 
-    Of the first BATCH_SIZE images of the tabulated fold, with the very draws of their evaluation on a CPU.
+    The names are original, condition (in colour), unconditioned and conditioned, where the method has them. For the
+    first BATCH_SIZE images of the test fold, latents and masks are those of the evaluation on a CPU.
     """
     x = to_pixels(images)
-    generator = torch.Generator().manual_seed(seeds.of_fold(settings.seed, fold)["evaluation"])
-    z = model.encode(x, generator if settings.evaluation.latent != "mean" else None).z
+    separate = settings.evaluation.draws == "separate"
+    draws_z, draws_pixels = generators(seeds.of_fold(settings.seed, fold, separate_draws=separate))
+    z = model.encode(x, draws_z if settings.evaluation.latent != "mean" else None).z
     if settings.condition_sampler is None:
         return {"original": x, UNCONDITIONED.name: unconditioned(model, z, x)}
-    condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, generator)
+    condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, draws_pixels)
     return {
         "original": x,
         "condition": show_condition(condition),
@@ -178,17 +186,17 @@ def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict
 
 
 def show_condition(condition: Tensor) -> Tensor:
-    """A condition (n,C+1,H,H) as pictures (n,3,H,H): the revealed pixels, and the others in one colour."""
+    """Return a condition (n,C+1,H,H) as pictures (n,3,H,H): the revealed pixels, and the others in one colour."""
     return torch.where(condition[:, -1:] > 0, _colour(condition[:, :-1]), torch.tensor(HIDDEN).view(1, 3, 1, 1))
 
 
 def _colour(images: Tensor) -> Tensor:
-    """(n,C,H,H) -> (n,3,H,H) within [0,1], which an output may leave."""
+    """Return (n,C,H,H) as (n,3,H,H), clamped to [0,1], which an output may leave."""
     return images.clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def _grid(rows: Sequence[Tensor], names: Sequence[str], title: str) -> Figure:
-    """One image of rows of n pictures (n,3,H,H) each, with the rows' names beside it."""
+    """Draw rows of n pictures (n,3,H,H) each as one image, with the rows' names beside it."""
     n, side = len(rows[0]), rows[0].shape[-1]
     image = make_grid(torch.cat(list(rows)), nrow=n, padding=GAP, pad_value=1.0).permute(1, 2, 0).numpy()
     figure = Figure(figsize=(0.85 * n + 1.4, 0.85 * len(rows) + 0.5), layout="constrained")
@@ -210,5 +218,5 @@ def _name_columns(figure: Figure, names: Sequence[str], side: int) -> None:
 
 
 def _centres(n: int, side: int) -> list[float]:
-    """Of the pictures along one edge of a grid, in pixels."""
+    """Return the centres of n pictures along one edge of a grid, in pixels."""
     return [GAP + side / 2 + i * (side + GAP) for i in range(n)]

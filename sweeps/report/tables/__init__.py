@@ -1,1 +1,1 @@
-"""Tables of a sweep as sheets, and sheets as text, Markdown, LaTeX, HTML, CSV and JSON."""
+"""Sheets made of a sweep's table, and written as text, Markdown, LaTeX, HTML, CSV and JSON."""

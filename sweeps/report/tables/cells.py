@@ -1,12 +1,13 @@
-"""What stands in the cells of a sheet: settings, folds and numbers as text."""
+"""The cells of a sheet: settings, folds and numbers as text."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
-from sweeps.analysis.results import KEYS, Table, TableRow
-from sweeps.config.labels import words
+from sweeps.analysis.columns import SEPARATE_COLUMNS
+from sweeps.analysis.results import Table, TableRow
+from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
 
 Spread = Literal["variance", "sd", "ci95"]
@@ -22,7 +23,7 @@ SPREAD_NOTES = {
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How numbers are shown. `scale`: of reconstruction errors, None for the thesis's of each family."""
+    """The spread behind ±, and the scale of reconstruction errors (None: each family's in the thesis)."""
 
     spread: Spread = "variance"
     scale: Scale | None = None
@@ -33,32 +34,32 @@ THESIS = NumberFormat()
 
 
 def setting_text(value: object) -> str:
-    """A setting as a grid file has it. A foreign file's text cannot write to the screen through it."""
+    """Return a setting as a grid file writes it, on one line and without terminal escapes."""
     return "-" if value is None else one_line(value_text(value))
 
 
 def settings_text(row: TableRow, names: Sequence[str]) -> str:
-    """The settings of a row in a reader's words; "-" where none applies."""
-    return ", ".join(words(row.settings, names)) or "-"
+    """Return the named settings of a row in words; "-" where none applies."""
+    return ", ".join(setting_texts(row.settings, names)) or "-"
 
 
 def decimals(row: TableRow, metric: str, scale: Scale | None) -> int:
-    """Digits behind the point, as the metric declares them; 4 for other numbers of the ledger."""
-    known = row.metric(metric)
-    if known is None:
+    """Return the number of decimals that a metric declares; 4 for other numbers of the ledger."""
+    declared = row.metric(metric)
+    if declared is None:
         return OTHER_DIGITS
-    return SCALE_DIGITS[scale or row.scale] if known.scaled else known.digits
+    return SCALE_DIGITS[scale or row.scale] if declared.scaled else declared.digits
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number with its digits behind the point, a huge one with a power of ten; "-" where there is none."""
+    """Return a number with this many decimals, a huge one with a power of ten; "-" for None."""
     if value is None:
         return "-"
     return f"{value:.{digits}e}" if abs(value) >= HUGE else f"{value:.{digits}f}"
 
 
 def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
-    """Mean ± spread; one fold has no spread."""
+    """Return mean ± spread; "?" stands for the spread of one fold."""
     sample = row.sample(metric, number_format.scale)
     if sample is None or sample.summary is None:
         return "-"
@@ -70,14 +71,14 @@ def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
 
 
 def folds_text(row: TableRow) -> str:
-    """Done folds of those wanted, how many failed, and whether they saw different images."""
+    """Return done/folds_wanted folds, with remarks on failed folds and on folds that saw different images."""
     remarks = [f"{len(row.failed)} failed"] if row.failed else []
     remarks += [f"{len(row.image_sets)} sets of images"] if len(row.image_sets) > 1 else []
-    return f"{len(row.folds)}/{row.wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
+    return f"{len(row.folds)}/{row.folds_wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def shared_lines(table: Table) -> list[str]:
-    """The settings that all rows share, a line per group."""
+    """Return the settings that all rows share, one line per section."""
     groups: dict[str, list[str]] = {}
     for name, value in table.shared.items():
         section, dot, leaf = name.rpartition(".")
@@ -86,13 +87,13 @@ def shared_lines(table: Table) -> list[str]:
 
 
 def identity(table: Table) -> tuple[list[str], list[str]]:
-    """The settings that tell the rows apart: those with a column of their own, and those that share one."""
-    keys = [name for name in KEYS if name in table.columns]
-    return keys, [name for name in table.columns if name not in KEYS]
+    """Return the settings that tell rows apart: those with a column of their own, and those that share one."""
+    keys = [name for name in SEPARATE_COLUMNS if name in table.columns]
+    return keys, [name for name in table.columns if name not in SEPARATE_COLUMNS]
 
 
 def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[str]]]:
-    """The head and the cells that say which row it is."""
+    """Return the head and a function that makes the cells of the settings that tell rows apart."""
     keys, rest = identity(table)
     head = [*keys, *(["settings"] if rest else [])]
 
@@ -104,11 +105,11 @@ def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[s
 
 
 def breaks(table: Table) -> frozenset[int]:
-    """The places of rows at which a new model or method begins."""
-    found, seen = set(), None
+    """Return the indices of shown rows at which a new model or method begins."""
+    starts, before = set(), None
     for i, row in enumerate(table.shown):
-        this = [row.settings.get(name) for name in KEYS]
-        if seen is not None and this != seen:
-            found.add(i)
-        seen = this
-    return frozenset(found)
+        this = [row.settings.get(name) for name in SEPARATE_COLUMNS]
+        if before is not None and this != before:
+            starts.add(i)
+        before = this
+    return frozenset(starts)

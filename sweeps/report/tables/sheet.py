@@ -1,4 +1,4 @@
-"""A sheet: what a table shows, in whatever format it will be written."""
+"""A sheet: the content of a printed table, independent of the format that it is written in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cell:
-    """`best`: to be marked."""
+    """A text, marked in bold or with a star where it is the best."""
 
     text: str
     best: bool = False
@@ -15,10 +15,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with its title, what all rows share, and notes.
+    """A printed table.
 
-    `breaks` are the rows before which a new group begins; of the first `keys` columns, what repeats from row to row may
-    be left out.
+    Attributes:
+        name: the name in files and anchors.
+        head: the names of the columns.
+        numeric: whether each column is aligned as numbers.
+        above: lines between title and table: the settings that all rows share.
+        breaks: indices of rows before which a new group begins.
+        keys: how many leading columns are left blank where they repeat the row before.
+        notes: lines below the table.
+        make_records: makes the rows for JSON and CSV.
     """
 
     name: str
@@ -34,16 +41,16 @@ class Sheet:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The rows for machines: full precision, no text made of numbers."""
+        """The rows as records for JSON and CSV, with numbers at full precision."""
         return self.make_records()
 
-    def texts(self) -> list[list[Cell]]:
-        """The rows with the repeats of their leading columns left out."""
-        shown, before = [], [Cell("")] * self.keys
+    def rows_without_repeats(self) -> list[list[Cell]]:
+        """Return the rows, with blanks for leading cells that repeat those of the row before."""
+        rows, before = [], [Cell("")] * self.keys
         for row in self.rows:
             same = 0
             while same < self.keys and before[same] == row[same]:
                 same += 1
-            shown.append([Cell("")] * same + row[same:])
+            rows.append([Cell("")] * same + row[same:])
             before = row[: self.keys]
-        return shown
+        return rows

@@ -1,11 +1,12 @@
-"""The sheets of a table: its rows, their statistics, and their differences to the baseline."""
+"""The sheets made of a sweep's table: rows, statistics over the folds, and differences to the baseline."""
 
 from collections.abc import Sequence
 
 from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED
-from sweeps.analysis.differences import Comparison, best, differences
-from sweeps.analysis.records import comparison_record, record
-from sweeps.analysis.results import KEYS, METRICS, SETTINGS, ReportError, Table, TableRow
+from sweeps.analysis.columns import METRICS, SEPARATE_COLUMNS, SETTING_COLUMNS
+from sweeps.analysis.differences import Comparison, best_keys, differences
+from sweeps.analysis.records import comparison_record, row_record
+from sweeps.analysis.results import ReportError, Table, TableRow
 from sweeps.analysis.statistics import LEVEL
 from sweeps.ledger.schema import BUILT_IN
 from sweeps.report.tables.cells import (
@@ -30,11 +31,11 @@ RESULTS = (
     *[metric.name for metric in BUILT_IN], "mean_image_per_pixel", "best_epoch", "parameters", "images_trained",
     "seconds", "resumed", "peak_memory",
 )  # fmt: skip
-"""Numbers of the ledger that can be a column: mean ± spread over the folds."""
+"""Numbers of the ledger that every table may show as a column: mean ± spread over the folds."""
 
 
 def default_columns(table: Table) -> list[str]:
-    """What tells the rows apart, folds, the metrics that any row has, their unit where it differs, collapsed folds."""
+    """Return settings that tell rows apart, folds, metrics, and scale and collapsed folds where a reader needs them."""
     head, _ = identity_cells(table)
     absent = {CONDITIONED.name} if all(row.is_baseline for row in table.rows) else set()
     metrics = [metric for metric in table.metrics if metric not in absent]
@@ -43,57 +44,64 @@ def default_columns(table: Table) -> list[str]:
     return [*head, "folds", *metrics, *(["error"] if mixed else []), *(["collapsed"] if collapsed else [])]
 
 
-def check_columns(columns: Sequence[str]) -> None:
-    """Raises ReportError for one that is none."""
-    known = ["settings", "folds", "error", "collapsed", *RESULTS, *SETTINGS]
+def _numeric_columns(table: Table) -> list[str]:
+    """Return the columns that hold mean ± spread: `RESULTS`, and the metrics of plug-in families and later stages."""
+    own = [metric.name for row in table.rows for metric in (*row.family.metrics, *row.stage_metrics.values())]
+    return list(dict.fromkeys([*RESULTS, *own]))
+
+
+def check_columns(table: Table, columns: Sequence[str]) -> None:
+    """Raise ReportError for a name that is no column of this table."""
+    known = ["settings", "folds", "error", "collapsed", *_numeric_columns(table), *SETTING_COLUMNS]
     for name in columns:
         if name not in known:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
 
 
-def _captions(table: Table) -> list[str]:
-    """A note for each metric of families: what it is in each of them."""
-    families = {f.name: f for f in FAMILIES.built_in()} | {row.family.name: row.family for row in table.rows}
+def _captions(table: Table, columns: Sequence[str]) -> list[str]:
+    """Return a note for each metric among the columns: what it is in each family of the rows shown."""
+    families = {row.family.name: row.family for row in table.shown}
+    built_in_first = sorted(families, key=[*[f.name for f in FAMILIES.built_in()], *families].index)
     captions: dict[str, list[str]] = {}
-    for family in families.values():
+    for family in [families[name] for name in built_in_first]:
         for metric in family.metrics:
-            if metric.tabulated and metric.caption:
+            if metric.name in columns and metric.caption:
                 captions.setdefault(metric.name, []).append(f"{metric.caption} ({family.name})")
     return [f"{name.replace('_', ' ')}: {', '.join(texts)}" for name, texts in captions.items()]
 
 
 MOST_FAILURES = 20
-"""Failed units that are listed below a table."""
+"""The most failed units that are listed below a table."""
 
 
 def more_columns(columns: Sequence[str] | None) -> list[str]:
-    """The columns of the ledger that a table must be read with to show these."""
+    """Return those of the columns that `read_table` reads only on request."""
     return [name for name in columns or () if name in RESULTS and name not in METRICS]
 
 
 def main_sheet(
     name: str, table: Table, number_format: NumberFormat = THESIS, columns: Sequence[str] | None = None
 ) -> Sheet:
-    """The table of the thesis: a line per configuration, mean ± spread over its folds.
+    """Make the thesis's table: a line per configuration, mean ± spread over its folds.
 
-    Raises:
-        ReportError: one of `columns` is none.
+    Args:
+        columns: names that `check_columns` accepts; None for `default_columns`.
     """
-    check_columns(columns or ())
+    numeric = _numeric_columns(table)
     shown = list(columns or default_columns(table))
-    marked = {metric: best(table, metric, number_format.scale) for metric in table.metrics if metric in shown}
+    marked = {metric: best_keys(table, metric, number_format.scale) for metric in table.metrics if metric in shown}
     rows = [[_cell(table, row, column, number_format, marked) for column in shown] for row in table.shown]
     return Sheet(
         "table",
         name,
         [column.replace("_", " ") for column in shown],
         rows,
-        [column in RESULTS or column in table.metrics for column in shown],
+        [column in numeric for column in shown],
         shared_lines(table),
         breaks(table),
-        next((i for i, column in enumerate(shown) if column not in KEYS), len(shown)),
+        next((i for i, column in enumerate(shown) if column not in SEPARATE_COLUMNS), len(shown)),
         _notes(table, number_format, shown, any(marked.values())),
-        lambda: [record(table, row, number_format.scale) for row in table.shown],
+        lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )
 
 
@@ -106,7 +114,7 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
         return Cell((number_format.scale or row.scale).replace("_", " "))
     if column == "collapsed":
         return Cell(str(row.collapsed))
-    if column not in RESULTS and column not in table.metrics:
+    if column in SETTING_COLUMNS:
         return Cell(setting_text(row.settings.get(column)))
     text = metric_text(row, column, number_format)
     if column == UNCONDITIONED.name and row.method.footnote and row.folds:
@@ -115,12 +123,12 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
 
 
 def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_best: bool) -> list[str]:
-    units = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
-    each = f", {units.pop()}" if len(units) == 1 else ""
+    scales = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
+    scale = f", {scales.pop()}" if len(scales) == 1 else ""
     notes = [
         f"mean ± {SPREAD_NOTES[number_format.spread]}",
-        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{each}",
-        *_captions(table),
+        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{scale}",
+        *_captions(table, shown),
     ]
     if any_best:
         notes.append(
@@ -136,12 +144,12 @@ def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_
             "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)"
         )
     if table.shared.get("folds.selection") == "fold":
-        notes.append("the tabulated fold itself picked the epoch: optimistic")
+        notes.append("the test fold itself picked the best epoch: its errors are optimistic")
     return notes
 
 
 def failures(table: Table) -> list[str]:
-    """A line for each failed unit that is not done since, with its reason."""
+    """Return a line for each unit that failed and is not done since, with its reason."""
     lines = [
         f"failed: {table.label(row)}, fold {fold}: {setting_text(reason)}"
         for row in table.shown
@@ -152,7 +160,7 @@ def failures(table: Table) -> list[str]:
 
 
 def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
-    """A line per configuration and metric: folds, mean, its 95 % interval, deviation, median, least and greatest."""
+    """Make a sheet with a line per configuration and metric: mean, 95 % interval, sd, median, minimum, maximum."""
     head, cells = identity_cells(table)
     rows: list[list[Cell]] = []
     starts = set()
@@ -174,16 +182,16 @@ def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THES
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, make_records=lambda: [record(table, row, number_format.scale) for row in table.shown],
+        notes=notes, make_records=lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )  # fmt: skip
 
 
 def differences_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
-    """A line per metric and configuration that is no baseline: what it changes, and whether that stands."""
+    """Make a sheet with a line per metric and configuration: its difference to its baseline, and the significance."""
     head, cells = identity_cells(table)
     compared = [c for c in differences(table, number_format.scale) if table.shows(c.row)]
     rows = [
-        [Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_compared(c, number_format)]]
+        [Cell(text) for text in [c.metric.replace("_", " "), *cells(c.row), *_difference_texts(c, number_format)]]
         for c in compared
     ]
     names = ["baseline", "row", "difference", "low", "high", "p (Holm)", "%", "d", "folds"]
@@ -197,8 +205,8 @@ def differences_sheet(name: str, table: Table, number_format: NumberFormat = THE
         breaks=frozenset(starts),
         keys=1 + len(identity(table)[0]),
         notes=[
-            "row less baseline, paired by fold; the baseline is the row of method none that agrees in all other "
-            "settings, and its one output stands against conditioned too",
+            "difference: row minus baseline, paired by fold; the baseline is the row of method none that agrees in "
+            "all other settings; its one output is compared with conditioned too",
             "low, high, p: t-test with the variance of Nadeau and Bengio for k folds; p after Holm's correction over "
             f"all rows of a metric, * below {LEVEL:g}",
             "%: of the baseline; d: difference in standard deviations of the differences (Cohen's d of paired samples)",
@@ -207,26 +215,26 @@ def differences_sheet(name: str, table: Table, number_format: NumberFormat = THE
     )
 
 
-def _compared(c: Comparison, number_format: NumberFormat) -> list[str]:
-    found = c.difference
-    if c.baseline is None or found is None:
+def _difference_texts(c: Comparison, number_format: NumberFormat) -> list[str]:
+    difference = c.difference
+    if c.baseline is None or difference is None:
         return ["-", "-", c.why_not or "-", "-", "-", "-", "-", "-", "0"]
     digits = decimals(c.row, c.metric, number_format.scale)
     return [
-        number(found.base, digits),
-        number(found.base + found.mean, digits),
-        "+" * (found.mean >= 0) + number(found.mean, digits),
-        number(found.low, digits),
-        number(found.high, digits),
+        number(difference.base, digits),
+        number(difference.base + difference.mean, digits),
+        "+" * (difference.mean >= 0) + number(difference.mean, digits),
+        number(difference.low, digits),
+        number(difference.high, digits),
         p_text(c.p_holm),
-        "-" if found.relative is None else f"{100 * found.relative:+.1f}",
-        number(found.effect, 1),
-        str(found.n),
+        "-" if difference.relative is None else f"{100 * difference.relative:+.1f}",
+        number(difference.effect, 1),
+        str(difference.n),
     ]
 
 
 def p_text(p: float | None) -> str:
-    """A p-value, with a star where it is significant; "-" where there is none."""
+    """Return a p-value, with a star where it is significant; "-" for None."""
     if p is None:
         return "-"
     return ("< 0.0001" if p < 1e-4 else f"{p:.4f}") + (" *" if p < LEVEL else "")

@@ -7,20 +7,28 @@ twice; here they are right.
 
 import csv
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from sweeps.analysis.results import METRICS, Table, TableRow
-from sweeps.analysis.statistics import Sample
+from sweeps.analysis.columns import METRICS
+from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.statistics import Sample, difference
 from sweeps.ledger.schema import Row
 from sweeps.report.tables.cells import decimals, folds_text, number, settings_text
 from sweeps.report.tables.sheet import Cell, Sheet
+from sweeps.report.thesis.pairs import MNIST, like_the_thesis
 
-FOLDS = 5
-AGREES = 2.0
-"""Published fold standard deviations within which two means are said to agree."""
+FOLDS, EPOCHS = 5, 100
+
+MARGINS = {"gaussian_vae": 1.1, "vqvae": 1.5}
+"""Factors within which two means are equivalent, chosen before any comparison was looked at."""
+
+ROUNDED = "~"
+ROUNDED_DIGITS = {"gaussian_vae": 2, "vqvae": 4}
+NOT_COMPARABLE = "not comparable"
 
 IDENTITY = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant")
 """The settings that the published table tells its rows apart by."""
@@ -37,6 +45,8 @@ class PublishedRow:
 
     settings: Row
     cells: dict[str, Sample]
+    rounded: frozenset[str] = frozenset()
+    """The metrics whose means were published rounded to the digits of the printed table."""
 
     def sample(self, metric: str, scale: str | None = None) -> Sample | None:
         """None where it was not published. The unit is the thesis's: per image and nats, or per pixel and element."""
@@ -49,8 +59,11 @@ def _sample(mean: str, fold_sd: str) -> Sample:
 
 
 def _row(line: dict[str, str]) -> PublishedRow:
-    """A line of the file. What is printed for single_decoder is its conditioned reconstruction; the unconditioned mean
-    is from a later table of the author's, without a spread: the conditioned's stands in."""
+    """Read a line of the file.
+
+    The printed reconstruction of single_decoder is the conditioned one. Its unconditioned mean is from a later table of
+    the author's, without a spread, so the conditioned spread stands in.
+    """
     values = line["sampler"] or None, float(line["exponent_label"]) if line["exponent_label"] else None
     variant = "loss_weighted" if line["soft_adapt"] == "true" else None
     identity = (line["family"], int(line["configuration"]), line["method"], *values, variant)
@@ -60,6 +73,7 @@ def _row(line: dict[str, str]) -> PublishedRow:
     if line["method"] == "single_decoder":
         plain = _sample(line["unconditioned_reconstruction_mean"], line["reconstruction_fold_sd"])
         cells |= {"unconditioned": plain, "conditioned": printed}
+        return PublishedRow(dict(zip(IDENTITY, identity, strict=True)), cells, frozenset({"unconditioned"}))
     return PublishedRow(dict(zip(IDENTITY, identity, strict=True)), cells)
 
 
@@ -71,16 +85,26 @@ def published_rows() -> tuple[PublishedRow, ...]:
 
 
 def counterpart(row: TableRow) -> PublishedRow | None:
-    """The published row of the same family, configuration, method, sampler, exponent label and SoftAdapt."""
+    """Return the published row of the same family, sizes, method, sampler, exponent label and SoftAdapt.
+
+    None where there is none, and for rows of other data than MNIST.
+    """
+    if row.settings.get("dataset", MNIST) != MNIST or not like_the_thesis(row):
+        return None
     mine = {name: row.settings.get(name) for name in IDENTITY}
     return next((published for published in published_rows() if published.settings == mine), None)
+
+
+def collapsed(row: PublishedRow, metric: str) -> bool:
+    """Whether folds of a published row collapsed: VQ-VAEs with SoftAdapt whose errors spread over a factor of ten."""
+    wide = (row.cells["unconditioned"].sd or 0) > 0.01
+    return row.settings["family"] == "vqvae" and wide and metric != "latent_loss"
 
 
 def reasons(row: PublishedRow, metric: str) -> list[str]:
     """Why the published run's numbers may differ from what the text describes."""
     s, vq = row.settings, row.settings["family"] == "vqvae"
     soft_adapt = s["soft_adapt.variant"] is not None
-    collapsed = vq and soft_adapt and (row.cells["unconditioned"].sd or 0) > 0.01
     known = {
         "no batch normalisation in the VQ stacks": vq,
         "the VQ baseline's decoder widths were the other way round": vq and s["method"] == "none",
@@ -88,7 +112,7 @@ def reasons(row: PublishedRow, metric: str) -> list[str]:
         "exact was 16 pixels at rows and columns 5, 10, 15, 20": s["sampler"] == "exact",
         "uniform was 39 draws with replacement": s["sampler"] == "uniform" and s["method"] == "multi_decoder",
         "SoftAdapt's state went on from fold to fold": soft_adapt,
-        "published folds collapsed": collapsed and metric != "latent_loss",
+        "published folds collapsed": collapsed(row, metric),
         "the code dropped the exponent: both labels very probably ran at 40": s["exponent"] is not None,
         "the decoder normalised by the batch during evaluation": s["method"] == "single_decoder",
         "its spread is not published, the conditioned's stands in": (
@@ -99,19 +123,39 @@ def reasons(row: PublishedRow, metric: str) -> list[str]:
     return [reason for reason, applies in known.items() if applies]
 
 
-def verdict(difference_in_sd: float | None, comparable: bool) -> str:
-    """In words; a difference of at most two published fold standard deviations agrees."""
-    if difference_in_sd is None:
-        return "-"
-    if not comparable:
-        return "other data"
-    if abs(difference_in_sd) <= AGREES:
+def why_not_comparable(row: TableRow, theirs: PublishedRow, metric: str) -> str:
+    """Return what a cell of ours lacks to be compared with the published one; empty where it is comparable."""
+    s = row.settings
+    if s.get("data.limit") is not None:
+        return f"{s['data.limit']:,} images"
+    if s["training.epochs"] != EPOCHS:
+        return f"{s['training.epochs']} epochs"
+    if s["folds.n_splits"] != FOLDS or not row.complete:
+        return f"{folds_text(row)} folds"
+    return "collapsed folds" if collapsed(theirs, metric) else ""
+
+
+def equivalence(published: Sample, ours: Sample, factor: float) -> str:
+    """Judge whether two means are the same but for a factor, by the 95 % interval of the logarithm of their ratio.
+
+    The interval has the spread of both runs (delta method, Nadeau and Bengio's variance, the fewest degrees of freedom
+    that Welch's may have): "agrees" where it lies within the factor, "lower" or "higher" where it lies beyond, else
+    "cannot be told".
+    """
+    if not (published.mean > 0 and ours.mean > 0) or published.sd is None or ours.sd is None:
+        return "cannot be told"
+    log = [Sample(math.log(s.mean), s.sd / s.mean, s.n, s.k) for s in (published, ours) if s.sd is not None]
+    found = difference(*log)
+    if found is None or found.low is None or found.high is None:
+        return "cannot be told"
+    bound = math.log(factor)
+    if -bound <= found.low and found.high <= bound:
         return "agrees"
-    return "lower" if difference_in_sd < 0 else "higher"
+    return "higher" if found.low > bound else "lower" if found.high < -bound else "cannot be told"
 
 
 def _records(table: Table) -> list[tuple[TableRow, dict[str, Any]]]:
-    """Every cell that both tables have."""
+    """Return a record of every cell that both tables have."""
     found = []
     for row in table.rows:
         theirs = counterpart(row)
@@ -126,16 +170,27 @@ def _records(table: Table) -> list[tuple[TableRow, dict[str, Any]]]:
             record |= {"ours": ours.mean if ours else None, "ours_sd": ours.sd if ours else None}
             record |= {"folds": len(row.folds), "ratio": ours.mean / published.mean if ours else None}
             record |= {"difference_in_published_sd": sds}
-            record["verdict"] = verdict(sds, row.settings["dataset"] == "mnist")
+            record["rounded"] = metric in theirs.rounded
+            why_not = why_not_comparable(row, theirs, metric)
+            if ours is None or why_not:
+                record["verdict"] = f"{NOT_COMPARABLE}: {why_not}" if why_not else "-"
+            else:
+                record["verdict"] = equivalence(published, ours, MARGINS[theirs.settings["family"]])
             record["reasons"] = "; ".join(reasons(theirs, metric))
             found.append((row, record))
     return found
 
 
 def published_sheet(name: str, table: Table) -> Sheet:
-    """The published table beside ours, cell by cell: mean ± sample standard deviation of both, their ratio, their
-    difference in published standard deviations, a verdict, and the known reasons why they may differ."""
+    """Make the sheet of the published table beside ours, cell by cell.
+
+    It has mean ± sample standard deviation of both, their ratio, their difference in published standard deviations, a
+    verdict, and the known reasons why they may differ.
+    """
     every = _records(table)
+    if not every:
+        note = f"no row of this sweep is in the published table ({len(published_rows())} rows on MNIST)"
+        return Sheet("published", f"{name}: beside the published table", ["row"], [], [False], notes=[note])
     records = [(row, record) for row, record in every if table.shows(row)]
     known = list(dict.fromkeys(reason for _, r in records for reason in r["reasons"].split("; ") if reason))
     letters = {reason: chr(ord("a") + i) for i, reason in enumerate(known)}
@@ -147,8 +202,10 @@ def published_sheet(name: str, table: Table) -> Sheet:
         names = ("sampler", "exponent", "soft_adapt.variant")
         cells = [str(r["family"]), str(r["configuration"]), str(r["method"]), settings_text(row, names)]
         cells += [folds_text(row), r["metric"].replace("_", " ")]
-        cells += [_pm(r["published"], r["published_sd"], digits), _pm(r["ours"], r["ours_sd"], digits)]
-        cells += [number(r["ratio"], 2), number(r["difference_in_published_sd"], 1), r["verdict"]]
+        cells += [_published_text(r, digits)]
+        cells += [_pm(r["ours"], r["ours_sd"], digits)]
+        sds = None if r["verdict"].startswith(NOT_COMPARABLE) else r["difference_in_published_sd"]
+        cells += [number(r["ratio"], 2), number(sds, 1), r["verdict"]]
         cells += ["".join(letters[reason] for reason in r["reasons"].split("; ") if reason)]
         rows.append([Cell(text) for text in cells])
     head = ["family", "configuration", "method", "settings", "folds", "metric"]
@@ -171,6 +228,14 @@ def published_sheet(name: str, table: Table) -> Sheet:
     )
 
 
+def _published_text(record: Mapping[str, Any], digits: int) -> str:
+    """Write a published cell, a rounded mean with the digits that it has."""
+    if not record["rounded"]:
+        return _pm(record["published"], record["published_sd"], digits)
+    mean = f"{record['published']:.{ROUNDED_DIGITS[record['family']]}f}"
+    return f"{ROUNDED}{mean} ± {record['published_sd']:.{digits}f}"
+
+
 def _pm(mean: float | None, sd: float | None, digits: int) -> str:
     if mean is None:
         return "-"
@@ -183,12 +248,15 @@ def _notes(table: Table, records: list[dict[str, Any]]) -> list[str]:
     notes = [
         "published: E. Zakovskis, Multitask variational autoencoders, University of Bergen, 2024, section 4.3 (MNIST, "
         "5 folds, 100 epochs); mean ± sample standard deviation over the folds, as ours",
-        f"in sd: ours less published, in published standard deviations; at most {AGREES:g} agrees",
+        "in sd: ours less published, in published standard deviations",
+        f"agrees: the 95 % interval of the ratio, with the spread of both runs, lies within a factor of "
+        f"{MARGINS['gaussian_vae']:g} (Gaussian) or {MARGINS['vqvae']:g} (VQ); only complete rows of all images, "
+        f"{FOLDS} folds and {EPOCHS} epochs are compared",
     ]
+    if any(record["rounded"] for record in records):
+        notes.append(f"{ROUNDED}: published rounded to the digits shown")
     if missing:
         notes.append(f"{missing} of {len(published_rows())} published rows have no row in this sweep")
     if len(here) < len(table.rows):
         notes.append(f"{len(table.rows) - len(here)} rows of this sweep are not in the published table")
-    if any(record["dataset"] != "mnist" for record in records):
-        notes.append("other data: not MNIST, so only directions can be compared (--show claims)")
     return notes

@@ -1,4 +1,4 @@
-"""Calls of the operating system that fail on purpose, in any library of a process: open, read, rename, fsync, ..."""
+"""Make calls of the operating system (open, read, rename, fsync, ...) fail on purpose, in any library of a process."""
 
 import ctypes
 import errno
@@ -10,7 +10,7 @@ from pathlib import Path
 
 KINDS = {"open": 1, "read": 2, "rename": 4, "fsync": 8, "list": 16, "write": 32, "unlink": 64}
 SHORT = -1
-"""Instead of an errno: the read gives fewer bytes than were asked for."""
+"""Stands in the place of an errno: the read returns fewer bytes than it was asked for."""
 
 ERRORS = {
     "open": (errno.EACCES, errno.EMFILE, errno.ESTALE, errno.EIO),
@@ -24,7 +24,7 @@ ERRORS = {
 
 
 def compiled(folder):
-    """Build the library in a folder; None where there is no C compiler."""
+    """Build the library in a folder, and return its path; None without a C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
@@ -43,7 +43,10 @@ def with_faults(library, *command):
 
 
 class Fault:
-    """In a process with the library: while it is entered, the nth call of a kind on paths that contain a text fails."""
+    """Lets the nth call of a kind on paths that contain `part` fail, as long as the context lasts.
+
+    The process must have the library in front of all others. `calls` says afterwards how many calls were counted.
+    """
 
     def __init__(self, part, kind, nth=0, error=errno.EIO):
         self.library = ctypes.CDLL(None)

@@ -1,7 +1,8 @@
-"""A sweep and its report with a fault at every single call, in one process that `faults.with_faults` started. Prints a
-JSON line per call: what failed, how the command ended, and what became of the results.
+"""Run a sweep or its report with a fault at every single call, in one process that `faults.with_faults` started.
 
 python every_call.py FOLDER COMMAND KIND...    where COMMAND is run, report or write
+
+It prints a JSON line per call: what failed, how the command ended, and what became of the results.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ grid:
 """
 
 
-def images(folder):
+def write_images(folder):
     from PIL import Image
 
     folder.mkdir()
@@ -63,8 +64,11 @@ def contents(folder):
 
 
 def prepare(folder):
-    """Results with a compacted unit, two units' own files, and one that was stopped at its checkpoint."""
-    images(folder / "images")
+    """Make results with a compacted unit, two units in files of their own, and one stopped at its checkpoint.
+
+    Return the grid file, the results of an undisturbed run, and the prepared results.
+    """
+    write_images(folder / "images")
     file, whole, begun = folder / "faults.yaml", folder / "whole", folder / "begun"
     file.write_text(GRID.format(images=folder / "images"))
     assert run(file, whole) == 0
@@ -80,15 +84,13 @@ def prepare(folder):
     from sweeps.worker.run_unit import run_unit
 
     steps = iter(range(100))
-    stopped = run_unit(
-        units[3], load(units[3].settings.source).images, ledger, "cpu", {}, should_stop=lambda: next(steps) > 3
-    )
+    stopped = run_unit(units[3], load(units[3].settings.source), ledger, "cpu", {}, should_stop=lambda: next(steps) > 3)
     assert stopped == "stopped"
     return file, whole, begun
 
 
 def attempt(what, kind, nth, error, results, file):
-    """One command with one fault: its exit code, what it printed, and how many calls there were."""
+    """Run one command with one fault. Return its exit code, its output and errors, and the number of calls."""
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.redirect_stdout(out),
@@ -103,7 +105,7 @@ def attempt(what, kind, nth, error, results, file):
 
 
 def chosen(calls):
-    """The first sixty calls, and some sixty of the others: torch reads a checkpoint in hundreds of pieces."""
+    """Return the first sixty calls and about sixty of the others; torch reads a checkpoint in hundreds of pieces."""
     return [*range(1, min(calls, 60) + 1), *range(61, calls + 1, max(1, (calls - 60) // 60))]
 
 
@@ -126,7 +128,7 @@ def main(folder, what, *kinds):
             code, out, err, _ = attempt(what, kind, nth, error, here, file)
             after = contents(here)
             lost = [name for name, data in before.items() if "/units" in name and after.get(name) != data]
-            told = {
+            outcome = {
                 "fault": f"{kind} {nth}/{calls} {error if error < 0 else os.strerror(error)}",
                 "code": code,
                 "out": out.splitlines(),
@@ -137,13 +139,13 @@ def main(folder, what, *kinds):
                 "changed": sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)),
             }
             if what == "run":
-                told["whole"] = rows_of(open_ledger(here, "faults")) == expected
+                outcome["whole"] = rows_of(open_ledger(here, "faults")) == expected
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    told["then"] = run(file, here)
+                    outcome["then"] = run(file, here)
                 ledger = open_ledger(here, "faults")
-                told["same"] = rows_of(ledger) == expected
-                told["resumed"] = sum(row["resumed"] for row in ledger.read()[0])
-            print(json.dumps(told), flush=True)
+                outcome["same"] = rows_of(ledger) == expected
+                outcome["resumed"] = sum(row["resumed"] for row in ledger.read()[0])
+            print(json.dumps(outcome), flush=True)
 
 
 if __name__ == "__main__":

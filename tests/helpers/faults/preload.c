@@ -1,8 +1,8 @@
-/* Makes the n-th call on certain files fail, in any library of a process: preloaded by tests (see faults.py).
+/* Makes the n-th call on certain files fail, in any library of a process. Tests preload it (see __init__.py).
  *
  * faults_arm(part, kinds, nth, error) begins to count the calls of these kinds (bits, below) on paths that contain
- * `part`. The nth one, from 1, fails with the errno `error`; -1 makes a read short instead; nth 0 lets all pass.
- * faults_count() returns how many calls were counted.
+ * `part`. Call number nth, counted from 1, fails with the errno `error`; -1 makes a read short instead; with nth 0 no
+ * call fails. faults_count() returns how many calls were counted.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -29,7 +29,7 @@ void faults_arm(const char *part, int kinds, long nth, int error) {
 
 long faults_count(void) { return __atomic_load_n(&count_, __ATOMIC_SEQ_CST); }
 
-/* Whether this call is the one to fail; errno is set if so, unless a short read is wanted. */
+/* Return whether this call must fail. Then errno is set, unless a short read is wanted. */
 static int hit(int kind, const char *path) {
     if (!(kinds_ & kind) || path == NULL || strstr(path, part_) == NULL) return 0;
     if (__atomic_add_fetch(&count_, 1, __ATOMIC_SEQ_CST) != nth_) return 0;

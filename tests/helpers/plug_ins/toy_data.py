@@ -1,4 +1,4 @@
-"""A data set of somebody else's: bars at random places, which need no file."""
+"""A plugged-in data set: bars at random places, which need no file."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from sweeps.data.datasets import Description, Published
 
 
 def bars(root, part, n):
-    """n images of 16x16 with one bright row or column each."""
+    """Return n images of 16x16 pixels, uint8 (n, 1, 16, 16), with one bright row or column each."""
     draw = np.random.default_rng(0)
     images = np.zeros((n, 1, 16, 16), np.uint8)
     for image, place, upright in zip(images, draw.integers(16, size=n), draw.random(n) < 0.5, strict=True):

@@ -1,11 +1,11 @@
-"""A family of somebody else's: an autoencoder whose z is kept small by a term of its own."""
+"""A plugged-in family: an autoencoder with a loss term that keeps z small."""
 
 from mtvae.config import Family, GaussianSizes, Metric
 from mtvae.latent_spaces import PlainLatentSpace
 
 
 class SmallLatentSpace(PlainLatentSpace):
-    """Adds the mean absolute value of z to the loss, and measures the largest."""
+    """Adds the mean absolute value of z to the loss, and measures the largest absolute value."""
 
     @staticmethod
     def terms(latent, loss):

@@ -1,4 +1,4 @@
-"""A method of somebody else's: one decoder that sees a varying number of pixels, with a note below the table."""
+"""A plugged-in method: one decoder that sees a varying number of pixels, with a footnote below the table."""
 
 from mtvae.config import Method
 

@@ -1,4 +1,4 @@
-"""A stage of somebody else's: it measures the kept model of the training that it requires."""
+"""A plugged-in stage: it measures the kept model of the training that it requires."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from sweeps.config.stages import Stage
 
 
 def run(inputs, train):
-    """The share of z that is positive, over the tabulated images."""
+    """Measure the share of z that is positive, over the test fold."""
     (model,) = inputs.parent_models()
     x = to_pixels(torch.tensor(inputs.images[inputs.split.test]))
     with torch.no_grad():

@@ -1,0 +1,57 @@
+"""Columns of the ledger that tables read, and rows that agree in some of them."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from sweeps.config.settings import FIELDS, SETTING_INFO, column
+from sweeps.ledger.schema import BUILT_IN, IMAGES, Row
+from sweeps.plan.identity import LABEL_ORDER
+
+METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
+"""Metrics of built-in families that have a column in a table."""
+
+SEPARATE_COLUMNS = ("dataset", "family", "configuration", "method")
+"""Settings that have a separate column in a table. The others share one, like "Parameters" in the thesis."""
+
+SETTING_COLUMNS = [column(path) for path in FIELDS]
+"""All settings."""
+
+KEY_COLUMNS = [column(path) for path, info in SETTING_INFO.items() if info.in_key]
+"""Settings that are part of a unit's key."""
+
+SILENT_VALUES = {column(path): info.neutral for path, info in SETTING_INFO.items() if info.silent}
+"""Values of settings that the lines above a table leave out."""
+
+LABEL_COLUMNS = [column(path) for path in LABEL_ORDER]
+"""All settings, in the order in which labels try them."""
+
+METHOD_COLUMNS = {column(path) for path, info in SETTING_INFO.items() if info.of_method}
+"""Settings that belong to a method: rows that agree in all other settings differ by method only."""
+
+SCORE_COLUMNS = [name for metric in BUILT_IN if metric.tabulated for name in metric.columns]
+"""Scores of built-in families, a column for each scale."""
+
+STAGE_COLUMNS = ("stage", "parent_key")
+"""Columns that say which stage a unit is of."""
+
+BASE_COLUMNS = ("split_hash", *IMAGES, *SCORE_COLUMNS, "collapsed")
+"""Results that every table reads."""
+
+
+class HasSettings(Protocol):
+    """A row of a sweep's table or of a published table."""
+
+    @property
+    def settings(self) -> Row: ...
+
+
+AnyRow = TypeVar("AnyRow", bound=HasSettings)
+
+
+def rows_agreeing_except(rows: Iterable[AnyRow], vary: set[str]) -> Callable[[Row], list[AnyRow]]:
+    """Return a function that finds the rows which agree with given settings in everything but `vary`."""
+    names = [name for name in KEY_COLUMNS if name not in vary]
+    index: dict[str, list[AnyRow]] = {}
+    for row in rows:
+        index.setdefault(repr([row.settings.get(name) for name in names]), []).append(row)
+    return lambda given: index.get(repr([given.get(name) for name in names]), [])
