@@ -36,7 +36,7 @@ from mtvae.model import Model, build
 from mtvae.runtime.cuda_graph import Record, cuda_graph
 from mtvae.runtime.precision import forward_pass, tf32_allowed
 from mtvae.training import Fit, TrainingSet
-from sweeps.backends.ray_tune.session import MALLOC
+from sweeps.backends.malloc import MALLOC
 from sweeps.config.rules import resolve
 from sweeps.config.settings import Settings
 from sweeps.data import seeds

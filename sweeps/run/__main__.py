@@ -4,11 +4,13 @@ Exit codes: 0 every unit is done, 1 some failed, 2 bad input or results that can
 complete.
 """
 
+import sys
 from typing import Annotated
 
 import typer
 
 from sweeps import output
+from sweeps.backends.malloc import restart_with_malloc_settings
 from sweeps.backends.stop import ignore_signals
 from sweeps.run.command import command
 from sweeps.run.options import Options
@@ -79,5 +81,7 @@ def main(
 
 
 if __name__ == "__main__":
+    if "--inline" in sys.argv:
+        restart_with_malloc_settings()
     output.guard()
     typer.run(main)

@@ -1,13 +1,16 @@
-"""Memory that tensors free stays with a worker, by the environment that it is started with."""
+"""Memory that tensors free stays with a process that trains, by the environment that it is started with."""
 
+import contextlib
 import os
 import platform
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from sweeps.backends.ray_tune.session import MALLOC, malloc_settings
+from sweeps.backends.malloc import MALLOC, malloc_settings, restart_with_malloc_settings
 
 FAULTS = """
 import resource
@@ -61,6 +64,7 @@ session.start(Plan(grid.load(sys.argv[1]), frozenset(), frozenset()).units, 1, N
 
 
 def in_a_thread():  # as Tune runs a trial
+    from sweeps.backends.malloc import MALLOC
     import os
     import resource
     import threading
@@ -88,7 +92,7 @@ def in_a_thread():  # as Tune runs a trial
     thread = threading.Thread(target=trial)
     thread.start()
     thread.join()
-    return *(os.environ[name] for name in session.MALLOC), *pages
+    return *(os.environ[name] for name in MALLOC), *pages
 
 
 print(*session.ray.get(session.ray.remote(in_a_thread).remote()))
@@ -112,3 +116,40 @@ def test_steps_in_a_trial_take_no_new_pages(tiny_file):
     assert (arenas, threshold, mappings) == (1, 2**31 - 1, 0)
     assert len(pages) == 12
     assert pages[-1] - pages[5] < 3 * 19_400  # in six steps
+
+
+def test_an_inline_command_has_the_settings_from_its_start(tiny_file, tmp_path):
+    """The first environment of the process that was started has them, with the user's own value."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("not glibc")
+    env = {name: value for name, value in os.environ.items() if name not in MALLOC} | {"MALLOC_ARENA_MAX": "2"}
+    command = [sys.executable, "-m", "sweeps.run", str(tiny_file), "--inline", "--results", str(tmp_path)]
+    seen: set[str] = set()
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                first = Path(f"/proc/{process.pid}/environ").read_text().split("\0")
+                seen |= {variable for variable in first if variable.startswith("MALLOC_")}
+            time.sleep(0.05)
+        assert "tiny" in process.stdout.read()
+    assert process.returncode == 0
+    own = MALLOC | {"MALLOC_ARENA_MAX": "2"}
+    assert seen == {f"{name}={value}" for name, value in own.items()}
+
+
+def test_a_command_restarts_itself_once(monkeypatch):
+    """With all of the settings in the environment there is nothing to restart for."""
+    started = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2"))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sweeps.run", "a.yaml", "--inline"])
+    for name in MALLOC:
+        monkeypatch.delenv(name, raising=False)
+    restart_with_malloc_settings()
+    ((program, arguments, environment),) = started
+    assert (program, arguments) == (sys.executable, [sys.executable, "-m", "sweeps.run", "a.yaml", "--inline"])
+    assert MALLOC.items() <= environment.items()
+    for name, value in MALLOC.items():
+        monkeypatch.setenv(name, value)
+    restart_with_malloc_settings()
+    assert len(started) == 1

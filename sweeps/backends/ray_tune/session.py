@@ -12,20 +12,13 @@ from typing import Any
 
 import ray
 
+from sweeps.backends.malloc import malloc_settings
 from sweeps.backends.ray_tune import nodes, surroundings
 from sweeps.backends.stop import children_ignore_signals
 from sweeps.data.datasets import Source, image_count, shape, test_half_count
 from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import error_line
-
-MALLOC = {
-    "MALLOC_ARENA_MAX": "1",  # a trial is a thread, which glibc would give memory of its own, kept by other rules
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),  # bytes that may lie free before some go back to the kernel
-    "MALLOC_MMAP_MAX_": "0",  # large tensors have mappings of their own by default, which are never kept
-}
-"""What tensors free stays with a worker for the next ones. By default much of it goes back, and the kernel clears each
-page anew at every step (benchmarks/speed.md). glibc reads these when a process starts; others ignore them."""
 
 OBJECT_STORE_MINIMUM = 128 * 2**20  # bytes; Ray's default is a third of the machine
 
@@ -76,11 +69,6 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
             why = error_line(error)[:300] or type(error).__name__
             raise PlacementError(f"Ray cannot start on this machine; --inline needs no Ray: {why}") from error
     make_token_private()
-
-
-def malloc_settings() -> dict[str, str]:
-    """Return the settings of `MALLOC` that the user's environment does not have."""
-    return {name: value for name, value in MALLOC.items() if name not in os.environ}
 
 
 def make_token_private() -> None:
