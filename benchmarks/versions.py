@@ -176,7 +176,7 @@ def main(
     root: Annotated[str, typer.Option(help="the folder that holds MNIST/raw")],
     models: Annotated[str, typer.Option(help="family configuration method, with commas")] = MODELS,
     pairs: Annotated[int, typer.Option(min=1, help="turns of the step")] = 20,
-    sweeps: Annotated[int, typer.Option(min=1, help="of each kind, for the memory")] = 3,
+    sweeps: Annotated[int, typer.Option(min=0, help="of each kind, for the memory; 0 measures none")] = 3,
     raw: Annotated[Path | None, typer.Option(help="a file for the numbers as JSON")] = None,
 ) -> None:
     """Print a page of Markdown."""
@@ -199,7 +199,8 @@ def main(
         f"# This version beside {commit.strip()}\n\n{how} {pairs} turns of a step, {sweeps} sweeps each for the memory."
     )
     print(of_steps(timed))
-    print(of_memory(held))
+    if sweeps:
+        print(of_memory(held))
 
 
 if __name__ == "__main__":
