@@ -282,7 +282,15 @@ def is_stale(name: str) -> bool:
         return True
     except PermissionError:  # it runs, as another user
         return False
-    return False
+    return _is_zombie(int(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    """Return whether a process has ended and its parent has not asked how; in a container nobody may ever ask."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):  # not Linux, or it is gone by now
+        return False
 
 
 def _has_utf8_name(info: fs.FileInfo) -> bool:

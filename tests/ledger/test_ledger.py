@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pyarrow import fs
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import UNIT_SCHEMA
-from sweeps.ledger.storage import Storage, StorageError
+from sweeps.ledger.storage import Storage, StorageError, is_stale, temporary_name
 from sweeps.plan.plan import Plan
 
 RESULTS = {
@@ -345,3 +347,15 @@ def test_a_dead_link_is_no_missing_unit(plan, tmp_path, name, to):
         with pytest.raises(StorageError, match=f"cannot read {path}: "):
             look()
     assert path.is_symlink()
+
+
+def test_a_zombies_temporary_file_is_stale():
+    """A worker may end while nobody asks for its exit code, as in a container whose first process is no init."""
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("no /proc")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        name = temporary_name("a.pt").replace(f"-{os.getpid()}-", f"-{process.pid}-")
+        assert not is_stale(name)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+        assert is_stale(name)
