@@ -101,23 +101,17 @@ def evaluate(
     return scores | model.latent_space.scores(found, sums, len(images), loss)
 
 
-@torch.no_grad()
 def training_error(
     model: Model,
     images: Tensor,
+    loss: Loss,
     seeds: Mapping[str, int],
     latent: str | None = "sample",
     decoder: nn.Module | None = None,
 ) -> Scores:
     """Return the unconditioned error of images that trained the model, uint8 (N,C,H,H), as `evaluate` measures it."""
-    model.eval()
-    draws_z, _ = generators(seeds, images.device)
-    error = torch.zeros((), dtype=torch.float64, device=images.device)
-    for batch in images.split(BATCH_SIZE):
-        x = to_pixels(batch)
-        z = model.encode(x, draws_z if latent != "mean" else None)
-        error += F.mse_loss(unconditioned(model, z.z, x, decoder), x).double() * len(x)
-    return scaled(TRAINING_UNCONDITIONED, error.item() / len(images), images[0].numel())
+    scores = evaluate(model, images, loss, None, seeds, latent, decoder)
+    return dict(zip(TRAINING_UNCONDITIONED.columns, (scores[name] for name in UNCONDITIONED.columns), strict=True))
 
 
 @torch.no_grad()

@@ -74,17 +74,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
     Convolutions and linears: weights and biases uniform within 1/sqrt(fan in). Codebook: uniform within 0.05.
     """
-    if isinstance(module, MergeLinear):  # as one layer: with a fan-in of its own, z's weights would be far larger
-        bound = 1 / math.sqrt(module.z.in_features + module.condition.in_features)
-        for row in zip(module.z.weight, module.condition.weight, strict=True):
-            for part in row:
-                part.uniform_(-bound, bound, generator=generator)
-        module.z.bias.uniform_(-bound, bound, generator=generator)
-    elif isinstance(module, BlindLinear):
-        joint = nn.Linear(module.in_features + module.condition, module.out_features)
-        initialise(joint, generator)
-        module.weight.copy_(joint.weight[:, : module.in_features])
-        module.bias.copy_(joint.bias)
+    if isinstance(module, MergeLinear):
+        _initialise_joint(module.z, module.condition.weight, generator)
+    elif isinstance(module, BlindLinear):  # the condition's columns are drawn and dropped, one at a time
+        _initialise_joint(module, module.weight.new_empty(module.condition).expand(module.out_features, -1), generator)
     elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         # fan in as torch counts it: a transposed convolution's weight is (in, out, k, k), read as (out, in, k, k)
         bound = 1 / math.sqrt(module.weight[0].numel())
@@ -98,6 +91,18 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
     else:
         for child in module.children():
             initialise(child, generator)
+
+
+def _initialise_joint(z: nn.Linear, condition: Tensor, generator: torch.Generator) -> None:
+    """Draw z's layer and the condition's weights (features, condition) as one layer on both.
+
+    With a fan-in of its own, z's weights would be far larger.
+    """
+    bound = 1 / math.sqrt(z.in_features + condition.shape[1])
+    for row in zip(z.weight, condition, strict=True):
+        for part in row:
+            part.uniform_(-bound, bound, generator=generator)
+    z.bias.uniform_(-bound, bound, generator=generator)
 
 
 def build(architecture: Architecture, generator: torch.Generator, device: torch.device | str = "cpu") -> Model:

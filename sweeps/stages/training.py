@@ -64,9 +64,9 @@ def score(inputs: Inputs, fit: Fit) -> Row:
         decoder = with_empty_statistics(fit.model, pixels, train, unit_seeds, latent)
     scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, unit_seeds, latent, decoder)
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(unit_seeds["evaluation"]))[: len(test)]
-    scores |= training_error(fit.model, pixels[train[few.to(device)]], unit_seeds, latent, decoder)
+    scores |= training_error(fit.model, pixels[train[few.to(device)]], s.loss, unit_seeds, latent, decoder)
     return (
-        score_columns(scores, mean_image_error(pixels, fit.data.train, test), s.method)
+        score_columns(scores, mean_image_error(pixels, train, test), s.method)
         | _split_columns(split)
         | {
             "best_epoch": fit.best_epoch,

@@ -1,6 +1,7 @@
 """`limit: 1797` of digits and no limit give the same images, and units under either of the two keys count for both."""
 
 import pytest
+from grids import TWINS
 
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger.compaction import compact
@@ -12,17 +13,9 @@ from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
 from sweeps.run.options import Options
 
-GRID = """
-name: twins
-data: {{dataset: digits, limit: {limit}}}
-folds: {{n_splits: 2}}
-training: {{epochs: 1, batch_size: 256}}
-grid: [{{family: autoencoder, model.hidden: [4, 4]}}]
-"""
-
 
 def parsed(limit):
-    return grid.read(yaml_reader.parse(GRID.format(limit=limit)), "twins.yaml")
+    return grid.read(yaml_reader.parse(TWINS.format(limit=limit)), "twins.yaml")
 
 
 def keys(limit):
@@ -35,7 +28,7 @@ def sweep(tmp_path):
 
     def run(limit, **options):
         file = tmp_path / "twins.yaml"
-        file.write_text(GRID.format(limit=limit))
+        file.write_text(TWINS.format(limit=limit))
         return command(str(file), [], Options(str(tmp_path / "results"), inline=True, **options))
 
     run.results = str(tmp_path / "results")

@@ -248,7 +248,7 @@ def test_the_training_error_is_measured_as_the_test_error():
     f = fit(settings())
     f.epoch()
     images = f.data.images[f.data.selection]
-    found = training_error(f.model, images, f.seeds)
+    found = training_error(f.model, images, LOSS, f.seeds)
     scores = evaluate(f.model, images, LOSS, None, f.seeds)
     assert found["training_unconditioned_per_pixel"] == scores["unconditioned_per_pixel"]
     assert found["training_unconditioned_per_image"] == scores["unconditioned_per_image"]

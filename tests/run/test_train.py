@@ -1,23 +1,17 @@
 """What a run does with the ledger before it trains."""
 
+from grids import TWINS
+
 from sweeps.config import grid, yaml_reader
 from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.run import train
 from sweeps.run.command import command
 from sweeps.run.options import Options
 
-GRID = """
-name: twins
-data: {{dataset: digits, limit: {limit}}}
-folds: {{n_splits: 2}}
-training: {{epochs: 1, batch_size: 256}}
-grid: [{{family: autoencoder, model.hidden: [4, 4]}}]
-"""
-
 
 def run(folder, limit, **options):
     """Run the grid with this limit of images, which may be all 1,797 digits by number or by null."""
-    (folder / "twins.yaml").write_text(GRID.format(limit=limit))
+    (folder / "twins.yaml").write_text(TWINS.format(limit=limit))
     return command(str(folder / "twins.yaml"), [], Options(str(folder), inline=True, **options))
 
 
@@ -39,7 +33,7 @@ def test_twins_are_found_once_a_look(tmp_path, capsys, monkeypatch):
     units, find = Ledger.units, train.done_under_other_keys
     monkeypatch.setattr(Ledger, "units", lambda self, *folder: looks.append(folder) or units(self, *folder))
     monkeypatch.setattr(train, "done_under_other_keys", lambda *args: searches.append(args) or find(*args))
-    sweep = grid.read(yaml_reader.parse(GRID.format(limit="null")), "twins.yaml")
+    sweep = grid.read(yaml_reader.parse(TWINS.format(limit="null")), "twins.yaml")
     assert not train.train(ledger, sweep, Options(str(tmp_path), inline=True))
     assert len(searches) == looks.count(()) == looks.count(("failed",)) == 2
     assert len(ledger.units()) == 4

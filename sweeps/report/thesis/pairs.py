@@ -198,11 +198,15 @@ def against_baseline(family: str, methods: Sequence[str], measure: Measure, some
             pairs += [_pair(other, row, measure, control=True) for other in find_control(row.settings)]
             alternative = tuple(pair for pair in pairs if pair is not None)
             if any(not pair.control for pair in alternative):
-                alike = repr([row.settings.get(name) for name in KEY_COLUMNS if name != "exponent"])
-                found.setdefault(alike if some_exponent else str(i), []).append(alternative)
+                found.setdefault(_all_but_exponent(row) if some_exponent else str(i), []).append(alternative)
         yield from map(tuple, found.values())
 
     return comparisons
+
+
+def _all_but_exponent(row: HasSettings) -> str:
+    """Return a text that rows share if they differ in nothing but their exponent."""
+    return repr([row.settings.get(name) for name in KEY_COLUMNS if name != "exponent"])
 
 
 def outputs(family: str, method: str) -> Comparisons:
@@ -227,8 +231,7 @@ def trend(family: str, measure: Measure) -> Comparisons:
     def comparisons(rows: Rows) -> Iterator[Comparison]:
         groups: dict[str, list[HasSamples]] = {}
         for row in having(rows, {"family": family, "method": "single_decoder"}):
-            alike = repr([row.settings.get(name) for name in KEY_COLUMNS if name != "exponent"])
-            groups.setdefault(alike, []).append(row)
+            groups.setdefault(_all_but_exponent(row), []).append(row)
         for group in groups.values():
             samples = [(float(row.settings["exponent"]), measure(row)) for row in group if isinstance(row, TableRow)]
             if pair := ends_of_trend([(exponent, sample) for exponent, sample in samples if sample is not None]):
