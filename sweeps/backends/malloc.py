@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from itertools import pairwise
 
 MALLOC = {
     "MALLOC_ARENA_MAX": "1",  # a trial is a thread, which glibc would give memory of its own, kept by other rules
@@ -24,8 +25,9 @@ def restart_with_malloc_settings() -> None:
     """Replace this process by the same command with `malloc_settings` in its environment.
 
     A command that trains in its own process needs this, because glibc reads the settings only at the start. Nothing
-    happens where they are there already, or without glibc.
+    happens where they are there already, or without glibc. A program that runs `sweeps.run` in its own process is left
+    alone, because all that it did before would be done again.
     """
     missing = malloc_settings()
-    if missing and platform.libc_ver()[0] == "glibc":
+    if missing and ("-m", "sweeps.run") in pairwise(sys.orig_argv) and platform.libc_ver()[0] == "glibc":
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | missing)

@@ -145,6 +145,10 @@ def test_a_command_restarts_itself_once(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sweeps.run", "a.yaml", "--inline"])
     for name in MALLOC:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "a program of somebody else's", "--inline"])
+    restart_with_malloc_settings()
+    assert not started
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sweeps.run", "a.yaml", "--inline"])
     restart_with_malloc_settings()
     ((program, arguments, environment),) = started
     assert (program, arguments) == (sys.executable, [sys.executable, "-m", "sweeps.run", "a.yaml", "--inline"])
