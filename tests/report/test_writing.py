@@ -90,8 +90,11 @@ def test_hostile_text_stays_text_on_the_page():
 def test_the_latex_of_every_sheet_compiles(written, tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on this machine")
+    """Every sheet that `--write` made here, and every committed one, is a page without an error or an overfull box."""
     folder, _ = written
-    inputs = "\n".join(f"\\input{{{folder}/{kind}.tex}}\\clearpage" for kind in KINDS)
+    files = [*sorted(folder.glob("*.tex")), *sorted((ROOT / "results").glob("*/report/*.tex"))]
+    assert {file.stem for file in files} == set(KINDS)
+    inputs = "\n".join(f"\\input{{{file}}}\\clearpage" for file in files)
     (tmp_path / "all.tex").write_text(
         f"\\documentclass{{article}}\\usepackage{{booktabs,adjustbox}}\\begin{{document}}{inputs}\\end{{document}}"
     )
