@@ -8,6 +8,7 @@ from sweeps.analysis.flags import FLAGS, SHARE, distance_to_shares, told
 from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import LEVEL
 from sweeps.report.tables.cells import SPREAD_NOTES, NumberFormat, setting_text
+from sweeps.text import count_text
 
 MOST_FAILURES = 20
 """The most failed units that are listed below a table."""
@@ -62,7 +63,7 @@ def by_model(table: Table, values: Mapping[str, Sequence[bool]], what: str) -> s
     counts.sort(key=lambda count: -count[0])
     listed, rest = counts[:MOST_MODELS], counts[MOST_MODELS:]
     if rest:
-        listed.append((sum(c[0] for c in rest), sum(c[1] for c in rest), f"{len(rest)} more models"))
+        listed.append((sum(c[0] for c in rest), sum(c[1] for c in rest), count_text(len(rest), "more model")))
     texts = [
         f"{found} of {among}{f' {what}' * (i == 0)}" + (f" of {model}" if model else "")
         for i, (found, among, model) in enumerate(listed)
