@@ -178,7 +178,7 @@ def test_weights_that_are_shares_are_named(shown, factor, times):
     """Of the three variants, one has such weights. A row without SoftAdapt does not count."""
     losses = {"train_unconditioned": 1.0, "train_conditioned": 2.0, "train_latent": 5.0}
     weights = {"weight_unconditioned": 0.125 * factor, "weight_conditioned": 0.25, "weight_latent": 0.625}
-    others = {name: 1 / 3 for name in weights}
+    others = dict.fromkeys(weights, 1 / 3)
     lines = shown(
         "[{method: multi_decoder, soft_adapt.variant: [null, original, normalised, loss_weighted]}]",
         lambda unit: {
