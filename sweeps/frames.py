@@ -17,6 +17,7 @@ from sweeps.analysis import differences as comparison
 from sweeps.analysis.columns import METRICS
 from sweeps.analysis.differences import Comparison
 from sweeps.analysis.export import ExportKind, export_batches, flat
+from sweeps.analysis.flags import FLAGS, history_columns
 from sweeps.analysis.images import image_notes
 from sweeps.analysis.records import comparison_record, row_record
 from sweeps.analysis.results import Table, find_sweeps, read_table
@@ -26,7 +27,7 @@ from sweeps.ledger.schema import UNIT_SCHEMA, Row
 Results = str | Path
 
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype()}
-WHOLE = ("folds", "folds_wanted", "failed", "collapsed")
+WHOLE = ("folds", "folds_wanted", "failed", *[flag.name for flag in FLAGS])
 TEXT = ("key", "error_unit", "metric", "baseline_key", "why_not")
 
 
@@ -53,7 +54,8 @@ def table(sweep: str, results: Results = "results") -> pd.DataFrame:
     The columns are the settings that differ, the folds, and for each metric the mean, population variance, sample
     standard deviation, 95 % interval (Nadeau and Bengio), median and range. `error_unit` says whether the two
     reconstruction errors are per pixel or per image, which is as the thesis prints the family. With one fold the spread
-    is missing, and not 0.
+    is missing, and not 0. `collapsed` and the other flags (docs/report.md) count folds, and are missing where the
+    ledger does not tell.
     """
     found = _read(sweep, results)
     rows = [row_record(found, row) for row in found.rows]
@@ -98,7 +100,8 @@ def _exported(sweep: str, results: Results, kind: ExportKind) -> pd.DataFrame:
 
 
 def _read(sweep: str, results: Results) -> Table:
-    found = read_table(_ledger(sweep, results))
+    ledger = _ledger(sweep, results)
+    found = read_table(ledger, extra_columns=history_columns(ledger))
     _warn(found.damaged, [*found.notes, *image_notes(found)])
     return found
 

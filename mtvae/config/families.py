@@ -138,6 +138,7 @@ FAMILIES.register(
             Metric(
                 "relative_codebook_error",
                 "codebook loss divided by the variance of the encoder's output",
+                "codebook loss per variance of the encoder's output, so that its scale does not count",
                 direction="lower",
             ),
         ),

@@ -34,7 +34,10 @@ SCORE_COLUMNS = [name for metric in BUILT_IN if metric.tabulated for name in met
 STAGE_COLUMNS = ("stage", "parent_key")
 """Columns that say which stage a unit is of."""
 
-BASE_COLUMNS = ("split_hash", *IMAGES, *SCORE_COLUMNS, "collapsed")
+FURTHER_METRICS = ("relative_codebook_error", "perplexity", "active_units")
+"""Metrics that say how a latent space is used. Records and statistics hold them where a ledger does."""
+
+BASE_COLUMNS = ("split_hash", *IMAGES, *SCORE_COLUMNS, "collapsed", "best_epoch", *FURTHER_METRICS)
 """Results that every table reads."""
 
 

@@ -5,22 +5,23 @@ from typing import Any
 
 from sweeps.analysis.columns import SEPARATE_COLUMNS
 from sweeps.analysis.differences import Comparison
+from sweeps.analysis.flags import FLAGS, flagged
 from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample
 
 
 def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[str, Any]:
-    """Return the record of a row: the settings that tell rows apart, and all statistics."""
+    """Return the record of a row: the settings that tell rows apart, its folds and flags, and all statistics."""
     record: dict[str, Any] = {"key": row.key}
     record |= {name: row.settings.get(name) for name in dict.fromkeys([*SEPARATE_COLUMNS, *table.columns])}
     record |= {
         "folds": len(row.folds),
         "folds_wanted": row.folds_wanted,
         "failed": len(row.failed),
-        "collapsed": row.collapsed,
     }
+    record |= {flag.name: flagged(flag, row) for flag in FLAGS}
     record["error_unit"] = scale or row.scale
-    for metric in table.metrics:
+    for metric in (*table.metrics, *table.further_metrics):
         values = _sample_record(row.sample(metric, scale))
         record |= {f"{metric}_{name}": value for name, value in values.items()}
     return _without_infinities(record)

@@ -10,6 +10,7 @@ from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Family, 
 from sweeps.analysis import which_rows
 from sweeps.analysis.columns import (
     BASE_COLUMNS,
+    FURTHER_METRICS,
     KEY_COLUMNS,
     LABEL_COLUMNS,
     METHOD_COLUMNS,
@@ -109,11 +110,6 @@ class TableRow:
         """Whether other rows are compared with it."""
         return self.method.baseline
 
-    @property
-    def collapsed(self) -> int:
-        """How many folds collapsed: their reconstruction is hardly better than the mean image."""
-        return sum(bool(result["collapsed"]) for result in self.folds.values())
-
     def sample(self, metric: str, scale: str | None = None) -> Sample | None:
         """Return the values by fold of a metric, or of any numeric column of the ledger; None if the row has none.
 
@@ -198,6 +194,11 @@ class Table:
             m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics.values()) if m.tabulated
         ]
         return list(dict.fromkeys([*METRICS, *others]))
+
+    @cached_property
+    def further_metrics(self) -> list[str]:
+        """The metrics of `FURTHER_METRICS` that a row has."""
+        return [name for name in FURTHER_METRICS if any(row.sample(name) for row in self.rows)]
 
     @cached_property
     def groups(self) -> list[list[TableRow]]:

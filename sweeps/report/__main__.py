@@ -38,7 +38,7 @@ def main(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="NAME,...", help="columns of the table: settings, metrics, folds, error, collapsed"),
+        typer.Option(metavar="NAME,...", help="columns of the table: settings, metrics, folds, error, flags"),
     ] = None,
     only: Annotated[
         list[str] | None,

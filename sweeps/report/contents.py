@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from sweeps.analysis.flags import history_columns
 from sweeps.analysis.images import image_notes
 from sweeps.analysis.results import ReportError, Table, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
@@ -18,10 +19,6 @@ from sweeps.text import nearest, one_line
 
 Kind = Literal["table", "differences", "claims", "published", "statistics"]
 KINDS = get_args(Kind)
-
-
-MOST_CURVES = 2_000
-"""Units whose histories are read for figures and claims: a hundred epochs of one take 0.2 MB of memory."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,9 @@ def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: S
     if "claims" in request.kinds:
         from sweeps.report.thesis.claims_sheet import COLUMNS
 
-        curves = len(ledger.units()) <= MOST_CURVES
-        more = [*more, *(name for name in COLUMNS if curves or name != "history")]
+        more = [*more, *(name for name in COLUMNS if name != "history")]
+    if {"table", "statistics", "claims"} & set(request.kinds):
+        more = [*more, *history_columns(ledger)]
     table = read_table(ledger, request.all_rows, list(dict.fromkeys(more)), in_hand)
     views.check_columns(table, request.columns or ())
     return replace(table, notes=(*table.notes, *image_notes(table))).only(request.only)

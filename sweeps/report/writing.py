@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from sweeps.analysis.flags import MOST_CURVES, history_columns
 from sweeps.analysis.results import Table
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.report.contents import KINDS, MOST_CURVES, ReportRequest, damage_lines, read, sheets, why_empty
+from sweeps.report.contents import KINDS, ReportRequest, damage_lines, read, sheets, why_empty
 from sweeps.report.page import page
 from sweeps.report.tables.cells import setting_text
 from sweeps.report.tables.formats import ENDINGS, render
@@ -29,15 +30,15 @@ def write(ledger: Ledger, name: str, request: ReportRequest) -> list[str]:
     """
     say = partial(_say, name)
     say("reading the units")
-    with_curves = len(ledger.units()) <= MOST_CURVES
+    histories = history_columns(ledger)
     request = replace(request, kinds=KINDS)
-    table = read(ledger, request, [*ORIGINS, *(["history"] if with_curves else [])])
+    table = read(ledger, request, [*ORIGINS, *histories])
     if not table.rows:
         lines = [f"{one_line(name)}: {why_empty(table)}; nothing written", *damage_lines(table.damaged), *table.notes]
         return [one_line(line) for line in lines]
     shown = [sheet for sheet in sheets(name, table, request) if sheet.rows]
     missing = [*damage_lines(table.damaged), *table.notes]
-    missing += [] if with_curves else [f"no validation curves: more than {MOST_CURVES:,} units"]
+    missing += [] if histories else [f"no validation curves: more than {MOST_CURVES:,} units"]
     images, reasons = _figures(ledger, table, say)
     missing += reasons
     say(f"making {count_text(len(shown), 'table')}")

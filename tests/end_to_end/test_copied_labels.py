@@ -103,7 +103,7 @@ def labels_of_cells(swept, capsys):
 
 
 def labels_of_failures(swept, capsys):
-    from sweeps.report.tables.views import failures
+    from sweeps.report.tables.notes import failures
 
     table = read_table(open_ledger(swept[0], "axes"))
     for row in table.rows:

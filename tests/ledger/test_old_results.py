@@ -1,7 +1,7 @@
 """A results folder of the version before rows.parquet: it is read, reported and resumed.
 
 Commit 7a2edac made tests/ledger/old_results: compacted units, units in their own files, one failed unit, one that is
-marked for redo, and their report.
+marked for redo, and their report, to which later versions added flags and notes.
 """
 
 import shutil

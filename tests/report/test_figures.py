@@ -441,6 +441,13 @@ def test_the_sampling_table_shows_original_mask_and_result(trained, digits):
     assert np.argwhere(cell(figure, 0, 1)[..., 0]).tolist() == [[r, c] for r in (2, 8, 13) for c in (2, 8, 13)]
 
 
+@pytest.mark.parametrize("size, drawn", [(128, ["sampling-digits"]), (77, [])])
+def test_samplers_are_drawn_for_thesis_rows_only(read_grid, ledger, size, drawn):
+    """The picture is the thesis's, so a sweep without a row of its families and sizes has none."""
+    g = read_grid(f"name: a\ndata: {{limit: 60}}\nkeep_models: none\ngrid: [{{model.embeddings: {size}}}]")
+    assert list(pictures.pictures(ledger, write(ledger, g, lambda i, fold: None))[0]) == drawn
+
+
 def test_undrawable_pictures_are_named_and_others_drawn(copied):
     table = read_table(copied)
     gone, cut, swapped, fine = [f"models/{row.key}-fold0.safetensors" for row in table.rows]

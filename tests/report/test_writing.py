@@ -88,9 +88,9 @@ def test_hostile_text_stays_text_on_the_page():
 
 
 def test_the_latex_of_every_sheet_compiles(written, tmp_path):
+    """Every sheet that `--write` made here, and every committed one, is a page without an error or an overfull box."""
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on this machine")
-    """Every sheet that `--write` made here, and every committed one, is a page without an error or an overfull box."""
     folder, _ = written
     files = [*sorted(folder.glob("*.tex")), *sorted((ROOT / "results").glob("*/report/*.tex"))]
     assert {file.stem for file in files} == set(KINDS)

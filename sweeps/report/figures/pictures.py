@@ -28,6 +28,7 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.plan.identity import key_of, with_equivalent_limit
 from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, short_setting, unused_name
 from sweeps.report.figures.figures import footnote
+from sweeps.report.thesis.pairs import like_the_thesis
 from sweeps.text import one_line
 
 COLUMNS = 8  # the first images of a fold
@@ -50,8 +51,8 @@ def pictures(
 ) -> tuple[dict[str, Figure], list[str]]:
     """Return the pictures of a sweep by file name without ending, and a line for each that cannot be made.
 
-    sampling-* shows what the samplers reveal, for each data set. images-* shows a kept model's reconstructions of the
-    first images of its test fold.
+    sampling-* shows what the thesis's samplers reveal (fig. 3.6), for each data set of rows that the thesis speaks of.
+    images-* shows a kept model's reconstructions of the first images of its test fold.
 
     Args:
         roots: folders of data sets on this machine, by data set, where they differ from those of the training.
@@ -67,7 +68,8 @@ def pictures(
         except Exception as error:  # a foreign or damaged file may raise anything; the other pictures are still made
             reasons.append(f"no picture of {subject}: {_error_text(error)}")
 
-    for dataset, row in {row.settings["dataset"]: row for row in reversed(table.shown)}.items():
+    of_thesis = [row for row in table.shown if like_the_thesis(row)]
+    for dataset, row in {row.settings["dataset"]: row for row in reversed(of_thesis)}.items():
         name = file_name("sampling", dataset)
         add(f"the samplers on {short_setting(dataset)}", name, partial(_samplers_picture, row, load_once, roots or {}))
     names = labels(table)

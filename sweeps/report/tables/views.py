@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED
+from mtvae.config import CONDITIONED, UNCONDITIONED
 from sweeps.analysis.columns import METRICS, SEPARATE_COLUMNS, SETTING_COLUMNS
 from sweeps.analysis.differences import Comparison, best_keys, differences
+from sweeps.analysis.flags import BY_NAME, flagged, flags_to_show
 from sweeps.analysis.records import comparison_record, row_record
 from sweeps.analysis.results import ReportError, Table, TableRow
 from sweeps.analysis.statistics import LEVEL
@@ -24,6 +25,7 @@ from sweeps.report.tables.cells import (
     settings_text,
     shared_lines,
 )
+from sweeps.report.tables.notes import notes
 from sweeps.report.tables.sheet import Cell, Sheet
 from sweeps.text import nearest, one_line
 
@@ -33,15 +35,19 @@ RESULTS = (
 )  # fmt: skip
 """Numbers of the ledger that every table may show as a column: mean ± spread over the folds."""
 
+VQ_LOSS, RELATIVE = "latent_loss", "relative_codebook_error"
+"""The VQ loss depends on the scale of the encoder's output, so the error that does not stands beside it."""
+
 
 def default_columns(table: Table) -> list[str]:
-    """Return settings that tell rows apart, folds, metrics, and scale and collapsed folds where a reader needs them."""
+    """Return settings that tell rows apart, folds, metrics, and scale and flagged folds where a reader needs them."""
     head, _ = identity_cells(table)
     absent = {CONDITIONED.name} if all(row.is_baseline for row in table.rows) else set()
     metrics = [metric for metric in table.metrics if metric not in absent]
     mixed = len({row.scale for row in table.rows}) > 1
-    collapsed = any(row.collapsed for row in table.rows)
-    return [*head, "folds", *metrics, *(["error"] if mixed else []), *(["collapsed"] if collapsed else [])]
+    if RELATIVE in table.further_metrics and VQ_LOSS in metrics:
+        metrics.insert(metrics.index(VQ_LOSS) + 1, RELATIVE)
+    return [*head, "folds", *metrics, *(["error"] if mixed else []), *flags_to_show(table.rows)]
 
 
 def _numeric_columns(table: Table) -> list[str]:
@@ -52,26 +58,10 @@ def _numeric_columns(table: Table) -> list[str]:
 
 def check_columns(table: Table, columns: Sequence[str]) -> None:
     """Raise ReportError for a name that is no column of this table."""
-    known = ["settings", "folds", "error", "collapsed", *_numeric_columns(table), *SETTING_COLUMNS]
+    known = ["settings", "folds", "error", *BY_NAME, *_numeric_columns(table), *SETTING_COLUMNS]
     for name in columns:
         if name not in known:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
-
-
-def _captions(table: Table, columns: Sequence[str]) -> list[str]:
-    """Return a note for each metric among the columns: what it is in each family of the rows shown."""
-    families = {row.family.name: row.family for row in table.shown}
-    built_in_first = sorted(families, key=[*[f.name for f in FAMILIES.built_in()], *families].index)
-    captions: dict[str, list[str]] = {}
-    for family in [families[name] for name in built_in_first]:
-        for metric in family.metrics:
-            if metric.name in columns and metric.caption:
-                captions.setdefault(metric.name, []).append(f"{metric.caption} ({family.name})")
-    return [f"{name.replace('_', ' ')}: {', '.join(texts)}" for name, texts in captions.items()]
-
-
-MOST_FAILURES = 20
-"""The most failed units that are listed below a table."""
 
 
 def more_columns(columns: Sequence[str] | None) -> list[str]:
@@ -100,7 +90,7 @@ def main_sheet(
         shared_lines(table),
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in SEPARATE_COLUMNS), len(shown)),
-        _notes(table, number_format, shown, any(marked.values())),
+        notes(table, number_format, shown, any(marked.values())),
         lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )
 
@@ -112,8 +102,8 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
         return Cell(folds_text(row))
     if column == "error":
         return Cell((number_format.scale or row.scale).replace("_", " "))
-    if column == "collapsed":
-        return Cell(str(row.collapsed))
+    if column in BY_NAME:
+        return Cell(_flag_text(row, column))
     if column in SETTING_COLUMNS:
         return Cell(setting_text(row.settings.get(column)))
     text = metric_text(row, column, number_format)
@@ -122,41 +112,9 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
     return Cell(text, row.key in marked.get(column, ()))
 
 
-def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_best: bool) -> list[str]:
-    scales = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
-    scale = f", {scales.pop()}" if len(scales) == 1 else ""
-    notes = [
-        f"mean ± {SPREAD_NOTES[number_format.spread]}",
-        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{scale}",
-        *_captions(table, shown),
-    ]
-    if any_best:
-        notes.append(
-            f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
-        )
-    if UNCONDITIONED.name in shown:
-        notes += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]
-    if table.chosen is not None:
-        notes.append(f"--only: {len(table.shown)} of {len(table.rows)} rows; marks and p-values are those of all rows")
-    notes += failures(table)
-    if any(row.collapsed for row in table.rows):
-        notes.append(
-            "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)"
-        )
-    if table.shared.get("folds.selection") == "fold":
-        notes.append("the test fold itself picked the best epoch: its errors are optimistic")
-    return notes
-
-
-def failures(table: Table) -> list[str]:
-    """Return a line for each unit that failed and is not done since, with its reason."""
-    lines = [
-        f"failed: {table.label(row)}, fold {fold}: {setting_text(reason)}"
-        for row in table.shown
-        for fold, reason in row.failed.items()
-    ]
-    more = [f"and {len(lines) - MOST_FAILURES} more failed"] if len(lines) > MOST_FAILURES else []
-    return lines[:MOST_FAILURES] + more
+def _flag_text(row: TableRow, name: str) -> str:
+    """Return how many folds have a flag; "-" where the ledger does not tell."""
+    return setting_text(flagged(BY_NAME[name], row))
 
 
 def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
@@ -164,9 +122,10 @@ def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THES
     head, cells = identity_cells(table)
     rows: list[list[Cell]] = []
     starts = set()
+    flags = list(dict.fromkeys(["collapsed", *flags_to_show(table.rows)]))
     for row in table.shown:
         starts.add(len(rows))
-        for metric in table.metrics:
+        for metric in (*table.metrics, *table.further_metrics):
             sample = row.sample(metric, number_format.scale)
             if sample is None or sample.summary is None:
                 continue
@@ -175,14 +134,15 @@ def statistics_sheet(name: str, table: Table, number_format: NumberFormat = THES
             interval = (None, None) if half is None else (summary.mean - half, summary.mean + half)
             values = [summary.mean, *interval, summary.sd, summary.median, summary.minimum, summary.maximum]
             texts = [*cells(row), metric.replace("_", " "), folds_text(row), *[number(v, digits) for v in values]]
-            rows.append([Cell(text) for text in [*texts, str(row.collapsed)]])
-    names = ["metric", "folds", "mean", "low", "high", "sd", "median", "min", "max", "collapsed"]
+            rows.append([Cell(text) for text in [*texts, *(_flag_text(row, flag) for flag in flags)]])
+    names = ["metric", "folds", "mean", "low", "high", "sd", "median", "min", "max"]
+    names += [flag.replace("_", " ") for flag in flags]
     numeric = [False] * (len(head) + 2) + [True] * (len(names) - 2)
-    notes = [f"low, high: {SPREAD_NOTES['ci95'].replace('half of the', 'the')}", f"sd: {SPREAD_NOTES['sd']}"]
+    explained = [f"low, high: {SPREAD_NOTES['ci95'].replace('half of the', 'the')}", f"sd: {SPREAD_NOTES['sd']}"]
     return Sheet(
         "statistics", f"{name}: statistics over the folds", head + names, rows, numeric, breaks=frozenset(starts - {0}),
         keys=len(head),
-        notes=notes, make_records=lambda: [row_record(table, row, number_format.scale) for row in table.shown],
+        notes=explained, make_records=lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )  # fmt: skip
 
 

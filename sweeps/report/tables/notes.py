@@ -1,0 +1,166 @@
+"""The notes below a sweep's table: what its rows warn of, what its columns mean, and how its rows compare."""
+
+from collections.abc import Mapping, Sequence
+
+from mtvae.config import FAMILIES, METHODS, UNCONDITIONED
+from sweeps.analysis.columns import SEPARATE_COLUMNS
+from sweeps.analysis.flags import FLAGS, SHARE, distance_to_shares, told
+from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.statistics import LEVEL
+from sweeps.report.tables.cells import SPREAD_NOTES, NumberFormat, setting_text
+from sweeps.text import count_text
+
+MOST_FAILURES = 20
+"""The most failed units that are listed below a table."""
+
+MOST_MODELS = 3
+"""The most models that a note counts one by one."""
+
+NEAR_SHARES = 0.1
+"""SoftAdapt's weights count as the losses' shares where they are within this share of them."""
+
+
+def notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_best: bool) -> list[str]:
+    """Return the notes below the main table: warnings first, then the columns' meaning, then how rows compare.
+
+    Args:
+        shown: the columns of the table.
+        any_best: whether a value is marked as the best.
+    """
+    return [
+        *_warnings(table),
+        *_meanings(table, number_format, shown, any_best),
+        *_comparability(table, shown),
+        *failures(table),
+        *_selection(table),
+    ]
+
+
+def _warnings(table: Table) -> list[str]:
+    """Return a note for each flag that a shown row has."""
+    found = []
+    for flag in FLAGS:
+        values = {row.key: told(flag, row) for row in table.shown}
+        if any(map(any, values.values())):
+            found.append(flag.note.format(folds=by_model(table, values, "folds")))
+    return found
+
+
+def by_model(table: Table, values: Mapping[str, Sequence[bool]], what: str) -> str:
+    """Return how many values are true, model by model: "21 of 45 folds of vqvae and 3 of 45 of gaussian_vae".
+
+    The models with the most come first, and those after `MOST_MODELS` are counted as one.
+
+    Args:
+        values: by the key of their row.
+        what: the name of the values.
+    """
+    counts = []
+    for group in table.groups:
+        own = [value for row in group for value in values.get(row.key, ())]
+        if any(own):
+            counts.append((sum(own), len(own), _model_text(table, group[0])))
+    counts.sort(key=lambda count: -count[0])
+    listed, rest = counts[:MOST_MODELS], counts[MOST_MODELS:]
+    if rest:
+        listed.append((sum(c[0] for c in rest), sum(c[1] for c in rest), count_text(len(rest), "more model")))
+    texts = [
+        f"{found} of {among}{f' {what}' * (i == 0)}" + (f" of {model}" if model else "")
+        for i, (found, among, model) in enumerate(listed)
+    ]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
+def _model_text(table: Table, row: TableRow) -> str:
+    """Return what tells a row's model from the other models of the table."""
+    names = [name for name in SEPARATE_COLUMNS if name in table.columns and name != "method"]
+    texts = [setting_text(row.settings[name]) for name in names]
+    return " ".join(
+        f"configuration {text}" if n == "configuration" else text for n, text in zip(names, texts, strict=True)
+    )
+
+
+def _meanings(table: Table, number_format: NumberFormat, shown: Sequence[str], any_best: bool) -> list[str]:
+    scales = {(number_format.scale or row.scale).replace("_", " ") for row in table.rows}
+    scale = f", {scales.pop()}" if len(scales) == 1 else ""
+    found = [
+        f"mean ± {SPREAD_NOTES[number_format.spread]}",
+        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{scale}",
+        *_captions(table, shown),
+    ]
+    if any_best:
+        found.append(
+            f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
+        )
+    if UNCONDITIONED.name in shown:
+        found += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]
+    if table.chosen is not None:
+        found.append(f"--only: {len(table.shown)} of {len(table.rows)} rows; marks and p-values are those of all rows")
+    return found
+
+
+def _captions(table: Table, columns: Sequence[str]) -> list[str]:
+    """Return a note for each metric among the columns: what it is in each family of the rows shown."""
+    families = {row.family.name: row.family for row in table.shown}
+    built_in_first = sorted(families, key=[*[f.name for f in FAMILIES.built_in()], *families].index)
+    captions: dict[str, list[str]] = {}
+    for family in [families[name] for name in built_in_first]:
+        for metric in family.metrics:
+            if metric.name in columns and metric.caption:
+                captions.setdefault(metric.name, []).append(f"{metric.caption} ({family.name})")
+    return [f"{name.replace('_', ' ')}: {', '.join(texts)}" for name, texts in captions.items()]
+
+
+def _comparability(table: Table, shown: Sequence[str]) -> list[str]:
+    """Return what a reader must know to compare rows of different methods."""
+    done = [row for row in table.shown if row.folds]
+    found = []
+    methods = {row.method.name: row.method for row in done}
+    names = sorted(methods, key=[*METHODS.names(), *methods].index)
+    totals = list(dict.fromkeys(methods[name].terms for name in names))
+    if len(totals) > 1:
+        texts = [f"{' + '.join(t)} ({', '.join(n for n in names if methods[n].terms == t)})" for t in totals]
+        latent = ", each with its latent terms" * any(row.family.terms for row in done)
+        found.append(f"methods pick their best epoch by different totals: {', '.join(texts)}{latent}")
+    # Batch normalisation of the convolutions may be off, but a conditioned decoder's head always normalises.
+    handicapped = [
+        row.method.name
+        for row in done
+        if row.method.power_law and not row.method.plain and row.settings.get("evaluation.batch_norm") == "running"
+    ]
+    if handicapped and UNCONDITIONED.name in shown:
+        found.append(
+            f"{', '.join(dict.fromkeys(handicapped))}: its {UNCONDITIONED.name} is at a disadvantage, because its "
+            "batch normalisation uses statistics of mixed conditions (evaluation.batch_norm: empty does not)"
+        )
+    return found + _soft_adapt(table)
+
+
+def _soft_adapt(table: Table) -> list[str]:
+    """Return a note on the rows in which SoftAdapt weighs every loss by its own share."""
+    distances = {row.key: d for row in table.shown if (d := distance_to_shares(row)) is not None}
+    near = [distance for distance in distances.values() if distance <= NEAR_SHARES]
+    if not near:
+        return []
+    rows = by_model(table, {key: [distance <= NEAR_SHARES] for key, distance in distances.items()}, "rows")
+    return [
+        f"SoftAdapt: in {rows} every weight is its loss's share of all losses, within {100 * max(near):.1f} % "
+        f"({100 * SHARE:g} % of the epochs of the second half)"
+    ]
+
+
+def failures(table: Table) -> list[str]:
+    """Return a line for each unit that failed and is not done since, with its reason."""
+    lines = [
+        f"failed: {table.label(row)}, fold {fold}: {setting_text(reason)}"
+        for row in table.shown
+        for fold, reason in row.failed.items()
+    ]
+    more = [f"and {len(lines) - MOST_FAILURES} more failed"] if len(lines) > MOST_FAILURES else []
+    return lines[:MOST_FAILURES] + more
+
+
+def _selection(table: Table) -> list[str]:
+    if table.shared.get("folds.selection") != "fold":
+        return []
+    return ["the test fold itself picked the best epoch: its errors are optimistic"]
