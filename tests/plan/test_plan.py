@@ -173,9 +173,12 @@ def test_the_split_follows_the_seed_and_the_fold():
 
 def test_seeds_are_distinct_named_and_pinned():
     """A seed is pinned, because a change of it would silently change every result of every sweep."""
-    both = [seeds.of_fold(3, fold) for fold in (0, 1)]
-    values = [value for named in both for name, value in named.items() if name != "fold"]
-    assert len(set(values)) == len(values)
-    assert both[0]["fold"] == both[1]["fold"]
+    both = [seeds.of_fold(3, fold, separate_draws=True, drawn_half=True) for fold in (0, 1)]
+    shared = ("fold", "test_half")
+    values = [value for named in both for name, value in named.items() if name not in shared]
+    values += [both[0][name] for name in shared]
+    assert len(set(values)) == len(values) == 2 * len(seeds.PER_FOLD) + 2 + len(shared)
+    assert [both[0][name] for name in shared] == [both[1][name] for name in shared]
+    assert seeds.of_fold(3, 0).keys() == {"fold", *seeds.PER_FOLD}
     assert all(0 <= value < 2**63 for value in values)
     assert both[0]["init"] == seeds.derive(3, "init", 0) == 3780758764193190541
