@@ -65,7 +65,7 @@ def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes
     rest = n - test
     if folds.selection == "fold":
         return FoldSizes(rest, test, test)
-    if folds.selection in HALVES:
+    if isinstance(folds.selection, str):  # one of HALVES
         return FoldSizes(rest, test_half, test)
     selection = round(folds.selection * rest) if isinstance(folds.selection, float) else folds.selection
     return FoldSizes(rest - selection, selection, test)
