@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import column
 from sweeps.data.datasets import Data
+from sweeps.data.splits import HALVES
 
 MOST_LINES = 20
 _DATA = [column(f"data.{leaf}") for leaf in Data.model_fields if leaf not in ("root", "max_skipped")]
@@ -23,8 +24,8 @@ def image_notes(table: Table) -> list[str]:
         lines.append(f"... and {len(mixed) - MOST_LINES:,} more rows over different images")
     groups: dict[object, list[TableRow]] = defaultdict(list)
     for row in table.rows:
-        half = row.settings.get("folds.selection") == "test_half"
-        groups[(*[row.settings.get(name) for name in _DATA], half)].append(row)
+        selection = row.settings.get("folds.selection")
+        groups[(*[row.settings.get(name) for name in _DATA], selection if selection in HALVES else None)].append(row)
     for rows in groups.values():
         lines += _data_set_notes(table, rows)
     return lines + _decoding_notes(table.rows)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from mtvae.config import FAMILIES, METHODS, Sizes, resolve_sizes
 from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
 from sweeps.data.datasets import Data, Source, declared, image_count, shape, test_half_count
-from sweeps.data.splits import Folds, fold_sizes
+from sweeps.data.splits import HALVES, Folds, fold_sizes
 
 Problems = list[tuple[str, str]]
 """Pairs: the setting to change, and why."""
@@ -126,8 +126,8 @@ def _check_image_counts(values: dict[str, Value]) -> Problems:
         return []  # the folder is not on this machine, so its images cannot be counted
     if data.limit is not None and data.limit > description.images:
         return [("data.limit", f"{data.dataset} has {description.images:,} images, not {data.limit:,}")]
-    n, half = image_count(data), test_half_count(Source(data, folds.selection == "test_half"))
-    if folds.selection == "test_half" and not half:
+    n, half = image_count(data), test_half_count(Source.of(data, folds.selection))
+    if folds.selection in HALVES and not half:
         return [("folds.selection", f"{data.dataset} has no official test part")]
     if n < folds.n_splits:
         return [("folds.n_splits", f"{n:,} images cannot be split into {folds.n_splits} folds")]

@@ -131,7 +131,7 @@ class Settings(Section):
     @property
     def source(self) -> Source:
         """The images that a unit needs."""
-        return Source(self.data, self.folds.selection == "test_half")
+        return Source.of(self.data, self.folds.selection)
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from mtvae.config import Choice, Registry, Section, Setting, Values, constant
 from sweeps.data.readers import Images
-from sweeps.data.splits import FoldDraw, FoldNumbers
+from sweeps.data.splits import HALVES, FoldDraw, FoldNumbers
 
 FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # defaults for folders
 
@@ -80,7 +80,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, source: "Source") -> Loaded:
-        """Read the first `limit` images, then the test half if the source asks for it.
+        """Read the first `limit` images, then those of the official test part that the source asks for.
 
         Raises:
             DataError: files are unreadable (in a folder: too many), or have other content than declared.
@@ -147,10 +147,19 @@ class Data(Section):
 
 
 class Source(NamedTuple):
-    """The images that a unit needs: those of `data`, then, if `test_half`, half of the official test part."""
+    """The images that a unit needs: those of `data`, then, if `test_half`, half of the official test part.
+
+    If that half is `drawn`, the whole part follows, and the split draws from it. So all seeds share their images.
+    """
 
     data: Data
     test_half: bool
+    drawn: bool = False
+
+    @staticmethod
+    def of(data: Data, selection: object) -> "Source":
+        """Return the source for a value of `folds.selection`."""
+        return Source(data, selection in HALVES, selection == "random_test_half")
 
 
 def root_of(data: Data) -> Path:
@@ -172,3 +181,9 @@ def half_used(described: Description | None, source: Source) -> int:
     if not source.test_half or described is None:
         return 0
     return min(described.test_images // 2, source.data.limit or described.test_images)
+
+
+def test_images_used(described: Description | None, source: Source) -> int:
+    """Return how many images of the official test part the source holds: those that validate, or all to draw from."""
+    half = half_used(described, source)
+    return described.test_images if described is not None and half and source.drawn else half

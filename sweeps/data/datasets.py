@@ -13,6 +13,7 @@ from sweeps.data.dataset import (
     half_used,
     images_used,
     root_of,
+    test_images_used,
 )
 from sweeps.data.folder import ImageFolder
 from sweeps.data.hashes import file_stamps, files_hash_of, fingerprint
@@ -21,7 +22,7 @@ from sweeps.text import error_line
 
 __all__ = [
     "DATASETS", "Data", "DataError", "Dataset", "Description", "ImageFolder", "Loaded", "Published", "Source",
-    "check_files", "declared", "image_count", "load", "root_of", "shape", "test_half_count",
+    "check_files", "declared", "image_count", "load", "root_of", "shape", "test_half_count", "test_image_count",
 ]  # fmt: skip
 
 for _kind in (*KINDS, ImageFolder("folder")):
@@ -55,13 +56,18 @@ def test_half_count(source: Source) -> int:
     return half_used(declared(source.data), source)
 
 
+def test_image_count(source: Source) -> int:
+    """Return how many images of the official test part follow the others: `test_half_count`, or all to draw from."""
+    return test_images_used(declared(source.data), source)
+
+
 def check_files(data: Data) -> None:
     """Check that a data set's files exist, without reading them. Raise DataError as `Dataset.check_files`."""
     DATASETS[data.dataset].check_files(data)
 
 
 def load(source: Source) -> Loaded:
-    """Read the images of a source: the first `limit` images, then the test half if the source asks for it.
+    """Read a source: the first `limit` images, then those of the official test part that it asks for.
 
     Raises:
         DataError: files are missing, unreadable (in a folder: too many), have other content than declared, or changed
