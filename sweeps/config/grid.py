@@ -26,6 +26,7 @@ from sweeps.config.problems import (
 )
 from sweeps.config.rules import IncompatibleSettings, resolve
 from sweeps.config.scalars import resolve_ambiguous
+from sweeps.config.search import Racing, Search
 from sweeps.config.settings import FIELDS, SECTIONS, Settings, Value, flatten, union_members, validator
 from sweeps.config.yaml_writer import settings_to_yaml
 from sweeps.text import UNSET, one_line
@@ -57,11 +58,16 @@ class GridError(ValueError):
 
 @dataclass(frozen=True)
 class Grid:
-    """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows."""
+    """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows.
+
+    `search` proposes further configurations; `racing` stops configurations early. None where the file asks for neither.
+    """
 
     name: str
     rows: tuple[Settings, ...]
     merged: int = 0
+    search: Search | None = None
+    racing: Racing | None = None
 
     def dump(self, keys: Sequence[str]) -> str:
         """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it."""

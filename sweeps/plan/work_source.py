@@ -62,6 +62,16 @@ class WorkSource(Protocol):
         `record` holds the columns that the envelope asks for; None if the unit is not done, or if there are none.
         """
 
+    def drop(self, key: str, reason: str) -> None:
+        """Hand out no further unit of a configuration, because a race has stopped it.
+
+        Units of it that are running may still finish.
+
+        Args:
+            key: the key of the configuration's training, which its later stages are built on.
+            reason: one line for people, which a search records.
+        """
+
     def envelope(self) -> Envelope:
         """Return what a back end must know before the first unit starts."""
 
@@ -114,6 +124,12 @@ class GridSource:
                         heapq.heappush(self._ready, i)
         elif outcome is Outcome.FAILED:
             self._block(unit.id)
+
+    def drop(self, key: str, reason: str) -> None:
+        self._ready = [i for i in self._ready if self._units[i].training_id[0] != key]
+        heapq.heapify(self._ready)
+        for i in [i for i in self._waiting if self._units[i].training_id[0] == key]:
+            del self._waiting[i]
 
     def _block(self, parent: UnitId) -> None:
         """Block all units that require a unit, directly or through other units."""

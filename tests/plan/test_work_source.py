@@ -32,6 +32,9 @@ class Steps:
     def finished(self, unit, outcome, record):
         self.out.discard(unit.id)
 
+    def drop(self, key, reason):
+        self.folds = deque([[u for u in fold if u.training_id[0] != key] for fold in self.folds])
+
     def envelope(self):
         return Envelope(tuple(self.units), len(self.units))
 
@@ -59,6 +62,13 @@ class TestContract:
         drain(source)
         assert isinstance(source.next(), Done)
         assert isinstance(source.next(), Done)
+
+    def test_a_dropped_configuration_gets_no_further_unit(self, make, units):
+        source = make(units)
+        first = source.next()
+        source.drop(first.key, "stopped: worse")
+        source.finished(first, Outcome.DONE, None)
+        assert {unit.key for unit in drain(source)} == {unit.key for unit in units} - {first.key}
 
     def test_the_envelope_covers_every_unit(self, make, units):
         envelope = make(units).envelope()
