@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mtvae.config.setting import NO_VALUE
 from sweeps.config.rules import resolve
@@ -24,6 +24,9 @@ SEARCH = "search"
 STOPPED = "stopped"
 _NUMBER = re.compile(r"(\d{1,9})\.json")
 _KEY = re.compile(r"([0-9a-f]{12})\.json")
+
+
+DriverState = Literal["ours", "running", "ended", "elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,13 @@ class Suggestion:
     refused: str = ""
     driver: str = field(default_factory=lambda: temporary_name("driver"), compare=False)
 
-    def with_number(self, number: int) -> "Suggestion":
-        """Return the same suggestion under another number."""
-        return Suggestion(**self.__dict__ | {"number": number})
-
     @property
-    def has_living_driver(self) -> bool:
-        """Whether another process of this host asked for it and still runs.
-
-        A driver on another host counts as ended, because nothing tells whether it runs.
-        """
+    def driver_state(self) -> DriverState:
+        """Whether the process that asked for it is this one, runs on this host, has ended, or is on another host."""
         pid = process_here(self.driver)
-        return pid is not None and pid != os.getpid() and not has_ended(pid)
+        if pid is None:
+            return "elsewhere"
+        return "ours" if pid == os.getpid() else "ended" if has_ended(pid) else "running"
 
 
 @dataclass(frozen=True)

@@ -126,16 +126,15 @@ def test_other_files_are_no_suggestions(storage):
     assert suggestions.read_stopped(storage) == {}
 
 
-def test_a_living_driver_is_another_process(storage):
+def test_a_suggestion_tells_whether_its_driver_runs():
     def by(pid):
         return replace(FIRST, driver=FIRST.driver.replace(f"-{os.getpid()}-", f"-{pid}-"))
 
-    assert not FIRST.has_living_driver
-    assert by(os.getppid()).has_living_driver
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert not by(ended.pid).has_living_driver
-    assert not replace(FIRST, driver="driver.elsewhere-1-abcd.tmp").has_living_driver
+    elsewhere = replace(FIRST, driver="driver.elsewhere-1-abcd.tmp")
+    found = [s.driver_state for s in (FIRST, by(os.getppid()), by(ended.pid), elsewhere, replace(FIRST, driver=""))]
+    assert found == ["ours", "running", "ended", "elsewhere", "elsewhere"]
 
 
 def test_stopped_marks_are_read_and_removed(storage):
