@@ -1,1 +1,1 @@
-"""Which configuration comes next, and which gets no further fold."""
+"""Which configuration next? What a search proposes, from the configurations that are done."""
