@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from work_sources import chain, drain
 
+from sweeps.config.search import Objective, Racing
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Done, Envelope, GridSource, Wait
+from sweeps.search.race import RacingSource, by_configuration
 
 
 class Steps:
@@ -39,12 +41,18 @@ class Steps:
         return Envelope(tuple(self.units), len(self.units))
 
 
+def race(units):
+    """Return a race over a grid, whose units have no scores here."""
+    racing = Racing("forgiving", Objective("unconditioned", "unconditioned_per_pixel"))
+    return RacingSource(GridSource(by_configuration(units)), racing, lambda record: None, (), lambda *mark: None)
+
+
 @pytest.fixture
 def units(tiny):
     return Plan(tiny, frozenset(), frozenset()).units
 
 
-@pytest.mark.parametrize("make", [GridSource, Steps])
+@pytest.mark.parametrize("make", [GridSource, Steps, race])
 class TestContract:
     def test_each_unit_is_handed_out_once(self, make, units):
         assert sorted(unit.name for unit in drain(make(units))) == sorted(unit.name for unit in units)
