@@ -1,8 +1,9 @@
 """The suggestions of a ledger as the search of now sees them: which lie in its space, and which are refused."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from sweeps.config.grid import Grid
 from sweeps.config.rules import IncompatibleSettings
@@ -10,9 +11,10 @@ from sweeps.config.search import Choices, Search
 from sweeps.config.settings import Settings, Value, flatten
 from sweeps.ledger.storage import Storage
 from sweeps.ledger.suggestions import Suggestion, read_all, settings_of_file
-from sweeps.plan.identity import key_of
+from sweeps.plan.identity import key_of, units_of
+from sweeps.plan.unit import Unit
 from sweeps.search.objective import constraint_text, known_numbers, violations
-from sweeps.search.space import Params, contains, params_of, search_for, settings_of
+from sweeps.search.space import Params, applies, contains, default_params, params_of, search_for, settings_of
 from sweeps.text import count_text, number_text
 
 
@@ -40,6 +42,11 @@ class Asked:
     @property
     def number(self) -> int:
         return self.suggestion.number
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """Its units, without labels; none if it is refused."""
+        return [] if self.settings is None else units_of(self.settings)
 
 
 def parts_of(search: Search) -> list[Search]:
@@ -100,24 +107,63 @@ class Archive:
         if isinstance(found, str):
             self.outside[suggestion.number] = found
             return None
+        number_before = next(reversed(self.asked), 0)
         self.asked[suggestion.number] = found
-        self.asked = dict(sorted(self.asked.items()))
+        if number_before > suggestion.number:  # another driver's file appeared late
+            self.asked = dict(sorted(self.asked.items()))
         return found
 
     @property
     def rows(self) -> list[Asked]:
         """The suggestions that are trained, in ask order, each configuration once."""
-        return list({asked.key: asked for asked in reversed(self.asked.values()) if not asked.refused}.values())[::-1]
+        first: dict[str, Asked] = {}
+        for asked in self.asked.values():
+            if not asked.refused:
+                first.setdefault(asked.key, asked)
+        return list(first.values())
 
     def count(self, part: int) -> int:
         """Return how many configurations of a part were asked for and not refused: those that its limit counts."""
-        return len({asked.key for asked in self.asked.values() if asked.part == part and not asked.refused})
+        return len({asked.key for asked in self.of_part(part) if not asked.refused})
+
+    def is_used_up(self, part: int, hours: Callable[[Sequence[Unit]], float]) -> bool:
+        """Return whether a part has reached one of its limits.
+
+        Args:
+            hours: returns how long the done ones of these units took.
+        """
+        wanted, limit = self.search.configurations, self.search.hours
+        if wanted is not None and self.count(part) >= wanted:
+            return True
+        return limit is not None and hours([u for asked in self.of_part(part) for u in asked.units]) >= limit
+
+    def of_part(self, part: int) -> list[Asked]:
+        """Return the suggestions of a part, in ask order."""
+        return [asked for asked in self.asked.values() if asked.part == part]
+
+    def defaults(self) -> Iterator[tuple[int, Settings]]:
+        """Yield the parts with their default configuration, unless that is refused."""
+        for i, part in enumerate(self.parts):
+            settings, _, _ = judge(part, default_params(part))
+            if settings is not None:
+                yield i, settings
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the number of configurations allows further suggestions. Hours may still forbid them."""
+        return self.search.configurations is None or self.left > 0
 
     @property
     def left(self) -> int:
         """How many configurations may still be asked for, over all parts; 0 if only hours limit the search."""
         wanted = self.search.configurations
         return 0 if wanted is None else sum(max(0, wanted - self.count(i)) for i in range(len(self.parts)))
+
+    def with_suggestions(self, sweep: Grid) -> Grid:
+        """Return the grid with the suggestions as further rows, in ask order; its own rows come first, each once."""
+        keys = set(map(key_of, sweep.rows))
+        new = [asked.settings for asked in self.rows if asked.settings is not None and asked.key not in keys]
+        return replace(sweep, rows=(*sweep.rows, *new))
 
     @property
     def problems(self) -> list[str]:
@@ -132,6 +178,9 @@ class Archive:
 
     def _place(self, suggestion: Suggestion) -> Asked | str:
         """Return a trained suggestion with its point, or why it has none."""
+        for i, part in enumerate(self.parts):
+            if each_value(self.search, i) == suggestion.each and (same := _unchanged(part, suggestion)) is not None:
+                return self._asked(suggestion, i, dict(suggestion.params), same, suggestion.key)
         try:
             flat = flatten(settings_of_file(suggestion.settings))
         except ValueError as error:
@@ -141,11 +190,14 @@ class Archive:
             params, why = params_of(part, flat)
             if params is not None:
                 settings = settings_of(part, params)
-                known = [constraint for constraint in part.constraints if constraint.known]
-                found = violations(known, known_numbers(settings))
-                return Asked(suggestion, i, params, settings, key_of(settings), found)
+                return self._asked(suggestion, i, params, settings, key_of(settings))
             whys.append(why)
         return whys[0]
+
+    def _asked(self, suggestion: Suggestion, part: int, params: Params, settings: Settings, key: str) -> Asked:
+        known = [constraint for constraint in self.search.constraints if constraint.known]
+        found = violations(known, known_numbers(settings)) if known else {}
+        return Asked(suggestion, part, params, settings, key, found)
 
     def _place_refused(self, suggestion: Suggestion) -> Asked | str:
         """Return a refused suggestion if the rules of now refuse it in the space of now.
@@ -160,6 +212,21 @@ class Archive:
             if why:
                 return Asked(suggestion, i, params, None, "", found, why)
         return ""
+
+
+def _unchanged(search: Search, suggestion: Suggestion) -> Settings | None:
+    """Return the settings of a suggestion's own point if they still are its configuration; None if not.
+
+    This is quicker to tell than `params_of`.
+    """
+    params = suggestion.params
+    if not _in_space(search, params) or any(applies(search, path, params) for path in search.space.keys() - params):
+        return None
+    try:
+        settings = settings_of(search, params)
+    except IncompatibleSettings:
+        return None
+    return settings if key_of(settings) == suggestion.key else None
 
 
 def _in_space(search: Search, params: Mapping[str, Value]) -> bool:
@@ -180,12 +247,3 @@ def reasons_text(reasons: Iterable[str], most: int = 3) -> str:
     counts = Counter(reasons).most_common()
     shown = "; ".join(f"{n} {why}" for why, n in counts[:most])
     return shown + (f"; and {len(counts) - most} further reasons" if len(counts) > most else "")
-
-
-def with_suggestions(sweep: Grid, archive: Archive | None) -> Grid:
-    """Return the grid with the suggestions of its ledger as further rows, in ask order and each once."""
-    if archive is None:
-        return sweep
-    keys = set(map(key_of, sweep.rows))
-    new = [asked.settings for asked in archive.rows if asked.settings is not None and asked.key not in keys]
-    return replace(sweep, rows=(*sweep.rows, *new))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from sweeps.config.labels import Labels
-from sweeps.config.search import Search
 from sweeps.config.settings import Settings, flatten
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.suggestions import create, numbers
@@ -38,27 +37,27 @@ class SearchSource:
     def __init__(
         self,
         grid: WorkSource,
-        search: Search,
+        archive: Archive,
         rows: Sequence[Sequence[Unit]],
         ledger: Ledger,
         say: Callable[[Sequence[str]], None] = lambda lines: None,
         on_asked: Callable[[Archive], None] = lambda archive: None,
         retry: bool = False,
     ):
-        """Read the ledger's suggestions and results.
+        """Read the ledger's results.
 
         Args:
             grid: hands out the units of the grid's rows.
+            archive: the ledger's suggestions.
             rows: all units of each row of the grid.
             say: prints lines.
             on_asked: called after each new suggestion, before its units are handed out.
             retry: whether failed units are trained again.
         """
-        self._grid, self._search, self._ledger = grid, search, ledger
+        self._grid, self._archive, self._ledger = grid, archive, ledger
+        self._search = archive.search
         self._say, self._on_asked = say, on_asked
-        self._archive = Archive(ledger.storage, search)
-        self._archive.refresh()
-        self._results = Results(search, ledger, retry)
+        self._results = Results(archive.search, ledger, retry)
         self._examples = corners(self._archive.parts)
         flats = [flatten(settings) for settings in (*(row[0].settings for row in rows), *self._examples)]
         self._labels = Labels(flats, LABEL_ORDER)
@@ -111,7 +110,10 @@ class SearchSource:
         grid = self._grid.envelope()
         unfinished = [unit for asked in self._waiting.values() for unit in self._results.missing(self._units_of(asked))]
         possible = [units_of(settings, None, self._label(settings)) for settings in self._examples]
-        new = self._archive.left * max(map(len, possible), default=0)
+        new = self._archive.left
+        if self._search.configurations is None:  # only hours limit it: at least one more for each part
+            new = sum(not self._is_over(i) for i in range(len(self._archive.parts)))
+        new *= max(map(len, possible), default=0)
         kinds = examples([*grid.units, *unfinished, *[unit for units in possible for unit in units]])
         columns = tuple(dict.fromkeys([*grid.columns, *self._results.columns]))
         return Envelope(tuple(kinds), grid.n_units + len(unfinished) + new, columns)
@@ -121,10 +123,21 @@ class SearchSource:
         told: dict[str, Trial] = {}
         for key, params in self._points[part].items():
             told[key] = self._results.trial(None, params, self._rows[key], self._stopped.get(key))
-        for asked in self._archive.asked.values():
-            if asked.part == part and (key := asked.key or str(asked.number)) not in told:
+        for asked in self._archive.of_part(part):
+            if (key := asked.key or str(asked.number)) not in told:
                 told[key] = self._trial(asked)
         return list(told.values())
+
+    def all_trials(self) -> list[Trial]:
+        """Return what is told to the samplers of all parts, as points in the space of the whole search.
+
+        Rows of the grid come first, then suggestions in ask order.
+        """
+        found = []
+        for part in range(len(self._archive.parts)):
+            own = {} if self._search.each is None else {self._search.each: each_value(self._search, part)}
+            found += [replace(trial, params={**own, **trial.params}) for trial in self.trials(part)]
+        return sorted(found, key=lambda trial: trial.number or 0)
 
     def _trial(self, asked: Asked) -> Trial:
         if asked.refused:
@@ -212,20 +225,16 @@ class SearchSource:
 
     def _is_over(self, part: int) -> bool:
         """Return whether a part has used up one of its limits, or too many suggestions in a row were refused."""
-        own = [asked for asked in self._archive.asked.values() if asked.part == part]
-        last = own[-REFUSED_IN_A_ROW:]
+        last = self._archive.of_part(part)[-REFUSED_IN_A_ROW:]
         if len(last) == REFUSED_IN_A_ROW and all(asked.refused for asked in last):
             self._say([f"search{self._of_part(part)}: ends, because {len(last)} suggestions in a row were refused"])
             return True
-        if self._search.configurations is not None and self._archive.count(part) >= self._search.configurations:
-            return True
-        units = [unit for asked in own if not asked.refused for unit in self._units_of(asked)]
-        return self._search.hours is not None and self._results.hours(units) >= self._search.hours
+        return self._archive.is_used_up(part, self._results.hours)
 
     def _create(self, part: int) -> Asked | None:
         """Ask for a suggestion and write it. Return None if another driver took its number, or nothing is left."""
         search = self._archive.parts[part]
-        own = [asked for asked in self._archive.asked.values() if asked.part == part]
+        own = self._archive.of_part(part)
         number = max(numbers(self._ledger.storage), default=0) + 1
         keys = {asked.key for asked in self._archive.asked.values()} | self._rows.keys()
         refused = [asked.params for asked in own if asked.refused]
@@ -263,7 +272,8 @@ class SearchSource:
         return self._labels.label(flatten(settings))
 
     def _units_of(self, asked: Asked) -> list[Unit]:
-        if asked.number not in self._units:
-            assert asked.settings is not None
-            self._units[asked.number] = units_of(asked.settings, None, self._label(asked.settings))
-        return self._units[asked.number]
+        """Return the units of a suggestion, with labels."""
+        if asked.number not in self._units and asked.settings is not None:
+            label = self._label(asked.settings)
+            self._units[asked.number] = [replace(unit, label=label) for unit in asked.units]
+        return self._units.get(asked.number, [])
