@@ -12,6 +12,7 @@ from sweeps.config.problems import short_yaml, truncate, type_name, unknown_sett
 from sweeps.config.search import Choices, Dimension, Racing, RacingRule, SamplerKind, Search
 from sweeps.config.settings import DEFAULTS, FIELDS, Settings
 from sweeps.config.space_reader import Entry, check_space, read_dimensions, read_entries
+from sweeps.text import nearest
 
 SEARCH, BASE, RACING = ("search",), ("base",), ("racing",)
 SPACE, CONSTRAINTS = ("search", "space"), ("search", "constraints")
@@ -33,7 +34,9 @@ class _RacingKeys(ObjectiveKeys):
     rule: RacingRule
 
 
-_SEARCH_KEYS = [*_SearchKeys.model_fields, "space", "constraints"]
+_SEARCH_VALUES = sorted(_SearchKeys.model_fields, key=lambda key: key in ObjectiveKeys.model_fields)
+_SEARCH_KEYS = [*_SEARCH_VALUES, "space", "constraints"]
+_RACING_KEYS = sorted(_RacingKeys.model_fields, key=lambda key: key in ObjectiveKeys.model_fields)
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,16 @@ def with_edits(reader: GridReader, top: Mapping[str, Any], edits: Sequence[Edit]
             setting = edit.path.partition(".")[2] or "SETTING"
             reader.problem(edit.where, f"base is set in its file; --set {setting}=... changes a setting everywhere")
         elif at is None:
-            known = [f"racing.{key}" for key in _RacingKeys.model_fields]
-            known += [f"search.{key}" for key in (*_SearchKeys.model_fields, "space.SETTING", "constraints.NAME")]
-            reader.problem(edit.where, f"--set changes no {truncate(edit.path, 60)}, only {', '.join(known)}")
+            known = [f"search.{key}" for key in (*_SEARCH_VALUES, "space.SETTING", "constraints.NAME")]
+            known += [f"racing.{key}" for key in _RACING_KEYS]
+            whole = edit.path in ("search", "search.space", "search.constraints")
+            hint = "" if whole else nearest(edit.path, known, 0.7)
+            hint = hint or f", only {', '.join(known)}"
+            reader.problem(edit.where, f"--set changes no {truncate(edit.path, 60)}{hint}")
         elif at[0] == "search" and "search" not in top:
             reader.problem(edit.where, "this file has no search")
+        elif at[0] == "racing" and "search" in top:
+            reader.problem(edit.where, "with a search, --set search.racing=... sets the rule of its race")
         elif at[:2] != SPACE:
             changed = _with_value(changed, at, edit.value)
             reader.replaced[at] = edit.where
@@ -131,16 +139,11 @@ def read_search(
     block, where = top["search"], reader.where(SEARCH)
     if "racing" in top:
         reader.problem(reader.where(RACING), "with a search, racing is a key of search, and is compared by its metric")
+    before = len(reader.problems)
     own = _read_base(reader, top)
     if not isinstance(block, dict):
         reader.problem(where, f"search must be a mapping of {', '.join(_SEARCH_KEYS)}, not {type_name(block)}")
         return None, None
-    before = len(reader.problems)
-    reader.check_keys(block, _SEARCH_KEYS, "search", SEARCH)
-    keys = reader.read_keys(_SearchKeys, block, "search", SEARCH)
-    keys["each"] = SHORTHAND.get(keys["each"], keys["each"])
-    if block.get("configurations") is None and block.get("hours") is None:
-        reader.problem(where, "search needs a limit: configurations, hours, or both")
     space, places = _read_space(reader, block, edits)
     if "grid" not in top:
         own |= replaced
@@ -148,6 +151,11 @@ def read_search(
     base = {path: given for path, given in {**shared, **own, **replaced}.items() if path not in space}
     usable = len(reader.problems) == before and bool(space)
     some = check_space(reader, base, own, space, places | {"": where}) if usable else []
+    reader.check_keys(block, _SEARCH_KEYS, "search", SEARCH)
+    keys = reader.read_keys(_SearchKeys, block, "search", SEARCH)
+    keys["each"] = SHORTHAND.get(keys["each"], keys["each"])
+    if block.get("configurations") is None and block.get("hours") is None:
+        reader.problem(where, "search needs a limit: configurations, hours, or both")
     objective = read_objective(reader, keys, "search", SEARCH, some, keys["each"] == "family")
     constraints = read_constraints(reader, block.get("constraints", {}), CONSTRAINTS, some)
     _check_each(reader, keys["each"], space)
@@ -212,10 +220,10 @@ def read_racing(reader: GridReader, top: Mapping[str, Any], rows: Sequence[Setti
     """Return the race of a grid without a search; None after adding all problems."""
     block = _racing_block(top["racing"])
     if not isinstance(block, dict):
-        text = f"racing must be a mapping of {', '.join(_RacingKeys.model_fields)}, not {type_name(block)}"
+        text = f"racing must be a mapping of {', '.join(_RACING_KEYS)}, not {type_name(block)}"
         reader.problem(reader.where(RACING), text)
         return None
-    reader.check_keys(block, list(_RacingKeys.model_fields), "racing", RACING)
+    reader.check_keys(block, _RACING_KEYS, "racing", RACING)
     keys = reader.read_keys(_RacingKeys, block, "racing", RACING)
     objective = read_objective(reader, keys, "racing", RACING, rows, False)
     return Racing(keys["rule"], objective) if objective is not None else None

@@ -170,7 +170,7 @@ def _range_problems(
         yield "low", f"low is {number_text(low)}; with log it must be above 0"
     if log and step is not None:
         yield "step", "a range with log has no step"
-    elif step is not None:
+    elif step is not None and not (whole and step != int(step)):
         first, size = Fraction(str(low)), Fraction(str(step))
         last = first + (Fraction(str(high)) - first) // size * size
         if last != Fraction(str(high)):
