@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from sweeps.config.search import Choices, Dimension, Search
 from sweeps.config.settings import Value
 from sweeps.data.seeds import derive
-from sweeps.search.space import Params, applies, highest, nearest
+from sweeps.search.space import Params, applies, nearest
 from sweeps.search.study import Trial
 from sweeps.text import value_text
 
@@ -38,7 +38,8 @@ def ask(search: Search, trials: Sequence[Trial], number: int, attempt: int) -> P
     """Return the sampler's proposal, as `propose` describes it."""
     seed = derive(search.seed, f"search, attempt {attempt}", number) >> 31  # Optuna's seeds are below 2^32
     # The last digits of a matrix product depend on the number of threads, and so would a Gaussian process's proposal.
-    with _quiet(), threadpool_limits(1):
+    threads = threadpool_limits(1) if search.sampler == "gp" else nullcontext()
+    with _quiet(), threads:
         study = optuna.create_study(sampler=_sampler(search, seed), direction=_direction(search))
         _add(study, search, _learned_from(search, trials))
         trial = study.ask()
@@ -141,7 +142,7 @@ def _frozen(trial: Trial, distributions: Mapping[str, BaseDistribution]) -> Froz
 def _distribution(dimension: Dimension) -> BaseDistribution:
     if isinstance(dimension, Choices):
         return CategoricalDistribution([_stored(value) for value in dimension.values])
-    low, high, step = dimension.low, highest(dimension), dimension.step
+    low, high, step = dimension.low, dimension.high, dimension.step
     if dimension.integer:
         return IntDistribution(int(low), int(high), dimension.log, int(step or 1))
     return FloatDistribution(low, high, dimension.log, step)
@@ -157,7 +158,7 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Value:
     if isinstance(dimension, Choices):
         stored = [_stored(value) for value in dimension.values]
         return dimension.values[stored.index(trial.suggest_categorical(path, stored))]
-    low, high, step = dimension.low, highest(dimension), dimension.step
+    low, high, step = dimension.low, dimension.high, dimension.step
     if dimension.integer:
         return nearest(dimension, trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=dimension.log))
     return nearest(dimension, trial.suggest_float(path, low, high, step=step, log=dimension.log))
@@ -165,12 +166,16 @@ def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Value:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Optuna's log lines below errors, and its warnings that a function is experimental."""
+    """Silence Optuna's log lines below errors, and two warnings.
+
+    They are that a function is experimental, and that the steps of a range do not meet its upper bound.
+    """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "The distribution is specified by", UserWarning)
             yield
     finally:
         optuna.logging.set_verbosity(verbosity)
