@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from sweeps.config.rules import IncompatibleSettings, fill_in, resolve
 from sweeps.config.search import Choices, Dimension, Range, Search
-from sweeps.config.settings import FIELDS, Settings, Value, flatten
+from sweeps.config.settings import FIELDS, Settings, Value, flatten, null_is_a_value
 from sweeps.plan.identity import key_settings
 from sweeps.text import one_line, value_text
 
@@ -44,6 +44,8 @@ def from_json(params: Mapping[str, Any]) -> Params:
 
 def applies(search: Search, path: str, params: Mapping[str, Value]) -> bool:
     """Whether a searched setting applies, where `params` holds the values of the searched settings before it."""
+    if null_is_a_value(path):
+        return True
     dimension = search.space[path]
     examples = dimension.values if isinstance(dimension, Choices) else (nearest(dimension, dimension.low),)
     example = next((value for value in examples if value is not None), None)
@@ -80,6 +82,10 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
     Args:
         flat: the configuration's resolved settings.
     """
+    theirs = key_settings(flat)
+    for path, value in search.base.items():
+        if value is not None and path in theirs.keys() - search.space.keys() and not _same(value, theirs[path]):
+            return None, f"differs in {path}, which is not searched"
     params: Params = {}
     for path, dimension in search.space.items():
         value = flat[path]
@@ -92,7 +98,6 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
         ours = key_settings(flatten(settings_of(search, params)))
     except IncompatibleSettings as error:
         return None, one_line(f"outside the space: {error}")
-    theirs = key_settings(flat)
     for path in FIELDS:
         if not _same(ours.get(path), theirs.get(path)):
             return None, f"differs in {path}, which is not searched"
