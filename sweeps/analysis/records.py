@@ -17,6 +17,7 @@ def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[st
         "folds": len(row.folds),
         "folds_wanted": row.folds_wanted,
         "failed": len(row.failed),
+        "stopped": row.stopped,
         "collapsed": row.collapsed,
     }
     record["error_unit"] = scale or row.scale

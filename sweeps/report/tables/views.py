@@ -25,7 +25,7 @@ from sweeps.report.tables.cells import (
     shared_lines,
 )
 from sweeps.report.tables.sheet import Cell, Sheet
-from sweeps.text import nearest, one_line
+from sweeps.text import count_text, nearest, one_line
 
 RESULTS = (
     *[metric.name for metric in BUILT_IN], "mean_image_per_pixel", "best_epoch", "parameters", "images_trained",
@@ -133,12 +133,13 @@ def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_
     if any_best:
         notes.append(
             f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
+            + (", stopped rows aside" if any(row.stopped for row in table.rows) else "")
         )
     if UNCONDITIONED.name in shown:
         notes += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]
     if table.chosen is not None:
         notes.append(f"--only: {len(table.shown)} of {len(table.rows)} rows; marks and p-values are those of all rows")
-    notes += failures(table)
+    notes += [*_stopped_note(table), *failures(table)]
     if any(row.collapsed for row in table.rows):
         notes.append(
             "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)"
@@ -146,6 +147,15 @@ def _notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_
     if table.shared.get("folds.selection") == "fold":
         notes.append("the test fold itself picked the best epoch: its errors are optimistic")
     return notes
+
+
+def _stopped_note(table: Table) -> list[str]:
+    """Return a note on the shown rows that a race has stopped, if there are any."""
+    n = sum(row.stopped is not None for row in table.shown)
+    text = (
+        f"stopped: a race ended {count_text(n, 'configuration')} before the last fold; their means are of few folds, "
+    )
+    return [f"{text}and no mark or p-value rests on them; racing: none trains the other folds"] if n else []
 
 
 def failures(table: Table) -> list[str]:
