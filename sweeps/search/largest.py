@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sweeps.config.search import Choices, Dimension, Search
 from sweeps.config.settings import Settings, Value
@@ -16,9 +17,14 @@ MOST = 200
 def corners(parts: Sequence[Search]) -> list[Settings]:
     """Return the default configuration of each part, and the valid combinations of choices and bounds of its space.
 
-    Of a space with many combinations, some are drawn, always the same ones. Combinations that the rules or the known
-    constraints refuse are left out.
+    Of a space with many combinations, some are drawn, always the same ones. Combinations that the rules refuse are left
+    out, and so are those that the known constraints refuse, unless they refuse all.
     """
+    free = [replace(part, constraints=()) for part in parts]
+    return _valid(parts) or _valid(free)
+
+
+def _valid(parts: Sequence[Search]) -> list[Settings]:
     found: dict[Settings, None] = {}
     for part in parts:
         for params in (default_params(part), *_corners(part)):

@@ -20,7 +20,7 @@ def objective_columns(objective: Objective) -> tuple[str, ...]:
 
 def search_columns(search: Search) -> tuple[str, ...]:
     """Return the columns of a record that a search needs."""
-    bounded = [_column(constraint.name) for constraint in search.constraints if not constraint.known]
+    bounded = [constraint.name for constraint in search.constraints if not constraint.known]
     return _readable([*objective_columns(search.objective), *bounded, "seconds"])
 
 
@@ -54,7 +54,7 @@ def _scale(metric: Metric, record: Record) -> int:
 def bounded_numbers(search: Search, record: Record) -> dict[str, float]:
     """Return the numbers of a record that constraints bound, by the constraint's name."""
     names = [constraint.name for constraint in search.constraints if not constraint.known]
-    found = {name: _number(record.get(_column(name))) for name in names}
+    found = {name: _number(record.get(name)) for name in names}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -75,11 +75,6 @@ def violations(constraints: Iterable[Constraint], numbers: Mapping[str, float]) 
 def constraint_text(constraint: Constraint) -> str:
     """Return a constraint as a grid file would write it."""
     return f"{constraint.name} {constraint.operator} {constraint.bound:g}"
-
-
-def _column(name: str) -> str:
-    """Return the column of a number that a constraint bounds. An error with scales is read per pixel."""
-    return name if name in UNIT_SCHEMA.names or f"{name}_per_pixel" not in UNIT_SCHEMA.names else f"{name}_per_pixel"
 
 
 def _readable(names: Sequence[str]) -> tuple[str, ...]:
