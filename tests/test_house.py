@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
+HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib", "optuna")
 
 
 def imports(path):
@@ -66,6 +66,10 @@ def test_plans_and_reports_import_nothing_heavy(arguments, tmp_path):
 
 def test_declarations_and_costs_import_nothing_heavy():
     assert heavy_modules_after("import mtvae.config, mtvae.cost") == []
+
+
+def test_a_search_imports_optuna_only_to_propose():
+    assert heavy_modules_after("import sweeps.search.space, sweeps.search.study") == []
 
 
 def test_constraints_name_nothing_but_versions():

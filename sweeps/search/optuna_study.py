@@ -1,8 +1,7 @@
 """Optuna's side of a search: the samplers, and a study with the trials that they learn from."""
 
-import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from threadpoolctl import threadpool_limits
 
@@ -50,14 +49,29 @@ def ask(search: Search, trials: Sequence[Trial], number: int, attempt: int) -> P
     return params
 
 
+class _Lines(BaseJournalBackend):
+    """The lines of a journal in memory, because a file would be locked and synchronized for every trial."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self.lines[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.lines += logs
+
+
 def write(search: Search, trials: Sequence[Trial], path: Path) -> None:
     """Write a study into a new journal."""
     with _quiet():
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        journal = _Lines()
+        storage = optuna.storages.JournalStorage(journal)
         study = optuna.create_study(storage=storage, study_name="search", direction=_direction(search))
         study.set_metric_names([search.objective.column])
         study.set_user_attr("score_on", search.objective.score_on)
         _add(study, search, trials)
+        JournalFileBackend(str(path)).append_logs(journal.lines)
 
 
 def _direction(search: Search) -> Literal["minimize", "maximize"]:
@@ -110,20 +124,10 @@ def _violations(trial: Trial) -> dict[str, float]:
     return violations
 
 
-class _SharedTrial(FrozenTrial):
-    """A trial whose parts a study shares instead of copying them, which was most of the time of a proposal."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
-        return copy.copy(self)
-
-
 def _add(study: optuna.Study, search: Search, trials: Sequence[Trial]) -> None:
     """Add trials to a study, with the distributions of the current space."""
     distributions = {path: _distribution(dimension) for path, dimension in search.space.items()}
-    for trial in trials:
-        frozen = _frozen(trial, distributions)
-        frozen.__class__ = _SharedTrial
-        study.add_trial(frozen)
+    study.add_trials(_frozen(trial, distributions) for trial in trials)
 
 
 def _frozen(trial: Trial, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:

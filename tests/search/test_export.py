@@ -86,4 +86,6 @@ def test_optuna_dashboard_opens_the_export(tmp_path):
     study = get(f"/api/studies/{summary['study_id']}")
     assert [trial["state"] for trial in study["trials"]] == ["Complete", "Fail", "Pruned", "Pruned", "Running"]
     assert study["trials"][0]["values"] == [0.25]
-    assert {"name": "exponent", "param_value_external_value": 40.0}.items() <= study["trials"][1]["params"][-1].items()
+    points = [{param["name"]: param["param_external_value"] for param in trial["params"]} for trial in study["trials"]]
+    assert points[0] == {"method": "none", "model.latent": "8", "training.lr": "0.001", "model.hidden": "[8, 16]"}
+    assert points[1]["exponent"] == "40.0"
