@@ -19,13 +19,17 @@ Mark = Callable[[str, str, int], None]
 """Writes down that a configuration is stopped: its key, the reason, and how many folds it has."""
 
 
+def same_folds(unit: Unit) -> Hashable:
+    """Return a value that is equal for units whose folds hold the same images."""
+    return unit.settings.source, FoldDraw.of(unit.settings.folds, unit.settings.seed)
+
+
 def same_model(unit: Unit) -> Hashable:
     """Return a value that is equal for the rows of a grid among which a table marks the best.
 
     They have the same family and configuration, and were trained on the same folds of the same images.
     """
-    settings = unit.settings
-    return settings.source, FoldDraw.of(settings.folds, settings.seed), settings.family, settings.configuration
+    return same_folds(unit), unit.settings.family, unit.settings.configuration
 
 
 def compared_baselines(units: Iterable[Unit], group: Callable[[Unit], Hashable] = same_model) -> set[str]:
@@ -122,11 +126,12 @@ class RacingSource:
             mark: called once for each configuration that is stopped, before the inner source hears of it.
             done: the units that were done before, each with its score.
             stopped: the reasons of earlier marks, by key. They are honoured unless the configuration has all its folds.
-            group: gives configurations that may stop each other an equal value.
+            group: gives configurations that may stop each other an equal value. Those with other folds never do.
             spared: the keys of configurations that are never stopped.
         """
         self._inner, self._racing, self._score, self._columns = inner, racing, score, columns
-        self._mark, self._group, self._spared = mark, group, frozenset(spared)
+        self._mark, self._spared = mark, frozenset(spared)
+        self._group = lambda unit: (same_folds(unit), group(unit))
         self._configurations: dict[str, _Configuration] = {}
         self._holding: dict[str, _Configuration] = {}  # those with held units, in the inner source's order
         self._running: set[UnitId] = set()

@@ -217,16 +217,17 @@ def test_folds_without_a_score_stop_nothing(units):
     assert run(source, dict.fromkeys(scored(units))) == by_configuration(units)
 
 
-def test_models_are_not_raced_against_each_other(read_grid):
-    """Other images, folds or sizes give other scores: a grid's race is among the rows that share a mark of the best."""
-    text = GRID.replace("grid: [{", "grid: [{seed: [0, 1], ")
+@pytest.mark.parametrize(("setting", "compete"), [("configuration: [1, 2]", True), ("seed: [0, 1]", False)])
+def test_models_are_not_raced_against_each_other(read_grid, setting, compete):
+    """A grid's race is among the rows that share a mark of the best. Rows with other folds compete in no group."""
+    text = GRID.replace("grid: [{", "grid: [{" + setting + ", ")
     units = Plan(read_grid(text), frozenset(), frozenset()).units
-    centre = {0: 1.0, 1: 9.0}
-    scores = {unit.id: centre[unit.settings.seed] + unit.fold for unit in units}
+    first = same_model(units[0])
     assert len({same_model(unit) for unit in units}) == 2
+    scores = {unit.id: (1.0 if same_model(unit) == first else 9.0) + unit.fold for unit in units}
     assert len(run(race(GridSource(by_configuration(units))), scores)) == 40
     handed = run(race(GridSource(by_configuration(units)), group=lambda unit: None), scores)
-    assert len(handed) == 20 + 4
+    assert len(handed) == (20 + 4 if compete else 40)
 
 
 def test_a_spared_baseline_is_never_stopped(read_grid):
