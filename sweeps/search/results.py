@@ -86,12 +86,12 @@ class Results:
                 return Trial(number, params, "complete", fmean(by_fold.values()), constraints=bounded)
             column = self.search.objective.column
             return Trial(number, params, "failed", constraints=bounded, reason=f"not every fold has a finite {column}")
+        if failed:
+            return Trial(number, params, "failed", constraints=bounded, reason=failed)
         if stopped is not None:
             means = [total / n for n, total in enumerate(accumulate(by_fold.values()), start=1)]
             steps = dict(enumerate(means, start=1))
             return Trial(number, params, "pruned", steps=steps, constraints=bounded, reason=stopped)
-        if failed:
-            return Trial(number, params, "failed", constraints=bounded, reason=failed)
         return Trial(number, params, "running")
 
     def _bounded(self, units: Sequence[Unit]) -> dict[str, float]:
