@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import searching
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +61,17 @@ def test_plans_and_reports_import_nothing_heavy(arguments, tmp_path):
     code = (
         f"import runpy, contextlib\nsys.argv = {['x', *options, *results]}\n"
         f"with contextlib.suppress(SystemExit): runpy.run_module({module!r}, run_name='__main__')"
+    )
+    assert heavy_modules_after(code) == []
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--status"])
+def test_plans_of_searches_import_nothing_heavy(option, tmp_path):
+    (tmp_path / "search.yaml").write_text(searching.SEARCH)
+    arguments = ["x", str(tmp_path / "search.yaml"), option, "--results", str(tmp_path)]
+    code = (
+        f"import runpy, contextlib\nsys.argv = {arguments}\n"
+        "with contextlib.suppress(SystemExit): runpy.run_module('sweeps.run', run_name='__main__')"
     )
     assert heavy_modules_after(code) == []
 

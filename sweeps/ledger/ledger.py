@@ -243,8 +243,9 @@ class Ledger:
         return table, damaged
 
     def write_rows(self, configurations: Sequence[Settings]) -> None:
-        """Keep the rows that a report shows as rows.parquet."""
-        rows.write(self.storage, [key_of(settings) for settings in configurations], configurations)
+        """Keep the rows that a report shows as rows.parquet. Without rows nothing is written."""
+        if configurations:
+            rows.write(self.storage, [key_of(settings) for settings in configurations], configurations)
 
     def write_grid(self, grid: Resolved, configurations: Sequence[Settings] | None = None) -> None:
         """Keep the resolved grid as rows.parquet and grid.yaml. An earlier grid.yaml becomes grid-<n>.yaml.

@@ -88,12 +88,17 @@ class Sources:
     say: Callable[[Sequence[str]], None]
     make_grid: Callable[[Sequence[Unit]], WorkSource]
 
-    def make(self, units: Sequence[Unit]) -> WorkSource:
-        """Return a source of these units, in this order, and of suggestions."""
+    def make(self, units: Sequence[Unit], only: bool) -> WorkSource:
+        """Return a source of these units, in this order, and of suggestions.
+
+        Args:
+            only: whether `--only` names the unit: then nothing is asked for, and no race may stop it.
+        """
+        if only:
+            return self.make_grid(units)
         if is_raced(self.sweep):
             units = by_configuration(units)
-        # A plan that is restricted to some units asks for nothing.
-        source = self.make_grid(units) if self.archive is None or self.plan.chosen else self._searched(units)
+        source = self.make_grid(units) if self.archive is None else self._searched(units)
         return self._raced(source) if is_raced(self.sweep) else source
 
     def _searched(self, units: Sequence[Unit]) -> WorkSource:

@@ -149,7 +149,8 @@ def train(
     sources = searching.Sources(
         ledger, sweep, plan, archive, options.retry, progress.say, partial(_make_source, components, plan)
     )
-    source = sources.make(group_by_source(to_train) if options.in_process else longest_first(to_train))
+    ordered = group_by_source(to_train) if options.in_process else longest_first(to_train)
+    source = sources.make(ordered, only=options.only is not None)
     progress.expect(source.envelope().n_units)
     if not progress.total:  # the hours of the search are used up
         _write_grid(ledger, sweep, archive)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from mtvae.cost import training_bytes
 from sweeps.config.search import Choices, Dimension, Search
 from sweeps.config.settings import Settings, Value
 from sweeps.search.asked import judge
@@ -22,6 +23,23 @@ def corners(parts: Sequence[Search]) -> list[Settings]:
     """
     free = [replace(part, constraints=()) for part in parts]
     return _valid(parts) or _valid(free)
+
+
+def largest(settings: Sequence[Settings]) -> list[Settings]:
+    """Return the configuration that takes the most memory, of each family and method, precision and source of images.
+
+    A back end that measures memory then measures few configurations, and gives all others what the largest one takes.
+    """
+    found: dict[tuple[object, ...], Settings] = {}
+    for one in settings:
+        kind = one.family, one.method, one.training.precision, one.source
+        if kind not in found or _bytes(one) > _bytes(found[kind]):
+            found[kind] = one
+    return list(found.values())
+
+
+def _bytes(settings: Settings) -> int:
+    return training_bytes(settings.architecture, settings.training.batch_size)
 
 
 def _valid(parts: Sequence[Search]) -> list[Settings]:

@@ -11,7 +11,7 @@ from sweeps.plan.identity import LABEL_ORDER, units_of
 from sweeps.plan.unit import Outcome, Unit, UnitId
 from sweeps.plan.work_source import Done, Envelope, GridSource, Record, Wait, WorkSource, examples
 from sweeps.search.asked import Archive, Asked, each_value, reasons_text
-from sweeps.search.largest import corners
+from sweeps.search.largest import corners, largest
 from sweeps.search.proposals import next_suggestion
 from sweeps.search.results import Results
 from sweeps.search.space import Params, params_of
@@ -106,10 +106,10 @@ class SearchSource:
             source.drop(key, reason)
 
     def envelope(self) -> Envelope:
-        """Return examples of the grid's units, of unfinished suggestions, and of the corners of the space."""
+        """Return examples of the grid's units, of unfinished suggestions, and of the largest that may be suggested."""
         grid = self._grid.envelope()
         unfinished = [unit for asked in self._waiting.values() for unit in self._results.missing(self._units_of(asked))]
-        possible = [units_of(settings, None, self._label(settings)) for settings in self._examples]
+        possible = [units_of(settings, None, self._label(settings)) for settings in largest(self._examples)]
         new = self._archive.left
         if self._search.configurations is None:  # only hours limit it: at least one more for each part
             new = sum(not self._is_over(i) for i in range(len(self._archive.parts)))
