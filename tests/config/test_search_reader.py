@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from sweeps.config import grid, yaml_reader
 from sweeps.config.measured import KNOWN_BEFORE, OTHER_COLUMNS, all_metrics, column_of
 from sweeps.config.search import Choices, Constraint, Objective, Racing, Range, Search
 from sweeps.config.settings import FIELDS
+from sweeps.config.yaml_writer import settings_to_yaml
 from sweeps.ledger.schema import UNIT_SCHEMA
 from sweeps.plan.identity import key_of
 
@@ -479,7 +479,7 @@ def test_a_search_is_read_as_it_was_written(search, base, with_rows):
     """The resolved grid of any valid search has the same rows, search and race."""
     document = {"name": "a", "base": base, "search": search, "training.weight_decay": 0.5}
     document |= {"grid": [{"method": ["none", "multi_decoder"]}]} if with_rows else {}
-    found = grid.read(yaml_reader.parse(yaml.safe_dump(document, allow_unicode=True)), "g.yaml")
+    found = grid.read(yaml_reader.parse(settings_to_yaml(document, False)), "g.yaml")
     assert len(found.rows) == 2 * with_rows
     assert set(found.search.space) <= FIELDS.keys()
     assert reread(found) == found
