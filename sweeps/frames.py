@@ -28,7 +28,7 @@ Results = str | Path
 
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype()}
 WHOLE = ("folds", "folds_wanted", "failed", *[flag.name for flag in FLAGS])
-TEXT = ("key", "error_unit", "metric", "baseline_key", "why_not")
+TEXT = ("key", "stopped", "error_unit", "metric", "baseline_key", "why_not")
 
 
 def units(sweep: str, results: Results = "results") -> pd.DataFrame:
@@ -54,8 +54,8 @@ def table(sweep: str, results: Results = "results") -> pd.DataFrame:
     The columns are the settings that differ, the folds, and for each metric the mean, population variance, sample
     standard deviation, 95 % interval (Nadeau and Bengio), median and range. `error_unit` says whether the two
     reconstruction errors are per pixel or per image, which is as the thesis prints the family. With one fold the spread
-    is missing, and not 0. `collapsed` and the other flags (docs/report.md) count folds, and are missing where the
-    ledger does not tell.
+    is missing, and not 0. `stopped` says why a race ended a configuration before it had all folds. `collapsed` and the
+    other flags (docs/report.md) count folds, and are missing where the ledger does not tell.
     """
     found = _read(sweep, results)
     rows = [row_record(found, row) for row in found.rows]

@@ -9,10 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import searching
 import yaml
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib")
+HEAVY = ("torch", "ray", "sklearn", "scipy", "torchvision", "pandas", "matplotlib", "optuna")
 
 
 def imports(path):
@@ -64,8 +65,23 @@ def test_plans_and_reports_import_nothing_heavy(arguments, tmp_path):
     assert heavy_modules_after(code) == []
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--status"])
+def test_plans_of_searches_import_nothing_heavy(option, tmp_path):
+    (tmp_path / "search.yaml").write_text(searching.SEARCH)
+    arguments = ["x", str(tmp_path / "search.yaml"), option, "--results", str(tmp_path)]
+    code = (
+        f"import runpy, contextlib\nsys.argv = {arguments}\n"
+        "with contextlib.suppress(SystemExit): runpy.run_module('sweeps.run', run_name='__main__')"
+    )
+    assert heavy_modules_after(code) == []
+
+
 def test_declarations_and_costs_import_nothing_heavy():
     assert heavy_modules_after("import mtvae.config, mtvae.cost") == []
+
+
+def test_a_search_imports_optuna_only_to_propose():
+    assert heavy_modules_after("import sweeps.search.space, sweeps.search.study") == []
 
 
 def test_constraints_name_nothing_but_versions():

@@ -1,6 +1,6 @@
 """Significance of differences: each row against its baseline, and the best row of each model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtvae.config import CONDITIONED, UNCONDITIONED
 from sweeps.analysis.results import Table, TableRow
@@ -9,7 +9,11 @@ from sweeps.analysis.statistics import LEVEL, Difference, Sample, difference, ho
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of a row to its baseline in one metric. `why_not` says why it, or its p, is None."""
+    """The difference of a row to its baseline in one metric. `why_not` says why it, or its p, is None.
+
+    A row that a race has stopped, and a row of a stopped baseline, has a difference without interval and p: a race
+    stops a row on folds that look bad, so no test on these folds holds.
+    """
 
     row: TableRow
     baseline: TableRow | None
@@ -58,6 +62,9 @@ def _compare(row: TableRow, baseline: TableRow | None, metric: str, scale: str |
         why_not = "no fold in common on the same images"
     elif found.p is None:
         why_not = "only one fold in common"
+    if found is not None and (row.stopped or baseline.stopped):
+        found = replace(found, low=None, high=None, p=None, effect=None, error=None)
+        why_not = f"a race stopped {'it' if row.stopped else 'the baseline'} before it had all folds"
     return Comparison(row, baseline, metric, found, why_not=why_not)
 
 
@@ -75,9 +82,10 @@ def best_keys(table: Table, metric: str, scale: str | None = None) -> set[str]:
     """Return the keys of the rows that are significantly the best of their model.
 
     Such a row is complete, and its mean is lower than that of every other row of the model after Holm's correction. A
-    model with a row that cannot be compared yet has no best row.
+    model with a row that cannot be compared yet has no best row. Rows that a race has stopped are left out.
     """
-    found = (_best_key(group, metric, scale) for group in table.groups)
+    groups = ([row for row in group if not row.stopped] for group in table.groups)
+    found = (_best_key(group, metric, scale) for group in groups)
     return {key for key in found if key is not None}
 
 

@@ -18,6 +18,7 @@ def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[st
         "folds": len(row.folds),
         "folds_wanted": row.folds_wanted,
         "failed": len(row.failed),
+        "stopped": row.stopped,
     }
     record |= {flag.name: flagged(flag, row) for flag in FLAGS}
     record["error_unit"] = scale or row.scale

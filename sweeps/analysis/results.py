@@ -29,6 +29,7 @@ from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
 from sweeps.ledger.schema import UNIT_SCHEMA, Row, not_finite
 from sweeps.ledger.storage import Storage
+from sweeps.ledger.suggestions import read_stopped
 from sweeps.plan.patterns import NamedItem, matching_indices
 from sweeps.text import nearest, one_line
 
@@ -49,6 +50,7 @@ class TableRow:
         failed: why the other units failed, by fold.
         stage_metrics: the metrics of the stages after the training.
         images: a name of the set of images that each fold saw.
+        stopped: why a race stopped it before it had all its folds; None if no race did.
     """
 
     key: str
@@ -57,6 +59,7 @@ class TableRow:
     failed: dict[int, str | None] = field(default_factory=dict)
     stage_metrics: dict[str, Metric] = field(default_factory=dict)
     images: dict[int, str | None] = field(default_factory=dict)
+    stopped: str | None = None
 
     @property
     def image_sets(self) -> list[str | None]:
@@ -277,6 +280,9 @@ def read_table(
     for row in rows.values():
         row.folds = dict(sorted(row.folds.items()))
         row.images = {fold: same.name((r["data_hash"], r["files_hash"])) for fold, r in row.folds.items()}
+    for key, mark in read_stopped(ledger.storage).items():
+        if key in rows and len(rows[key].folds) < rows[key].folds_wanted:
+            rows[key].stopped = mark.reason
     notes += [] if all_rows else which_rows.note_on_other_grids((units, failed), rows)
     return Table(_grouped(rows.values()), damaged, tuple(notes))
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.config.stages import TRAINING
+from sweeps.plan.identity import units_of
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.text import error_line, one_line
@@ -32,7 +33,11 @@ def duration(seconds: float) -> str:
 class Progress:
     """Counts the starts, epochs and ends of units, and shows them inside its `with` block. For one process and thread.
 
-    `before_first_unit`: called before the first unit starts, once its images have been read and checked.
+    A search hands out units that are in no plan. The first unit of such a configuration adds the configuration's units.
+
+    Attributes:
+        before_first_unit: called before the first unit starts, once its images have been read and checked.
+        unknown: how many further units are expected, of configurations that nobody knows yet.
     """
 
     def __init__(
@@ -43,8 +48,10 @@ class Progress:
         before_first_unit: Callable[[], None] = lambda: None,
     ):
         self.before_first_unit: Callable[[], None] | None = before_first_unit
-        self.plan, self.total = plan, len(missing)
+        self.plan, self.rows, self.known = plan, list(plan.rows), {unit.id for unit in plan.units}
+        self.expected, self.unknown = len(missing), 0
         self.images_left = sum(unit.images_to_train for unit in missing)
+        self.images_expected = self.images_left
         self.done = {unit.id for unit in plan.units} & plan.done
         self.failed: set[tuple[str, int]] = set()
         self.running: dict[tuple[str, int], int | None] = {}  # images trained; None before the first report
@@ -52,6 +59,27 @@ class Progress:
         self.started_at = time.monotonic()
         self.terminal = sys.stdout.isatty() if terminal is None else terminal
         self.live: Live | None = None
+
+    @property
+    def total(self) -> int:
+        """How many units are trained in this run, as far as is known."""
+        return self.expected + self.unknown
+
+    def expect(self, units: int) -> None:
+        """Take note of how many units the work source will hand out, as far as it knows."""
+        self.unknown = max(0, units - self.expected)
+
+    def _add(self, unit: Unit) -> None:
+        """Add the configuration of a unit that is in no plan, unless it is known by now."""
+        row = units_of(unit.settings, label=unit.label)
+        new = row if unit.id in {other.id for other in row} else [unit]
+        self.rows.append(new)
+        self.known.update(other.id for other in new)
+        self.expected += len(new)
+        self.unknown = max(0, self.unknown - len(new))
+        images = sum(other.images_to_train for other in new)
+        self.images_left += images
+        self.images_expected += images
 
     def __enter__(self) -> Self:
         if self.terminal:
@@ -78,6 +106,8 @@ class Progress:
             self.before_first_unit = None
         if not self.images and not self.running:
             self.started_at = time.monotonic()  # the time that Ray takes to start does not count
+        if unit.id not in self.known:
+            self._add(unit)
         self.running[unit.id] = None
 
     def trained(self, unit: Unit, images: int) -> None:
@@ -106,7 +136,10 @@ class Progress:
         under_way = sum(images or 0 for images in list(self.running.values()))  # a copy: rich draws in another thread
         if not self.images:
             return "?"
-        return duration((self.images_left - under_way) * (time.monotonic() - self.started_at) / self.images)
+        left = self.images_left - under_way
+        if self.unknown and self.expected:  # a configuration that is still unknown takes as long as the known ones
+            left += round(self.unknown * self.images_expected / self.expected)
+        return duration(left * (time.monotonic() - self.started_at) / self.images)
 
     def render(self) -> Group | Text:
         """Return the live table, or a line with the error that drawing it raised.
@@ -123,15 +156,15 @@ class Progress:
         speed = self.images / max(time.monotonic() - self.started_at, 1e-9)
         title = (
             f"{self.plan.grid.name}: {self.time_left()} left\n"
-            f"{len(self.done)} of {len(self.plan.units)} units done, {len(self.running)} running, "
+            f"{len(self.done)} of {len(self.known) + self.unknown} units done, {len(self.running)} running, "
             f"{len(self.failed)} failed; {speed:,.0f} images/s"
         )
         table = Table(box=None, pad_edge=False)
         table.add_column("configuration", overflow="fold")
         table.add_column("folds", no_wrap=True)
         table.add_column("running")
-        rows = [row for row in self.plan.rows if any(unit.id in self.running for unit in row)]
-        for row in self.plan.rows if len(self.plan.rows) <= MAX_ROWS else rows[:MAX_ROWS]:
+        rows = [row for row in self.rows if any(unit.id in self.running for unit in row)]
+        for row in self.rows if len(self.rows) <= MAX_ROWS else rows[:MAX_ROWS]:
             marks = "".join(self.mark(unit) for unit in row)
             table.add_row(escape(row[0].label), marks, ", ".join(filter(None, map(self.part_trained, row))))
         return Group(Text(title), table)

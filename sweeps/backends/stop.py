@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sweeps.ledger.storage import Storage, temporary_name
+from sweeps.ledger.storage import Storage
+from sweeps.ledger.temporary import temporary_name
 
 POLL_SECONDS = 0.5  # between two looks of a worker at the file
 

@@ -6,32 +6,27 @@ import math
 import os.path
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
-from pydantic import ValidationError
-
-from sweeps.config import yaml_reader
+from sweeps.config import search_reader, yaml_reader
+from sweeps.config.grid_reader import SHORTHAND, GridReader, SourcedValue
 from sweeps.config.problems import (
-    MAX_TEXT,
-    explain_invalid,
+    SEARCH_BLOCKS,
     group_message,
     limit_problems,
     short_yaml,
-    truncate,
     type_name,
     unknown_setting_message,
 )
 from sweeps.config.rules import IncompatibleSettings, resolve
-from sweeps.config.scalars import resolve_ambiguous
-from sweeps.config.settings import FIELDS, SECTIONS, Settings, Value, flatten, union_members, validator
+from sweeps.config.search import Racing, Search
+from sweeps.config.search_writer import racing_block, search_blocks
+from sweeps.config.settings import FIELDS, SECTIONS, Settings, Value, flatten
 from sweeps.config.yaml_writer import settings_to_yaml
 from sweeps.text import UNSET, one_line
-
-SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
-"""Groups of settings that may be given as one value, and the setting that gets this value."""
 
 NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(\.|$))[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 """The name of a sweep and of its folder. Results may be looked at on Windows, so names of devices and a dot at the end
@@ -57,27 +52,37 @@ class GridError(ValueError):
 
 @dataclass(frozen=True)
 class Grid:
-    """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows."""
+    """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows.
+
+    `search` proposes further configurations; `racing` stops configurations early. None where the file asks for neither.
+    """
 
     name: str
     rows: tuple[Settings, ...]
     merged: int = 0
+    search: Search | None = None
+    racing: Racing | None = None
 
     def dump(self, keys: Sequence[str]) -> str:
-        """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it."""
+        """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it.
+
+        With a search, only settings that its suggestions share too stand above the rows.
+        """
         shared, own = shared_and_own(self.rows)
-        head = "# The resolved grid of a run: every setting, and the key that names each row's files.\n"
+        if self.search is not None:
+            base = self.search.base
+            row_only = {path: value for path, value in shared.items() if path not in base or base[path] != value}
+            shared = {path: value for path, value in shared.items() if path not in row_only}
+            own = [row_only | values for values in own]
+        text = "# The resolved grid of a run: every setting, and the key that names each row's files.\n"
+        text += settings_to_yaml({"name": self.name} | shared, False)
+        if self.search is not None:
+            text += settings_to_yaml(search_blocks(self.search, self.racing, shared), None)
+        elif self.racing is not None:
+            text += settings_to_yaml(racing_block(self.racing), None)
         lines = [settings_to_yaml(values, True).rstrip() for values in own]
         blocks = [f"- {line}  # {key}\n" for key, line in zip(keys, lines, strict=True)]
-        return head + settings_to_yaml({"name": self.name} | shared, False) + "grid:\n" + "".join(blocks)
-
-
-@dataclass(frozen=True)
-class SourcedValue:
-    """A value of a setting, and where it was written."""
-
-    value: Value
-    where: str
+        return text + "grid:\n" * bool(blocks) + "".join(blocks)
 
 
 @dataclass(frozen=True)
@@ -104,83 +109,6 @@ class SourcedName:
         if self.value is None:
             return f"name is missing; it must be {rule}"
         return f"name is {self.text or short_yaml(self.value)}; it must be {rule}"
-
-
-@dataclass
-class GridReader:
-    """Reads the settings of a document, and collects the problems that it finds.
-
-    `source` is what the document is called in messages.
-    """
-
-    source: str
-    document: yaml_reader.Document
-    problems: list[str] = field(default_factory=list)
-
-    def where(self, path: yaml_reader.Path) -> str:
-        """Return the source and the line of a path, or of the nearest path above it that has a line."""
-        while path not in self.document.lines:
-            path = path[:-1]
-        return f"{self.source}, line {self.document.lines[path]}"
-
-    def problem(self, where: str, message: str) -> None:
-        """Add a problem."""
-        self.problems.append(f"{truncate(where, MAX_TEXT)}: {truncate(message, MAX_TEXT)}")
-
-    def read_settings(
-        self, mapping: dict[str, Any], path: yaml_reader.Path, several: bool
-    ) -> dict[str, list[SourcedValue]]:
-        """Return the values that a mapping gives for each setting, by dotted path.
-
-        Args:
-            path: where the mapping stands in the document.
-            several: whether a setting may have a list of values, as in a block; otherwise it has one value.
-        """
-        given: dict[str, list[SourcedValue]] = {}
-        for key, value in mapping.items():
-            where = self.where((*path, key))
-            if key in SHORTHAND and not isinstance(value, dict):
-                key = SHORTHAND[key]
-            if key in SECTIONS and isinstance(value, dict):
-                inner = {f"{key}.{leaf}": item for leaf, item in value.items()}
-                for leaf in value:
-                    self.document.lines[(*path, f"{key}.{leaf}")] = self.document.lines[(*path, key, leaf)]
-                entries = self.read_settings(inner, path, several)
-            elif key in SECTIONS:
-                self.problem(where, group_message(key))
-                continue
-            elif key not in FIELDS:
-                self.problem(where, unknown_setting_message(key))
-                continue
-            else:
-                entries = {key: self.valid_choices(key, value, where, several)}
-            for name in entries.keys() & given.keys():
-                self.problem(where, f"{name} is set twice")
-            given |= entries
-        return given
-
-    def valid_choices(self, path: str, value: Any, where: str, several: bool) -> list[SourcedValue]:
-        """Return the valid values among those written for one setting; add a problem for each other value."""
-        choices = [value]
-        if several and isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value)):
-            choices = list(value)
-            if not choices:
-                self.problem(where, f"{path} is an empty list, so there is nothing to run")
-        valid = []
-        for choice in choices:
-            try:
-                valid.append(SourcedValue(validator(path).validate_python(resolve_ambiguous(choice)), where))
-            except ValidationError as error:
-                self.problem(where, explain_invalid(path, choice, error))
-        return valid
-
-
-def _takes_tuple(path: str) -> bool:
-    return any(get_origin(option) is tuple for option in union_members(FIELDS[path].annotation))
-
-
-def _is_flat(value: tuple[Any, ...]) -> bool:
-    return not any(isinstance(item, tuple) for item in value)
 
 
 def find_file(grid: str) -> Path:
@@ -225,22 +153,37 @@ def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] =
         raise GridError(
             [*reader.problems, f"{source}: it must hold settings with a name and a grid, not {type_name(top)}"]
         )
-    replaced, named = _read_overrides(overrides, reader)
+    replaced, named, edits = _read_overrides(overrides, reader)
     name = named or SourcedName(top.get("name"), document.texts.get(("name",), ""), reader.where(("name",)))
     if problem := name.problem():
         reader.problem(name.where, problem)
-    shared = reader.read_settings({k: v for k, v in top.items() if k not in ("name", "grid")}, (), several=False)
-    rows = _read_rows(reader, top, shared, replaced)
+    top = search_reader.with_edits(reader, top, edits)
+    settings = {k: v for k, v in top.items() if k not in ("name", "grid", *SEARCH_BLOCKS)}
+    given = reader.read_settings(settings, (), several=False)
+    shared = {path: values[0] for path, values in given.items() if values}
+    search = racing = None
+    if "search" in top:
+        search, racing = search_reader.read_search(reader, top, shared, replaced, edits)
+    elif "base" in top:
+        reader.problem(
+            reader.where(("base",)), "base is what a search's suggestions share, and this file has no search"
+        )
+    rows = _read_rows(reader, top, shared | replaced, replaced) if "grid" in top or "search" not in top else []
+    if "racing" in top and "search" not in top:
+        racing = search_reader.read_racing(reader, top, rows)
     if reader.problems:
         raise GridError(reader.problems)
     unique = dict.fromkeys(rows)
-    return Grid(name.value, tuple(unique), merged=len(rows) - len(unique))
+    return Grid(name.value, tuple(unique), len(rows) - len(unique), search, racing)
 
 
-def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[str, SourcedValue], SourcedName | None]:
-    """Return the values of `--set` by path, and the sweep's name if it is among them."""
+def _read_overrides(
+    overrides: Sequence[str], reader: GridReader
+) -> tuple[dict[str, SourcedValue], SourcedName | None, list[search_reader.Edit]]:
+    """Return the settings of `--set` by path, the sweep's name if it is among them, and the edits to a search."""
     replaced: dict[str, SourcedValue] = {}
     name = None
+    edits = []
     for override in overrides:
         where = f"--set {override}"
         path, equals, text = override.partition("=")
@@ -252,12 +195,15 @@ def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[
             continue
         if path in SHORTHAND and not isinstance(document.value, dict):
             path = SHORTHAND[path]
+        of_search = path.partition(".")[0] in SEARCH_BLOCKS
         if not equals:
             reader.problem(where, "must be key.path=value")
-        elif not text.strip() and path in FIELDS:
+        elif not text.strip() and (path in FIELDS or of_search):
             reader.problem(where, f"{path} {UNSET} (write null for no value)")
         elif yaml_reader.has_comment(text):
             reader.problem(where, "# begins a comment: put the value in quotes, inside the shell's own quotes")
+        elif of_search:
+            edits.append(search_reader.Edit(path, document.value, where))
         elif path == "name":
             name = SourcedName(document.value, document.texts.get((), ""), where)
         elif path == "grid":
@@ -268,11 +214,11 @@ def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[
             reader.problem(where, unknown_setting_message(path))
         elif choices := reader.valid_choices(path, document.value, where, several=False):
             replaced[path] = choices[0]
-    return replaced, name
+    return replaced, name, edits
 
 
 def _read_rows(
-    reader: GridReader, top: dict[str, Any], shared: dict[str, list[SourcedValue]], replaced: dict[str, SourcedValue]
+    reader: GridReader, top: dict[str, Any], base: dict[str, SourcedValue], replaced: dict[str, SourcedValue]
 ) -> list[Settings]:
     """Return the product of each block's lists, block after block; later keys of a block vary fastest."""
     blocks = top.get("grid")
@@ -280,7 +226,6 @@ def _read_rows(
     if not isinstance(blocks, tuple) or not blocks:
         reader.problem(where, "grid is missing or empty: it must be a list of blocks, each a mapping of settings")
         return []
-    base = {path: given[0] for path, given in shared.items() if given} | replaced
     rows: list[Settings] = []
     for i, block in enumerate(blocks):
         if not isinstance(block, dict):
@@ -307,8 +252,12 @@ def _read_rows(
 
 
 def common_settings(flats: Sequence[dict[str, Value]]) -> dict[str, Value]:
-    """Return the flattened settings that all rows have in common; None marks those that apply to no row."""
-    return {path: value for path, value in flats[0].items() if all(flat[path] == value for flat in flats)}
+    """Return the flattened settings that all rows have in common; None marks those that apply to no row.
+
+    Returns none if there are no rows.
+    """
+    first = flats[0] if flats else {}
+    return {path: value for path, value in first.items() if all(flat[path] == value for flat in flats)}
 
 
 def shared_and_own(rows: Sequence[Settings]) -> tuple[dict[str, Value], list[dict[str, Value]]]:

@@ -4,17 +4,20 @@ import re
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mtvae.config import Choice
 from sweeps.config.scalars import AmbiguousScalar, yaml_readings
-from sweeps.config.settings import FIELDS, SECTIONS, union_members, validator
+from sweeps.config.settings import FIELDS, SECTIONS, strict_validator, union_members
 from sweeps.text import count_text, nearest, yaml_text
 
 MAX_SHOWN = 20
 """How many problems are shown."""
 MAX_TEXT = 400
 """Characters of a problem's message, and of the text that says where it is."""
+SEARCH_BLOCKS = ("search", "base", "racing")
+"""The keys of a grid file that say what is searched and raced."""
 _AT_LINE = re.compile(r", line \d+")
 
 
@@ -59,18 +62,18 @@ def _possible_keys(key: str) -> list[str]:
     if dot and section in SECTIONS:
         return [path for path in FIELDS if path.startswith(f"{section}.")]
     leaves = {path.partition(".")[2]: path for path in FIELDS if "." in path}
-    return [leaves[key]] if key in leaves else [*FIELDS, *SECTIONS, "name", "grid"]
+    return [leaves[key]] if key in leaves else [*FIELDS, *SECTIONS, "name", "grid", *SEARCH_BLOCKS]
 
 
-def explain_invalid(path: str, value: Any, error: ValidationError) -> str:
-    """Return one line: what was written, what may be written, and the nearest valid word."""
-    words = [
-        w
-        for option in union_members(FIELDS[path].annotation)
-        if get_origin(option) is Literal
-        for w in get_args(option)
-    ]
-    words += [name for known in FIELDS[path].metadata if isinstance(known, Choice) for name in known]
+def explain_invalid(path: str, value: Any, error: ValidationError, field: FieldInfo) -> str:
+    """Return one line: what was written, what may be written, and the nearest valid word.
+
+    Args:
+        path: what the line calls the value.
+        field: the field that refused the value.
+    """
+    words = [w for option in union_members(field.annotation) if get_origin(option) is Literal for w in get_args(option)]
+    words += [name for known in field.metadata if isinstance(known, Choice) for name in known]
     explained_below = {"literal_error", "none_required"}
     if value:  # pydantic counts the valid items only
         explained_below.add("too_short")
@@ -81,7 +84,7 @@ def explain_invalid(path: str, value: Any, error: ValidationError) -> str:
     plug_in = next((e["msg"] for e in error.errors() if e["type"] == "plug_in"), None)
     if plug_in is not None:
         return f"{path} cannot be loaded: {plug_in}"
-    if forms := _explain_ambiguous(path, value):
+    if forms := _explain_ambiguous(path, value, field):
         return forms
     word = value.text if isinstance(value, AmbiguousScalar) else value
     hint = nearest(word, map(str, words)) if isinstance(word, str) and len(words) > 1 else ""
@@ -100,13 +103,13 @@ def short_yaml(value: Any) -> str:
     return truncate(yaml_text(value), 60)
 
 
-def _explain_ambiguous(path: str, value: Any) -> str | None:
+def _explain_ambiguous(path: str, value: Any, field: FieldInfo) -> str | None:
     """Return one line about an ambiguous value: its readings, and the forms to write instead.
 
-    Returns None if the value is not ambiguous, or if the setting accepts none of its readings.
+    Returns None if the value is not ambiguous, or if the field accepts none of its readings.
     """
     readings = yaml_readings(value)
-    forms = [yaml_text(reading) for reading in readings or () if _accepts(path, reading)]
+    forms = [yaml_text(reading) for reading in readings or () if _accepts(field, reading)]
     if readings is None or not forms:
         return None
     old, new = ("text" if isinstance(reading, str) else short_yaml(reading) for reading in readings[:2])
@@ -114,9 +117,9 @@ def _explain_ambiguous(path: str, value: Any) -> str | None:
     return f"{path} is {short_yaml(value)}, which is {meaning}; write {' or '.join(dict.fromkeys(forms))}"
 
 
-def _accepts(path: str, value: Any) -> bool:
+def _accepts(field: FieldInfo, value: Any) -> bool:
     try:
-        validator(path).validate_python(value)
+        strict_validator(field).validate_python(value)
     except ValidationError:
         return False
     return True

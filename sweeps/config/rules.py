@@ -1,5 +1,6 @@
 """Which settings fit together: fills in defaults, drops settings that do not apply, and refuses contradictions."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from mtvae.config import FAMILIES, METHODS, Sizes, resolve_sizes
@@ -35,14 +36,7 @@ def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
         IncompatibleSettings: settings contradict each other; the error holds every problem found.
     """
     values = DEFAULTS | flat
-    problems: Problems = []
-    for path, info, applies in _CONDITIONAL:
-        if not applies(values):
-            if path in set_for_row and values[path] is not None:
-                problems.append((path, info.why_not.format_map(values)))
-            values[path] = None
-        elif values[path] is None:
-            values[path] = info.default(values)
+    problems = _fill_in_conditional(values, set_for_row)
     problems += _check_method(values)
     problems += _fill_in_sizes(values, set_for_row)
     problems += _check_conditioning(values)
@@ -51,6 +45,30 @@ def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
     if problems:
         raise IncompatibleSettings(problems)
     return unflatten(values)
+
+
+def fill_in(flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Return values as `resolve` fills them in, for settings that need not fit together yet.
+
+    A search asks with it which settings apply before it has proposed all of them.
+    """
+    values = {**DEFAULTS, **flat}
+    _fill_in_conditional(values, frozenset())
+    _fill_in_sizes(values, frozenset())
+    return values
+
+
+def _fill_in_conditional(values: dict[str, Value], set_for_row: frozenset[str]) -> Problems:
+    """Fill in the settings that apply only to some configurations, and return those that were set and do not apply."""
+    problems: Problems = []
+    for path, info, applies in _CONDITIONAL:
+        if not applies(values):
+            if path in set_for_row and values[path] is not None:
+                problems.append((path, info.why_not.format_map(values)))
+            values[path] = None
+        elif values[path] is None:
+            values[path] = info.default(values)
+    return problems
 
 
 def _check_method(values: dict[str, Value]) -> Problems:

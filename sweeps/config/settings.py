@@ -182,7 +182,11 @@ def union_members(annotation: Any) -> list[Any]:
 @cache
 def validator(path: str) -> TypeAdapter[Any]:
     """Return the validator of one setting, which is as strict as its section."""
-    field = FIELDS[path]
+    return strict_validator(FIELDS[path])
+
+
+def strict_validator(field: FieldInfo) -> TypeAdapter[Any]:
+    """Return the validator of a field, which is as strict as a section."""
     typed: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     return TypeAdapter(typed, config=ConfigDict(strict=True, allow_inf_nan=False))
 

@@ -6,8 +6,11 @@ from sweeps.config.scalars import NUMBER
 from sweeps.config.settings import Value
 
 
-def settings_to_yaml(values: dict[str, Value], flow: bool) -> str:
-    """Return settings as YAML, on one line (`flow`) or one line each."""
+def settings_to_yaml(values: dict[str, Value], flow: bool | None) -> str:
+    """Return settings as YAML, on one line (`flow`) or one line each.
+
+    With None for `flow`, only lists and mappings of plain values are on one line.
+    """
     values = {path: list(v) if isinstance(v, tuple) else v for path, v in values.items()}
     return yaml.dump(values, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, width=10**6, allow_unicode=True)
 

@@ -4,6 +4,8 @@ DIR/<sweep>/units/<key>-fold<k>.parquet    a done unit, one row
 DIR/<sweep>/units.parquet                  compacted done units, one row each; a unit's own file takes precedence
 DIR/<sweep>/failed/<key>-fold<k>.parquet   why a unit failed; a done unit stays done
 DIR/<sweep>/redo/<key>-fold<k>             marks a done unit that is to be trained again (`redo.py`)
+DIR/<sweep>/search/<number>.json           a suggestion of a search (`suggestions.py`)
+DIR/<sweep>/stopped/<key>.json             marks a configuration that a race has stopped (`suggestions.py`)
 DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit in progress (`checkpoint.py`)
 DIR/<sweep>/models/<key>-fold<k>.safetensors   the best weights (`kept_models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         a unit's log, for people
@@ -18,6 +20,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from sweeps.config.settings import Settings
 from sweeps.ledger import redo, rows, unit_file
 from sweeps.ledger.rows import Resolved
 from sweeps.ledger.schema import (
@@ -239,15 +242,23 @@ class Ledger:
             self.storage.rename(name, name + DAMAGED)
         return table, damaged
 
-    def write_grid(self, grid: Resolved) -> None:
+    def write_rows(self, configurations: Sequence[Settings]) -> None:
+        """Keep the rows that a report shows as rows.parquet. Without rows nothing is written."""
+        if configurations:
+            rows.write(self.storage, [key_of(settings) for settings in configurations], configurations)
+
+    def write_grid(self, grid: Resolved, configurations: Sequence[Settings] | None = None) -> None:
         """Keep the resolved grid as rows.parquet and grid.yaml. An earlier grid.yaml becomes grid-<n>.yaml.
 
         The rows are written first, and reports read only them. After a kill in between, a report shows the earlier
         grid or this one, and the next run writes grid.yaml.
+
+        Args:
+            configurations: the rows that a report shows: the grid's and those that its search has suggested; None for
+                the grid's.
         """
-        keys = [key_of(settings) for settings in grid.rows]
-        rows.write(self.storage, keys, grid.rows)
-        text = grid.dump(keys).encode()
+        self.write_rows(grid.rows if configurations is None else configurations)
+        text = grid.dump([key_of(settings) for settings in grid.rows]).encode()
         before = self.storage.try_read("grid.yaml")
         if before == text:
             return

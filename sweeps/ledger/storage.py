@@ -1,9 +1,8 @@
 """Files of a results folder on any pyarrow filesystem, written whole or not at all."""
 
+import errno
 import os
-import secrets
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,14 +14,8 @@ import pyarrow as pa
 from pyarrow import NativeFile, fs
 
 from sweeps.ledger.s3 import connect
+from sweeps.ledger.temporary import TEMPORARY, is_stale, temporary_name
 from sweeps.text import UNSET, error_line, is_utf8, one_line
-
-TEMPORARY = ".tmp"
-
-
-def temporary_name(name: str) -> str:
-    """Return a name that only this process uses. It tells `Storage.sweep_temporary` whether the process still runs."""
-    return f"{name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
 
 
 class StorageError(OSError):
@@ -212,6 +205,42 @@ class Storage:
                 with self._put(self.path(name)) as stream:
                     stream.write(data)
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a whole file unless it exists. Return whether this call created it. Raise StorageError as `write`.
+
+        On a local filesystem exactly one of several processes creates a file: a hard link to a complete file either
+        appears under the name or fails. pyarrow has no such operation for object stores, so that there a file is
+        written if none is seen, and read back: of two writers the later one wins, and the earlier one may not learn it.
+        """
+        with self._errors_named(name):
+            if self.local:
+                return self._create_local(Path(self.path(name)), data)
+            if self.exists(name):
+                return False
+            with self._put(self.path(name)) as stream:
+                stream.write(data)
+            return self.try_read(name) == data
+
+    def _create_local(self, path: Path, data: bytes) -> bool:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(temporary_name(path.name))
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_HARD_LINKS:
+                    raise
+                return _create_in_place(path, data)
+            return True
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def _put(self, path: str) -> NativeFile:
         try:
             return self.filesystem.open_output_stream(path)
@@ -266,31 +295,23 @@ class Storage:
         return stale
 
 
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""Errors of `os.link` on filesystems without hard links, such as those of USB sticks and some network shares."""
+
+
+def _create_in_place(path: Path, data: bytes) -> bool:
+    """Create a file without a hard link. Another process may see only a part of it for a moment."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _reason(error: OSError) -> str:
     """Return the system's message if there is one: pyarrow's own message repeats the path."""
     return os.strerror(error.errno) if error.errno else error_line(error)
-
-
-def is_stale(name: str) -> bool:
-    """Return whether a `temporary_name` belongs to a process of this host that has ended."""
-    stem, _, pid = name.removesuffix(TEMPORARY).rpartition("-")[0].rpartition("-")
-    if not stem.endswith(f".{socket.gethostname()}") or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it runs, as another user
-        return False
-    return _is_zombie(int(pid))
-
-
-def _is_zombie(pid: int) -> bool:
-    """Return whether a process has ended and its parent has not asked how; in a container nobody may ever ask."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (OSError, IndexError):  # not Linux, or it is gone by now
-        return False
 
 
 def _has_utf8_name(info: fs.FileInfo) -> bool:

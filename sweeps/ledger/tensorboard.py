@@ -18,7 +18,8 @@ from sweeps.config.settings import SETTING_INFO, column
 from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
 from sweeps.ledger.schema import Row, settings_row
-from sweeps.ledger.storage import StorageError, temporary_name, whole_path
+from sweeps.ledger.storage import StorageError, whole_path
+from sweeps.ledger.temporary import temporary_name
 from sweeps.plan.identity import LABEL_ORDER
 from sweeps.plan.unit import Unit
 

@@ -216,7 +216,9 @@ def _complete(table: pa.Table, columns: Sequence[str], schema: pa.Schema, own: F
     """
     if own is not None:
         table = _cast_columns(table, schema, own)
-    if not len(table) or any(table[name].null_count for name in _required(schema)):
+    required = _required(schema)
+    empty = not len(table) and "order" not in required  # a search without a grid has no rows before it suggests any
+    if empty or any(table[name].null_count for name in required):
         raise ValueError("not a unit: it has no row, or one without key, fold or settings")
     if own is None and table.column_names == list(columns):
         return table

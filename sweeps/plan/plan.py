@@ -16,17 +16,22 @@ from sweeps.plan.unit import Unit, UnitId
 class Plan:
     """The units of a grid, with the done and the failed units of its ledger.
 
-    `chosen` holds the units to which the plan is restricted; None for all units.
+    Attributes:
+        chosen: the units to which the plan is restricted; None for all units.
+        stopped: the keys of configurations that a race has stopped. Their missing units are not to be trained.
     """
 
     grid: Grid
     done: frozenset[UnitId]
     failed: frozenset[UnitId]
     chosen: frozenset[UnitId] | None = None
+    stopped: frozenset[str] = frozenset()
 
     @cached_property
     def _labelled(self) -> tuple[list[list[Unit]], list[str]]:
         """The units of all configurations, and the settings that tell the configurations apart."""
+        if not self.grid.rows:  # a search that has asked for nothing yet
+            return [], []
         flats = [flatten(settings) for settings in self.grid.rows]
         labels = Labels(flats, LABEL_ORDER)
         rows = [units_of(s, flat, labels.label(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
@@ -62,10 +67,15 @@ class Plan:
         """Return the units to train: those that are neither done nor failed, and with `retry` the failed ones too.
 
         They come fold by fold through all rows, so that an early stop leaves each row with about as many folds. A unit
-        that is done never counts as failed.
+        that is done never counts as failed. Units of stopped configurations are left out.
         """
         skip = self.done if retry else self.done | self.failed
-        return sorted((unit for unit in self.units if unit.id not in skip), key=lambda unit: unit.fold)
+        units = [unit for unit in self.units if unit.id not in skip and not self.is_stopped(unit)]
+        return sorted(units, key=lambda unit: unit.fold)
+
+    def is_stopped(self, unit: Unit) -> bool:
+        """Whether a race has stopped a unit's configuration."""
+        return unit.training_id[0] in self.stopped
 
     def replaced(self, **changes: Any) -> "Plan":
         """Return a plan of the same grid with other `done`, `failed` or `chosen` units. It shares this plan's units."""

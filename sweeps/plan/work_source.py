@@ -62,6 +62,17 @@ class WorkSource(Protocol):
         `record` holds the columns that the envelope asks for; None if the unit is not done, or if there are none.
         """
 
+    def drop(self, key: str, reason: str) -> None:
+        """Hand out no further unit of a configuration, because a race has stopped it.
+
+        Units of it that are running may still finish, and units of it that were handed out may never start: the race
+        holds units back. So the source must not wait for any unit of it.
+
+        Args:
+            key: the key of the configuration's training, which its later stages are built on.
+            reason: one line for people, which a search records.
+        """
+
     def envelope(self) -> Envelope:
         """Return what a back end must know before the first unit starts."""
 
@@ -79,7 +90,7 @@ class GridSource:
         self._waiting: dict[int, set[UnitId]] = {}  # index of a waiting unit -> the units that it waits for
         self._children: defaultdict[UnitId, list[int]] = defaultdict(list)
         self._ready: list[int] = []  # indices of the units to hand out, as a heap
-        self._running: set[UnitId] = set()
+        self._running: dict[UnitId, str] = {}  # with the key of the training that the unit is built on
         self._blocked: dict[int, Unit] = {}
         for i, unit in enumerate(missing):
             if required := set(unit.requires) - done:
@@ -99,12 +110,12 @@ class GridSource:
     def next(self) -> Unit | Wait | Done:
         if self._ready:
             unit = self._units[heapq.heappop(self._ready)]
-            self._running.add(unit.id)
+            self._running[unit.id] = unit.training_id[0]
             return unit
         return Wait() if self._waiting and self._running else Done()
 
     def finished(self, unit: Unit, outcome: Outcome, record: Record | None) -> None:
-        self._running.discard(unit.id)
+        self._running.pop(unit.id, None)
         if outcome.is_done:
             for i in self._children.pop(unit.id, ()):
                 if i in self._waiting:
@@ -114,6 +125,13 @@ class GridSource:
                         heapq.heappush(self._ready, i)
         elif outcome is Outcome.FAILED:
             self._block(unit.id)
+
+    def drop(self, key: str, reason: str) -> None:
+        self._ready = [i for i in self._ready if self._units[i].training_id[0] != key]
+        heapq.heapify(self._ready)
+        for i in [i for i in self._waiting if self._units[i].training_id[0] == key]:
+            del self._waiting[i]
+        self._running = {id_: parent for id_, parent in self._running.items() if parent != key}
 
     def _block(self, parent: UnitId) -> None:
         """Block all units that require a unit, directly or through other units."""

@@ -61,6 +61,10 @@ def main(
     accept_images: Annotated[
         bool, typer.Option("--accept-images", help="train on, though done units saw other images than there are now")
     ] = False,
+    export_study: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="write the search as an Optuna journal, for optuna-dashboard; train nothing"),
+    ] = None,
 ) -> None:
     """Train every configuration of a grid on every fold, and print the table.
 
@@ -72,7 +76,7 @@ def main(
     """
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
-        accept_images,
+        accept_images, export_study,
     )  # fmt: skip
     code = command(grid_file, overrides or [], options)
     output.all_was_written()  # whether the output could be written does not change the exit code

@@ -13,10 +13,13 @@ from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
 from sweeps.plan.work_source import GridSource
+from sweeps.run import searching
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
+from sweeps.run.search_text import progress_text
 from sweeps.run.status import status
 from sweeps.run.train import DEFAULT_COMPONENTS, Components, current_plan, train, units_to_redo
+from sweeps.search.asked import Archive
 from sweeps.text import one_line
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -36,34 +39,40 @@ def command(
     try:
         options.check()
         sweep = grid.load(grid_file, overrides)
-        leave_gone_folder(options.results, options.tensorboard, *(row.data.root for row in sweep.rows))
+        searching.check(sweep, options)
+        leave_gone_folder(options.results, options.tensorboard, options.export_study, *searching.roots(sweep))
         ledger = open_ledger(options.results, sweep.name)
+        archive = searching.open_archive(ledger, sweep)
+        if options.export_study is not None and archive is not None:
+            plan = current_plan(ledger, sweep, options, archive)
+            print(searching.export_study(ledger, sweep, plan, archive, options.export_study))
+            return DONE
         if options.dry_run:
-            plan = current_plan(ledger, sweep, options)
+            plan = current_plan(ledger, sweep, options, archive)
             plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
-            print(dry_run(plan, ledger, options.at_a_time, options.retry))
+            print(dry_run(plan, ledger, options.at_a_time, options.retry, archive))
             _print_damage(ledger)
             return DONE
         stopped = False
         if not options.status:
             try:
-                stopped = train(ledger, sweep, options, components)
+                stopped = train(ledger, sweep, options, components, archive)
             except KeyboardInterrupt:  # a second Ctrl-C: work that is not saved yet is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True
-        plan = current_plan(ledger, sweep, options)
+        plan = current_plan(ledger, sweep, options, archive)
         if options.status:
-            print(status(plan))
+            print(status(plan, archive))
             _print_damage(ledger)
         elif plan.count(plan.done):
             from sweeps.report.contents import ReportRequest, report
 
-            print(report(options.results, sweep.name, ReportRequest(), rows.resolved(sweep)))
+            print(report(options.results, sweep.name, ReportRequest(), rows.resolved(plan.grid)))
     except grid.GridError as error:
         return complain(*error.problems)
     except (ChoiceError, DataError, PlacementError, StorageError) as error:
         return complain(str(error))
-    return conclude(plan, ledger, stopped)
+    return conclude(plan, ledger, stopped, archive if (stopped and not options.only) or options.status else None)
 
 
 def _print_damage(ledger: Ledger) -> None:
@@ -75,10 +84,13 @@ def _print_damage(ledger: Ledger) -> None:
         )
 
 
-def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
+def conclude(plan: Plan, ledger: Ledger, stopped: bool, unfinished: Archive | None = None) -> int:
     """Print which units are not done, and return the exit code.
 
     After a stop, failed units count as not complete: one may have been waiting for its retry.
+
+    Args:
+        unfinished: the suggestions of a search that did not come to its end in this run.
     """
     failed, missing = plan.still_failed, plan.missing()
     blocked = GridSource(missing, plan.done).blocked
@@ -87,11 +99,12 @@ def conclude(plan: Plan, ledger: Ledger, stopped: bool) -> int:
     for unit in blocked:
         print(f"blocked: {unit}: a unit that it requires failed or is not part of this run", file=sys.stderr)
     waiting = len(missing) - len(blocked)
-    if waiting or (stopped and failed):
+    searched = "" if unfinished is None else progress_text(unfinished, plan, ledger)
+    if waiting or (stopped and failed) or searched:
         arguments = [argument for argument in sys.argv[1:] if argument != "--status"]
         which = "the same command" if arguments == sys.argv[1:] else "the command without --status"
         print(
-            f"{len(plan.units) - len(missing) - len(failed)} of {len(plan.units)} units done; "
+            f"{plan.count(plan.done)} of {len(plan.units)} units done{searched}; "
             f"{which} resumes the sweep: python -m sweeps.run {shlex.join(arguments)}",
             file=sys.stderr,
         )

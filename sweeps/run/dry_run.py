@@ -11,7 +11,9 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
 from sweeps.plan.unit import Unit
-from sweeps.text import value_text
+from sweeps.run import search_text
+from sweeps.search.asked import Archive
+from sweeps.text import count_text, value_text
 
 PROCESS_BYTES = 870 * 10**6  # of a worker, less images and model (measured: 680 MB before the first image, then scores)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
@@ -34,17 +36,22 @@ def worker_bytes(settings: Settings) -> int:
     return PROCESS_BYTES + images + training_bytes(architecture, settings.training.batch_size)
 
 
-def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
-    """Return rows, units, images to train, memory and disk as text, and hours as far as units were measured."""
+def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool, archive: Archive | None = None) -> str:
+    """Return rows, units, images to train, memory and disk as text, and hours as far as units were measured.
+
+    Args:
+        archive: the suggestions of the sweep's search, if it has one.
+    """
     rows = [units[0].settings for units in plan.rows]
-    if not rows:
+    possible = search_text.possible(archive if plan.chosen is None else None)
+    if not rows and not possible:
         return f"sweep {plan.grid.name}: no unit in this part"
-    flats = [flatten(row) for row in rows]
+    flats = [flatten(row) for row in (*rows, *possible)]
     shared = {path: value for path, value in common_settings(flats).items() if value is not None}
     missing = plan.missing(retry)
     lines = [f"sweep {plan.grid.name} in {ledger.storage.root}", ""]
     lines += [f"  {path}: {value_text(value)}" for path, value in shared.items()]
-    shown = {*shared, *plan.label_settings}
+    shown = {*shared, *plan.label_settings, *(() if archive is None else archive.search.space)}
     lines += [f"  {path}: {text}" for path, text in _settings_of_some_rows(flats, shown).items()]
     repeats = plan.grid.merged if plan.chosen is None else 0
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
@@ -55,17 +62,21 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool) -> str:
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
     failed = len(plan.still_failed)
+    largest = max(map(worker_bytes, (*rows, *possible)))
+    lines += [] if archive is None else search_text.description(archive)
     lines += [
         "",
         f"{len(plan.units)} units: {plan.count(plan.done)} done, {failed} failed"
         f"{' (--retry trains them again)' if failed and not retry else ''}, {len(missing)} to train",
         f"{_up_to(row.data for row in rows)}{sum(unit.images_to_train for unit in missing):,} images to train "
         f"(images x epochs), about {sum(map(flops, missing)):.1e} floating-point operations",
-        f"memory: about {size_text(max(map(worker_bytes, rows)))} in the largest worker; {workers} at a time",
+        f"memory: about {size_text(largest)} in the largest worker; {workers} at a time",
         f"disk: about {size_text(sum(map(_unit_bytes, missing)))} more",
         _hours(missing, ledger, workers),
     ]
-    return "\n".join(lines + _data_notes(rows))
+    if archive is not None and (more := search_text.new_units(archive)):
+        lines.append(f"the search adds up to {count_text(more, 'unit')}, which are in none of these numbers but memory")
+    return "\n".join(lines + _data_notes([*rows, *possible]))
 
 
 def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:

@@ -28,6 +28,7 @@ class Options:
     wait: float = 0.0
     per_gpu: str | None = None
     accept_images: bool = False
+    export_study: str | None = None
 
     @property
     def in_process(self) -> bool:
@@ -42,11 +43,14 @@ class Options:
     def check(self) -> None:
         """Check the options. Raises ChoiceError if they cannot be combined, or have no value."""
         self.units_per_gpu()
-        for name, folder in (("results", self.results), ("tensorboard", self.tensorboard)):
+        named = {"results": self.results, "tensorboard": self.tensorboard, "export-study": self.export_study}
+        for name, folder in named.items():
             if folder == "":
                 raise ChoiceError(f"--{name} {UNSET}")
         if self.status and (self.redo or self.only):
             raise ChoiceError("--status shows all rows and trains nothing: leave out --redo and --only")
+        if self.export_study and (self.dry_run or self.status or self.redo or self.only or self.retry):
+            raise ChoiceError("--export-study writes a file and trains nothing: leave out the other options")
         if self.only and self.shard:
             raise ChoiceError("--only is one unit, --shard a part of all: leave out one of them")
         if self.only and (self.workers or self.address):

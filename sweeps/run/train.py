@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -18,24 +19,37 @@ from sweeps.data.seen import SeenImages
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import IMAGES
+from sweeps.ledger.suggestions import SEARCH, STOPPED, remove_stopped
 from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import group_by_source, longest_first, parse, shard
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
+from sweeps.run import searching
 from sweeps.run.options import Options
+from sweeps.search.asked import Archive
 from sweeps.text import count_text
 
 
-def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
-    """Return the plan as the ledger stands now. Raises ChoiceError unless `--only` names one unit."""
-    return _plan_and_equivalents(ledger, sweep, options)[0]
+def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options, archive: Archive | None = None) -> Plan:
+    """Return the plan as the ledger stands now: the grid's rows, and the suggestions of its search in ask order.
+
+    Raises:
+        ChoiceError: `--only` does not name one unit.
+    """
+    return _plan_and_equivalents(ledger, sweep, options, archive)[0]
 
 
-def _plan_and_equivalents(ledger: Ledger, sweep: grid.Grid, options: Options) -> tuple[Plan, dict[UnitId, Unit]]:
+def _plan_and_equivalents(
+    ledger: Ledger, sweep: grid.Grid, options: Options, archive: Archive | None
+) -> tuple[Plan, dict[UnitId, Unit]]:
     """Return the current plan, and which of its units are done under another key, by the id of the done unit."""
-    plan = Plan(sweep, ledger.units(), ledger.units("failed"))
+    if archive is not None:
+        archive.refresh()
+        sweep = archive.with_suggestions(sweep)
+    stopped = searching.stopped_keys(ledger, sweep)
+    plan = Plan(sweep, ledger.units(), ledger.units("failed"), stopped=stopped)
     if options.shard is not None:
         plan = plan.only(shard(plan.units, *parse(options.shard)))
     elif options.only is not None:
@@ -87,8 +101,17 @@ class Components:
 DEFAULT_COMPONENTS = Components()
 
 
-def train(ledger: Ledger, sweep: grid.Grid, options: Options, components: Components = DEFAULT_COMPONENTS) -> bool:
-    """Train the missing units, and return whether a stop was requested.
+def train(
+    ledger: Ledger,
+    sweep: grid.Grid,
+    options: Options,
+    components: Components = DEFAULT_COMPONENTS,
+    archive: Archive | None = None,
+) -> bool:
+    """Train the missing units and what a search suggests, and return whether a stop was requested.
+
+    Args:
+        archive: the suggestions in the ledger, if the grid has a search.
 
     Raises:
         ChoiceError, DataError, PlacementError, StorageError: one line for the user, as `command` prints it.
@@ -96,7 +119,7 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, components: Compon
     from sweeps.ledger.provenance import provenance
     from sweeps.ledger.tensorboard import prepare_folder
 
-    plan, same = _plan_and_equivalents(ledger, sweep, options)
+    plan, same = _plan_and_equivalents(ledger, sweep, options, archive)
     to_redo = units_to_redo(ledger, plan, options.redo)
     _check_data(plan.retraining(to_redo), options.retry)  # bad input is reported before anything is written
     tensorboard = None if options.tensorboard is None else prepare_folder(options.tensorboard)
@@ -109,25 +132,49 @@ def train(ledger: Ledger, sweep: grid.Grid, options: Options, components: Compon
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, and trained again")
     _sweep_temporary(ledger)
     if to_redo:
+        for key in {unit.training_id[0] for unit in to_redo} & plan.stopped:  # the race decides about it again
+            remove_stopped(ledger.storage, key)
         redo.mark(ledger.storage, to_redo, options.redo or "")
-    plan = current_plan(ledger, sweep, options)
+    plan = current_plan(ledger, sweep, options, archive)
     missing = _check_data(plan, options.retry)
     blocked = {unit.id for unit in GridSource(missing, plan.done).blocked}
     to_train = [unit for unit in missing if unit.id not in blocked]
-    if not to_train:
-        ledger.write_grid(sweep)
+
+    ask = archive is not None and archive.may_ask and options.only is None
+    if not to_train and not ask:
+        _write_grid(ledger, sweep, archive)
         return False
-    source = components.make_source(
-        group_by_source(to_train) if options.in_process else longest_first(to_train), plan.done
+    searching.check_images(archive if ask else None)
+    progress = Progress(plan, to_train, before_first_unit=lambda: _write_grid(ledger, sweep, archive))
+    sources = searching.Sources(
+        ledger, sweep, plan, archive, options.retry, progress.say, partial(_make_source, components, plan)
     )
+    ordered = group_by_source(to_train) if options.in_process else longest_first(to_train)
+    source = sources.make(ordered, only=options.only is not None)
+    progress.expect(source.envelope().n_units)
+    if not progress.total:  # the hours of the search are used up
+        _write_grid(ledger, sweep, archive)
+        return False
     seen = {} if options.accept_images else _images_seen(plan, done)
     context = RunContext(ledger, provenance(), tensorboard, components.run_unit, seen=seen)
     stop = Stop()
     stop.install_handlers()
-    with Progress(plan, to_train, before_first_unit=lambda: ledger.write_grid(sweep)) as progress:
+    with progress:
         (components.backend or backend_for(options)).run(source, context, progress, stop)
     _sweep_temporary(ledger)  # a worker that died while it wrote a file left it behind
+    if archive is not None:  # other drivers may have written fewer suggestions after this one's last
+        archive.refresh()
+        ledger.write_rows(archive.with_suggestions(sweep).rows)
     return stop.requested
+
+
+def _make_source(components: Components, plan: Plan, units: Sequence[Unit]) -> WorkSource:
+    return components.make_source(units, plan.done)
+
+
+def _write_grid(ledger: Ledger, sweep: grid.Grid, archive: Archive | None) -> None:
+    """Write the grid for people, and the rows that a report shows, which include those of a search."""
+    ledger.write_grid(sweep, (sweep if archive is None else archive.with_suggestions(sweep)).rows)
 
 
 def _images_seen(plan: Plan, done: pa.Table) -> dict[Source, list[SeenImages]]:
@@ -148,7 +195,7 @@ def _images_seen(plan: Plan, done: pa.Table) -> dict[Source, list[SeenImages]]:
 
 def _sweep_temporary(ledger: Ledger) -> None:
     """Remove temporary files of processes that are gone from every folder of the sweep."""
-    for folder in ("units", "failed", "logs", "checkpoints", "models", redo.FOLDER, ""):
+    for folder in ("units", "failed", "logs", "checkpoints", "models", redo.FOLDER, SEARCH, STOPPED, ""):
         ledger.storage.sweep_temporary(folder)
 
 

@@ -15,7 +15,7 @@ import pytest
 from sweeps.backends.ray_tune import nodes, session, surroundings
 from sweeps.backends.ray_tune.surroundings import ray_folder
 from sweeps.ledger.ledger import open_ledger
-from sweeps.ledger.storage import temporary_name
+from sweeps.ledger.temporary import temporary_name
 from sweeps.plan.unit import PlacementError
 
 TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")

@@ -301,7 +301,7 @@ def test_any_document_is_a_grid_or_has_problems(document, overrides):
     except yaml_reader.Unreadable as error:
         assert str(error)
     else:
-        assert g.rows
+        assert g.rows or g.search
         assert grid.NAME.fullmatch(g.name)
 
 

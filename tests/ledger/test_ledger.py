@@ -20,7 +20,8 @@ from sweeps.data import seeds
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import UNIT_SCHEMA
-from sweeps.ledger.storage import Storage, StorageError, is_stale, temporary_name
+from sweeps.ledger.storage import Storage, StorageError
+from sweeps.ledger.temporary import is_stale, temporary_name
 from sweeps.plan.plan import Plan
 
 RESULTS = {

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from work_sources import chain, drain
 
+from sweeps.config.search import Objective, Racing
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import longest_first
 from sweeps.plan.unit import Outcome, Unit
 from sweeps.plan.work_source import Done, Envelope, GridSource, Wait
+from sweeps.search.race import RacingSource, by_configuration
 
 
 class Steps:
@@ -32,8 +34,17 @@ class Steps:
     def finished(self, unit, outcome, record):
         self.out.discard(unit.id)
 
+    def drop(self, key, reason):
+        self.folds = deque([[u for u in fold if u.training_id[0] != key] for fold in self.folds])
+
     def envelope(self):
         return Envelope(tuple(self.units), len(self.units))
+
+
+def race(units):
+    """Return a race over a grid, whose units have no scores here."""
+    racing = Racing("forgiving", Objective("unconditioned", "unconditioned_per_pixel"))
+    return RacingSource(GridSource(by_configuration(units)), racing, lambda record: None, (), lambda *mark: None)
 
 
 @pytest.fixture
@@ -41,7 +52,7 @@ def units(tiny):
     return Plan(tiny, frozenset(), frozenset()).units
 
 
-@pytest.mark.parametrize("make", [GridSource, Steps])
+@pytest.mark.parametrize("make", [GridSource, Steps, race])
 class TestContract:
     def test_each_unit_is_handed_out_once(self, make, units):
         assert sorted(unit.name for unit in drain(make(units))) == sorted(unit.name for unit in units)
@@ -59,6 +70,13 @@ class TestContract:
         drain(source)
         assert isinstance(source.next(), Done)
         assert isinstance(source.next(), Done)
+
+    def test_a_dropped_configuration_gets_no_further_unit(self, make, units):
+        source = make(units)
+        first = source.next()
+        source.drop(first.key, "stopped: worse")
+        source.finished(first, Outcome.DONE, None)
+        assert {unit.key for unit in drain(source)} == {unit.key for unit in units} - {first.key}
 
     def test_the_envelope_covers_every_unit(self, make, units):
         envelope = make(units).envelope()

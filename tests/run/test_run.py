@@ -11,7 +11,7 @@ import pytest
 from sweeps.backends.base import train_unit
 from sweeps.backends.stop import Stop
 from sweeps.ledger.ledger import open_ledger
-from sweeps.ledger.storage import temporary_name
+from sweeps.ledger.temporary import temporary_name
 from sweeps.run.command import command as run_command
 from sweeps.run.options import Options
 from sweeps.run.train import Components

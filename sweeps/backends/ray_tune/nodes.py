@@ -10,7 +10,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.ledger.ledger import Ledger
-from sweeps.ledger.storage import temporary_name
+from sweeps.ledger.temporary import temporary_name
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import count_text, error_line, number_text
 

@@ -16,7 +16,7 @@ from sweeps.backends.malloc import malloc_settings
 from sweeps.backends.ray_tune import nodes, surroundings
 from sweeps.backends.stop import children_ignore_signals
 from sweeps.data.datasets import Source, image_count, shape, test_image_count
-from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
+from sweeps.ledger.temporary import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import error_line
 

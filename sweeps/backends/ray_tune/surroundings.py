@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
+from sweeps.ledger.temporary import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError
 from sweeps.text import error_line, is_utf8, one_line
 

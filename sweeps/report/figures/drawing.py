@@ -128,7 +128,8 @@ class Canvas:
 
     def show(self, text: str, row: TableRow, folds: int, handle: Any) -> None:
         """Add a row to the legend, with the number of folds where some are missing."""
-        text += "" if folds == row.folds_wanted else f" ({folds}/{row.folds_wanted}\N{NO-BREAK SPACE}folds)"
+        stopped = ", stopped" if row.stopped else ""
+        text += "" if folds == row.folds_wanted else f" ({folds}/{row.folds_wanted}\N{NO-BREAK SPACE}folds{stopped})"
         self.shown.append((text, handle))
 
     def finish(self, losses: str, *notes: str) -> Figure:

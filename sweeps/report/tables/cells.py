@@ -71,10 +71,14 @@ def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
 
 
 def folds_text(row: TableRow) -> str:
-    """Return done/folds_wanted folds, with remarks on failed folds and on folds that saw different images."""
+    """Return done/folds_wanted folds, with remarks on failed folds and on folds that saw different images.
+
+    A row that a race has stopped says so.
+    """
     remarks = [f"{len(row.failed)} failed"] if row.failed else []
     remarks += [f"{len(row.image_sets)} sets of images"] if len(row.image_sets) > 1 else []
-    return f"{len(row.folds)}/{row.folds_wanted}" + (f" ({', '.join(remarks)})" if remarks else "")
+    stopped = ", stopped" if row.stopped else ""
+    return f"{len(row.folds)}/{row.folds_wanted}{stopped}" + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def shared_lines(table: Table) -> list[str]:

@@ -37,13 +37,23 @@ def notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_b
 
 
 def _warnings(table: Table) -> list[str]:
-    """Return a note for each flag that a shown row has."""
-    found = []
+    """Return a note on the rows that a race has stopped, and one for each flag that a shown row has."""
+    found = _stopped(table)
     for flag in FLAGS:
         values = {row.key: told(flag, row) for row in table.shown}
         if any(map(any, values.values())):
             found.append(flag.note.format(folds=by_model(table, values, "folds")))
     return found
+
+
+def _stopped(table: Table) -> list[str]:
+    n = sum(row.stopped is not None for row in table.shown)
+    if not n:
+        return []
+    return [
+        f"stopped: a race ended {count_text(n, 'configuration')} before the last fold; their means are of few folds, "
+        "and no mark or p-value rests on them; racing: none trains the other folds"
+    ]
 
 
 def by_model(table: Table, values: Mapping[str, Sequence[bool]], what: str) -> str:
@@ -91,6 +101,7 @@ def _meanings(table: Table, number_format: NumberFormat, shown: Sequence[str], a
     if any_best:
         found.append(
             f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
+            + (", stopped rows aside" if any(row.stopped for row in table.rows) else "")
         )
     if UNCONDITIONED.name in shown:
         found += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]

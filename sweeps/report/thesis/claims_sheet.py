@@ -11,6 +11,7 @@ from sweeps.report.thesis.claims import CLAIMS
 from sweeps.report.thesis.pairs import HEAD_ONLY, like_the_thesis
 from sweeps.report.thesis.published import published_rows
 from sweeps.report.thesis.verdicts import LITTLE, SOLID, Amount, Verdict, judge
+from sweeps.text import count_text
 
 COLUMNS = tuple(
     name
@@ -30,7 +31,7 @@ def claims_sheet(name: str, table: Table) -> Sheet:
         return Sheet("claims", f"{name}: the thesis's claims", ["section", "claim"], [], [False, False], notes=[note])
     judged = {
         "published": [judge(claim, published_rows()) for claim in CLAIMS],
-        "ours": [judge(claim, table.shown) for claim in CLAIMS],
+        "ours": [judge(claim, [row for row in table.shown if not row.stopped]) for claim in CLAIMS],
     }
     survive = {whose: _surviving(verdicts) for whose, verdicts in judged.items()}
     records = [
@@ -136,4 +137,6 @@ def _notes(table: Table, ours: Sequence[Verdict]) -> list[str]:
     left = len(table.shown) - sum(map(like_the_thesis, table.shown))
     if left:
         notes.append(f"{left} rows of other families, sizes or data sets than the thesis's are not judged")
+    if stopped := sum(row.stopped is not None for row in table.shown):
+        notes.append(f"not judged because a race stopped them: {count_text(stopped, 'row')}")
     return notes

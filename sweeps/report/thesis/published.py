@@ -131,7 +131,7 @@ def why_not_comparable(row: TableRow, theirs: PublishedRow, metric: str) -> str:
     if s["training.epochs"] != EPOCHS:
         return f"{s['training.epochs']} epochs"
     if s["folds.n_splits"] != FOLDS or not row.complete:
-        return f"{folds_text(row)} folds"
+        return folds_text(row) + ("" if row.stopped else " folds")
     return "collapsed folds" if collapsed(theirs, metric) else ""
 
 
