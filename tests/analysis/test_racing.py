@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -60,6 +60,7 @@ def test_corrected_t_uses_common_folds_only():
     assert not corrected_t({7: 1e9, 8: 1e9}, INCUMBENT, True, 5)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(*[st.floats(-3, 3).map(lambda x: round(x, 3))] * 2), min_size=2, max_size=5),
     st.booleans(),
