@@ -146,7 +146,7 @@ def test_every_problem_at_once():
         ("model.hidden: [0]", "model.hidden is [0]; it must be a list, each greater than 0"),
         (f"data.channels: {'9' * 400}", f"data.channels is {'9' * 57}...; it must be a smaller number or one of 1, 3"),
         ("family: 3", "family is 3; it must be one of gaussian_vae, vqvae, autoencoder"),
-        ("'': 1", "'' is not a setting"),
+        ("'': 1", "'' is not a setting; --settings lists all settings"),
     ],
 )
 def test_problems_are_in_a_readers_words(text, expected):
