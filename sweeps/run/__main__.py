@@ -12,12 +12,17 @@ import typer
 from sweeps import output
 from sweeps.backends.malloc import restart_with_malloc_settings
 from sweeps.backends.stop import ignore_signals
-from sweeps.run.command import command
+from sweeps.run.command import command, complain
+from sweeps.run.list_settings import list_settings
 from sweeps.run.options import Options
+
+NO_GRID = "GRID is missing: name a grid file, or a shipped one such as quick; --help lists the options"
 
 
 def main(
-    grid_file: Annotated[str, typer.Argument(metavar="GRID", help="a grid file, or the name of a shipped one")],
+    grid_file: Annotated[
+        str | None, typer.Argument(metavar="GRID", help="a grid file, or the name of a shipped one")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="change a setting, everywhere")
     ] = None,
@@ -61,6 +66,9 @@ def main(
     accept_images: Annotated[
         bool, typer.Option("--accept-images", help="train on, though done units saw other images than there are now")
     ] = False,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="list all settings, or those that a PATTERN in place of GRID names")
+    ] = False,
 ) -> None:
     """Train every configuration of a grid on every fold, and print the table.
 
@@ -70,6 +78,10 @@ def main(
     done, 1 some failed, 2 bad input or results that cannot be written, 75
     stopped before complete.
     """
+    if settings:
+        raise typer.Exit(list_settings(grid_file))
+    if grid_file is None:
+        raise typer.Exit(complain(NO_GRID))
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
         accept_images,
