@@ -1,19 +1,16 @@
 """Reads a YAML file into the configurations of a sweep, or reports all its problems at once, each with its line."""
 
-import contextlib
 import itertools
 import math
-import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import ValidationError
 
 from sweeps.config import yaml_reader
+from sweeps.config.grid_files import SHIPPED, NoSuchGrid, find_file
 from sweeps.config.problems import (
     MAX_TEXT,
     explain_invalid,
@@ -37,8 +34,7 @@ NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(\.|$))[A-Za-z0-9]([A-Za-
 """The name of a sweep and of its folder. Results may be looked at on Windows, so names of devices and a dot at the end
 are excluded."""
 MAX_ROWS = 100_000
-SHIPPED = Path(str(resources.files("sweeps") / "grids"))
-"""The folder of the grids that come with this package."""
+__all__ = ["SHIPPED", "Grid", "GridError", "GridReader", "load", "read"]
 
 
 class GridError(ValueError):
@@ -183,35 +179,20 @@ def _is_flat(value: tuple[Any, ...]) -> bool:
     return not any(isinstance(item, tuple) for item in value)
 
 
-def find_file(grid: str) -> Path:
-    """Return a grid's file: an existing path, or else the grid of this name that is shipped with this package.
-
-    Raises:
-        GridError: none of them exists.
-    """
-    path = Path(grid)
-    with contextlib.suppress(RuntimeError):  # "~nobody": there is no such user
-        path = path.expanduser()
-    if os.path.exists(path):  # returns False for a name that no file can have; Path.exists raises
-        return path
-    if path.name == grid and os.path.isfile(SHIPPED / grid):
-        return SHIPPED / grid
-    names = sorted(file.name for file in SHIPPED.glob("*.yaml"))
-    raise GridError([f"{grid}: no such file, and no shipped grid of that name ({', '.join(names)})"])
-
-
 def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
     """Read a grid file and apply `key.path=value` overrides, which replace the file's values everywhere.
 
     Raises:
         GridError: the file has problems; the error holds all of them.
     """
-    path = find_file(grid)
     try:
+        path = find_file(grid)
         document = yaml_reader.read(path)
     except yaml_reader.Unreadable as error:
         line = f", line {error.line}" if error.line else ""
         raise GridError([f"{path}{line}: {error}"]) from None
+    except NoSuchGrid as error:
+        raise GridError([str(error)]) from None
     return read(document, str(path), overrides)
 
 
