@@ -9,6 +9,7 @@ from typing import Any, get_origin
 
 from pydantic import ValidationError
 
+from sweeps.config import overrides as set_options
 from sweeps.config import yaml_reader
 from sweeps.config.grid_files import SHIPPED, NoSuchGrid, find_file
 from sweeps.config.problems import (
@@ -21,9 +22,10 @@ from sweeps.config.problems import (
     type_name,
     unknown_setting_message,
 )
-from sweeps.config.rules import IncompatibleSettings, resolve
+from sweeps.config.rules import IncompatibleSettings, decides, resolve
 from sweeps.config.scalars import resolve_ambiguous
 from sweeps.config.settings import FIELDS, SECTIONS, Settings, Value, flatten, union_members, validator
+from sweeps.config.suggestions import possible_settings
 from sweeps.config.yaml_writer import settings_to_yaml
 from sweeps.text import UNSET, one_line
 
@@ -106,12 +108,16 @@ class SourcedName:
 class GridReader:
     """Reads the settings of a document, and collects the problems that it finds.
 
-    `source` is what the document is called in messages.
+    Attributes:
+        source: what the document is called in messages.
+        problems: the problems found so far, one line each.
+        invalid: the settings that have an invalid value, or that an unknown name may mean.
     """
 
     source: str
     document: yaml_reader.Document
     problems: list[str] = field(default_factory=list)
+    invalid: set[str] = field(default_factory=set)
 
     def where(self, path: yaml_reader.Path) -> str:
         """Return the source and the line of a path, or of the nearest path above it that has a line."""
@@ -144,9 +150,11 @@ class GridReader:
                 entries = self.read_settings(inner, path, several)
             elif key in SECTIONS:
                 self.problem(where, group_message(key))
+                self.invalid.add(key)
                 continue
             elif key not in FIELDS:
                 self.problem(where, unknown_setting_message(key))
+                self.invalid.update(possible_settings(key))
                 continue
             else:
                 entries = {key: self.valid_choices(key, value, where, several)}
@@ -158,7 +166,8 @@ class GridReader:
     def valid_choices(self, path: str, value: Any, where: str, several: bool) -> list[SourcedValue]:
         """Return the valid values among those written for one setting; add a problem for each other value."""
         choices = [value]
-        if several and isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value)):
+        is_list_of_values = isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value))
+        if several and is_list_of_values:
             choices = list(value)
             if not choices:
                 self.problem(where, f"{path} is an empty list, so there is nothing to run")
@@ -167,7 +176,9 @@ class GridReader:
             try:
                 valid.append(SourcedValue(validator(path).validate_python(resolve_ambiguous(choice)), where))
             except ValidationError as error:
-                self.problem(where, explain_invalid(path, choice, error))
+                hint = "; a list is swept inside a block of grid" if is_list_of_values and not several else ""
+                self.problem(where, explain_invalid(path, choice, error) + hint)
+                self.invalid.add(path)
         return valid
 
 
@@ -226,8 +237,9 @@ def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[
         where = f"--set {override}"
         path, equals, text = override.partition("=")
         path = path.strip()
+        as_it_stands = set_options.as_it_stands(path, text)
         try:
-            document = yaml_reader.parse(text)
+            document = yaml_reader.parse(text) if as_it_stands is None else yaml_reader.Document(as_it_stands)
         except yaml_reader.Unreadable as error:
             reader.problem(where, str(error))
             continue
@@ -237,7 +249,7 @@ def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[
             reader.problem(where, "must be key.path=value")
         elif not text.strip() and path in FIELDS:
             reader.problem(where, f"{path} {UNSET} (write null for no value)")
-        elif yaml_reader.has_comment(text):
+        elif as_it_stands is None and yaml_reader.has_comment(text):
             reader.problem(where, "# begins a comment: put the value in quotes, inside the shell's own quotes")
         elif path == "name":
             name = SourcedName(document.value, document.texts.get((), ""), where)
@@ -263,11 +275,15 @@ def _read_rows(
         return []
     base = {path: given[0] for path, given in shared.items() if given} | replaced
     rows: list[Settings] = []
+    invalid_above = reader.invalid
     for i, block in enumerate(blocks):
         if not isinstance(block, dict):
             reader.problem(reader.where(("grid", i)), f"a block must be a mapping of settings, not {type_name(block)}")
             continue
+        reader.invalid = set()
         given = reader.read_settings(block, ("grid", i), several=True)
+        if any(map(decides, reader.invalid | (invalid_above - given.keys()) - replaced.keys())):
+            continue  # whether the other settings fit is not known
         lists = {path: choices for path, choices in given.items() if path not in replaced and choices}
         if len(rows) + math.prod(map(len, lists.values())) > MAX_ROWS:
             reader.problem(reader.where(("grid", i)), f"the grid has more than {MAX_ROWS:,} rows")
@@ -279,11 +295,19 @@ def _read_rows(
                 set_for_row = frozenset(own) | frozenset(replaced if len(blocks) == 1 else ())
                 rows.append(resolve({path: item.value for path, item in row.items()}, set_for_row))
             except IncompatibleSettings as error:
+                in_file = {path: given[0].value for path, given in (shared | given).items() if given}
                 for path, why in error.problems:
                     at = row[path].where if path in row else reader.where(("grid", i))
                     value = row[path].value if path in row else ""
                     text = value if isinstance(value, str) else short_yaml(value)
-                    reader.problem(at, f"{path} {text}".rstrip() + f": {why}")
+                    what = f"{path} {text}".rstrip()
+                    values = {name: item.value for name, item in row.items()}
+                    if path not in replaced and (
+                        options := set_options.causes((path, why), values, list(replaced), in_file, set_for_row)
+                    ):
+                        what += f" ({at})" if path in row else ""
+                        at = ", ".join(replaced[option].where for option in options)
+                    reader.problem(at, f"{what}: {why}")
     return rows
 
 

@@ -21,11 +21,11 @@ PAGE_HEAD = """\
 `--settings 'model.*'`. The page is generated from the fields of the settings (`sweeps/config/reference.py`).
 
 A setting stands above `grid`, where it is shared by all rows, or in a block of `grid`, where it may be a list that is
-swept. `training.lr: 0.001` and `training: {lr: 0.001}` mean the same. A row ignores shared settings that do not apply to
-it. Besides its settings, a [grid file](grids.md) has a `name` and the list `grid`.
+swept. `training.lr: 0.001` and `training: {lr: 0.001}` mean the same. A row ignores shared settings that do not apply
+to it. Besides its settings, a [grid file](grids.md) has a `name` and the list `grid`.
 
-Numbers such as 3.4.2 are sections of the thesis. Where a table names built-in families, methods or data sets, the setting also applies to [your own](plug-ins.md) that
-have the same properties.
+Numbers such as 3.4.2 are sections of the thesis. Where a table names built-in families, methods or data sets, the
+setting also applies to [your own](plug-ins.md) that have the same properties.
 """
 
 

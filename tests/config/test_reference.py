@@ -122,5 +122,5 @@ def test_every_setting_has_a_meaning():
 
 
 def test_the_page_is_up_to_date():
-    """To renew it: python -c "from sweeps.config import reference; print(reference.page(), end='')" > docs/settings.md."""
+    """CONTRIBUTING says how to renew it."""
     assert PAGE.read_text() == reference.page()
