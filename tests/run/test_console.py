@@ -125,3 +125,19 @@ def test_a_grid_is_needed_otherwise():
 def test_a_clash_needs_two_owners(installed, clash):
     """A checkout that is not installed is no owner: nothing overwrites its files."""
     assert bool(name_clash(installed)) == clash
+
+
+@pytest.mark.parametrize("arguments", ["run --settings", "run --help", "report --help", "run quick --dry-run"])
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_wants_no_more_is_no_failure(arguments, lines, tmp_path):
+    """The exit code 1 would mean that units failed."""
+    line = f"{sys.executable} -m mtvae_sweeps {arguments} | head -{lines}"
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
