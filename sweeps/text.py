@@ -1,13 +1,17 @@
 """Texts for names, values, numbers and errors in messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FORMULA = "=+@\t\r-"
 """Characters at which a spreadsheet begins a formula. The hyphen is last, so that they fit into a character class."""
 
 UNSET = "is empty: is a variable not set?"
 """Message about a path that is empty, usually because a shell variable is not set."""
+
+
+MOST_LEFT, MOST_LETTERS = 2, 100
+"""Letters in which a misspelling and its word differ at most, and letters of the longest word that is compared."""
 
 
 def error_line(error: BaseException) -> str:
@@ -49,6 +53,43 @@ def nearest(word: str, words: Iterable[str], least: float = 0.5) -> str:
         return f"; did you mean {words[0]}?"
     matches = difflib.get_close_matches(word, words, 1, least)
     return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def plain(name: str) -> str:
+    """Return a name without what people spell in different ways: case, `_`, `-`, `.` and spaces."""
+    return "".join(c for c in name.casefold() if c not in "_-. ")
+
+
+def misspelt(word: str, words: Iterable[str]) -> list[str]:
+    """Return the words of which a word is a likely misspelling, the nearest ones if there are several.
+
+    A misspelling has one letter too many or too few, a wrong letter, or two letters in the wrong order. Names that
+    differ in their digits, such as cifar10 and cifar100, are different names.
+    """
+
+    def distance(other: str) -> int:
+        """Return how many letters of both are not in the other; 99 if it is no misspelling."""
+        a, b = plain(word), plain(other)
+        blocks = difflib.SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+        left = len(a) + len(b) - 2 * sum(block.size for block in blocks)
+        same_digits = [c for c in a if c.isdigit()] == [c for c in b if c.isdigit()]
+        return left if same_digits and left <= MOST_LEFT and left * 5 <= len(a) + len(b) else 99
+
+    if len(word) > MOST_LETTERS:
+        return []
+    distances = {other: distance(other) for other in dict.fromkeys(words) if other != word}
+    least = min(distances.values(), default=99)
+    return [other for other, d in distances.items() if d == least < 99]
+
+
+def did_you_mean(words: Sequence[str]) -> str:
+    """Return the end of a sentence that proposes words, or an empty text if there is none."""
+    return f"; did you mean {or_text(words)}?" if words else ""
+
+
+def or_text(words: Sequence[str]) -> str:
+    """Return words as text: "a", "a or b", "a, b or c"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def number_text(value: float) -> str:

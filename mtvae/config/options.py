@@ -47,18 +47,19 @@ class ConditioningOptions(Section):
             applies=lambda v: v["sampler"] == "uniform" and METHODS[v["method"]].fixed_count,
             why_not="only sampler uniform of a method with a fixed count takes a count",
             of_method=True,
+            where="sampler uniform of method conditioned or multi_decoder",
+            synonyms=("n_pixels", "num_pixels"),
         ),
-    ] = Field(
-        None,
-        description="sampler uniform with a fixed count: how many pixels; null: a square number, about 5 % of all",
-    )
+    ] = Field(None, description="how many pixels the condition has; null: a square number, about 5 % of all")
     positions: Annotated[
         Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
-        Setting(applies=setting_is("sampler", "exact"), why_not="only sampler exact takes positions", of_method=True),
-    ] = Field(
-        None,
-        description="sampler exact: rows and columns that cross at the pixels; null: evenly spread, about 5 % of all",
-    )
+        Setting(
+            applies=setting_is("sampler", "exact"),
+            why_not="only sampler exact takes positions",
+            of_method=True,
+            where="sampler exact",
+        ),
+    ] = Field(None, description="rows and columns that cross at the pixels; null: evenly spread, about 5 % of all")
     replacement: Annotated[
         bool | None,
         Setting(
@@ -68,19 +69,20 @@ class ConditioningOptions(Section):
             of_method=True,
             neutral=True,  # gaussian had no choice before
             neutral_where=setting_is("sampler", "gaussian"),
+            where="sampler uniform or gaussian",
+            default_text="true for gaussian, false for uniform",
         ),
-    ] = Field(
-        None,
-        description="samplers uniform and gaussian: draw positions with replacement, so that some repeat (default true "
-        "for gaussian, false for uniform)",
-    )
+    ] = Field(None, description="draw positions with replacement, so that some repeat")
     spread: Annotated[
         Annotated[float, Field(gt=0)] | None,
-        Setting(applies=setting_is("sampler", "gaussian"), why_not="only sampler gaussian has one", of_method=True),
-    ] = Field(
-        None,
-        description="sampler gaussian: standard deviation of rows and columns as a share of the side; null: one sixth",
-    )
+        Setting(
+            applies=setting_is("sampler", "gaussian"),
+            why_not="only sampler gaussian has one",
+            of_method=True,
+            where="sampler gaussian",
+            synonyms=("sigma", "std"),
+        ),
+    ] = Field(None, description="standard deviation of rows and columns as a share of the side; null: one sixth")
 
 
 class Loss(Section):
@@ -94,35 +96,44 @@ class Loss(Section):
             default=constant(1.0),
             why_not="only method multi_decoder has a second decoder",
             of_method=True,
+            where="method multi_decoder",
         ),
-    ] = Field(None, description="multi_decoder: weight of the second decoder's reconstruction loss (default 1)")
+    ] = Field(None, description="weight of the second decoder's reconstruction loss")
     latent_weight: Annotated[
         Weight | None,
         Setting(
             applies=lambda v: "latent" in FAMILIES[v["family"]].terms,
             default=constant(1.0),
             why_not="family {family} has no latent loss",
+            where="family gaussian_vae or vqvae",
+            synonyms=("beta", "kl_weight", "kld_weight", "beta_kl"),
         ),
-    ] = Field(None, description="gaussian_vae, vqvae: weight of the latent loss (default 1); 0 turns it off")
+    ] = Field(None, description="weight of the latent loss; 0 turns it off")
     commitment_weight: Annotated[
         Weight | None,
         Setting(
             applies=_family_has_metric("commitment_loss"),
             default=constant(0.25),
             why_not="only family vqvae has a commitment loss",
+            where="family vqvae",
+            synonyms=("beta", "commitment_cost", "commitment_beta"),
         ),
-    ] = Field(
-        None, description="vqvae: beta of eq. 2.5, the commitment loss's weight in the latent loss (default 0.25)"
-    )
+    ] = Field(None, description="beta of eq. 2.5, the commitment loss's weight in the latent loss")
 
 
 SoftAdaptVariant = Literal["original", "normalised", "loss_weighted"]
 
 
-def _soft_adapt_setting(default: Callable[[Values], object]) -> Setting:
+def _soft_adapt_setting(default: Callable[[Values], object], default_text: str = "") -> Setting:
     """Return the `Setting` of a setting that applies only if SoftAdapt is on."""
-    on = setting_is("soft_adapt.variant", *get_args(SoftAdaptVariant))
-    return Setting(applies=on, default=default, why_not="SoftAdapt is off in this row", of_method=True)
+    return Setting(
+        applies=setting_is("soft_adapt.variant", *get_args(SoftAdaptVariant)),
+        default=default,
+        why_not="SoftAdapt is off in this row",
+        of_method=True,
+        where="SoftAdapt on",
+        default_text=default_text,
+    )
 
 
 def _variant_of_switch(value: object) -> object:
@@ -140,32 +151,39 @@ class SoftAdapt(Section):
             applies=lambda v: len(terms(v["family"], v["method"])) > 1,
             why_not="this family and method train on one term, which needs no weights",
             of_method=True,
+            where="family gaussian_vae or vqvae, or method multi_decoder",
         ),
     ] = Field(None, description="true: loss_weighted; false or null: off, so that the fixed weights of `loss` are used")
-    beta: Annotated[float | None, _soft_adapt_setting(lambda v: FAMILIES[v["family"]].soft_adapt_beta)] = Field(
-        None,
-        description="how much the terms that fall least are favoured (default 5e-3 for vqvae, 1.28e-2 otherwise); "
-        "0 ignores the slopes",
-    )
+    beta: Annotated[
+        float | None,
+        _soft_adapt_setting(lambda v: FAMILIES[v["family"]].soft_adapt_beta, "0.005 for vqvae, 0.0128 otherwise"),
+    ] = Field(None, description="how much the terms that fall least are favoured; 0 ignores the slopes")
     every: Annotated[Annotated[int, Field(ge=2, le=2**20)] | None, _soft_adapt_setting(constant(101))] = Field(
-        None, description="training steps between two updates of the weights (default 101)"
+        None, description="training steps between two updates of the weights"
     )
     accuracy_order: Annotated[Literal[1, 3, 5] | None, _soft_adapt_setting(constant(5))] = Field(
         None,
-        description="accuracy order of the finite difference that estimates a slope from the last order + 1 losses "
-        "(default 5)",
+        description="accuracy order of the finite difference that estimates a slope from the last order + 1 losses",
     )
 
 
 class Training(Section):
     """How a model is trained (3.4.3): with AdamW, without a schedule and without gradient clipping."""
 
-    epochs: Count = Field(100, description="passes over the training set")
-    batch_size: Annotated[int, Field(ge=2, le=2**20)] = Field(128, description="images per training step")
-    lr: Annotated[float, Field(gt=0)] = Field(1e-3, description="AdamW's learning rate")
-    weight_decay: Weight = Field(0.01, description="AdamW's decoupled weight decay; 0 turns it off")
+    epochs: Annotated[Count, Setting(synonyms=("num_epochs", "n_epochs", "max_epochs"))] = Field(
+        100, description="passes over the training set"
+    )
+    batch_size: Annotated[int, Field(ge=2, le=2**20), Setting(synonyms=("batch", "minibatch_size"))] = Field(
+        128, description="images per training step"
+    )
+    lr: Annotated[float, Field(gt=0), Setting(synonyms=("learning_rate",))] = Field(
+        1e-3, description="AdamW's learning rate"
+    )
+    weight_decay: Annotated[Weight, Setting(synonyms=("wd", "l2"))] = Field(
+        0.01, description="AdamW's decoupled weight decay; 0 turns it off"
+    )
     shuffle: bool = Field(True, description="true: a new seeded order in every epoch; false: the order in the data set")
-    precision: Precision = Field(
+    precision: Annotated[Precision, Setting(synonyms=("amp", "mixed_precision", "dtype"))] = Field(
         "fp32",
         description="arithmetic of the training step; tf32: on GPUs only, a CPU computes in fp32; bf16: in the forward "
         "and backward pass, with fp32 weights. Scores are always computed in fp32",
@@ -184,11 +202,9 @@ class Evaluation(Section):
             applies=lambda v: FAMILIES[v["family"]].draws_z,
             default=constant("sample"),
             why_not="only family gaussian_vae draws z",
+            where="family gaussian_vae",
         ),
-    ] = Field(
-        None,
-        description="gaussian_vae: score one seeded z per image (default), or z's mean, whose errors are far lower",
-    )
+    ] = Field(None, description="score one seeded z per image, or z's mean, whose errors are far lower")
     draws: Annotated[Literal["joint", "separate"], Setting(neutral="joint", silent=True)] = Field(
         "joint",
         description="joint: one generator draws z and the pixels in turn, so that after the first 512 images z differs "
@@ -203,9 +219,10 @@ class Evaluation(Section):
             neutral="running",
             silent=True,
             of_method=True,
+            where="method conditioned or single_decoder",
         ),
     ] = Field(
         None,
-        description="single_decoder, conditioned: batch statistics of the decoder for its unconditioned scores; "
-        "running: those of training, over mixed conditions (default); empty: measured anew with the zero condition",
+        description="batch statistics of the decoder for its unconditioned scores; running: those of training, over "
+        "mixed conditions; empty: measured anew with the zero condition",
     )

@@ -33,6 +33,9 @@ class Setting:
         default: returns its value in a configuration to which it applies and which does not give one.
         why_not: one clause that says why it does not apply; `{family}` and other settings are filled in.
         of_method: whether it belongs to the method: configurations that differ only in such settings differ by method.
+        where: the configurations to which it applies, as text, such as "method single_decoder"; empty for all.
+        default_text: its default as text, where the default depends on the configuration.
+        synonyms: names that other tools give it; messages about an unknown setting translate them.
     """
 
     in_key: bool = True
@@ -43,6 +46,9 @@ class Setting:
     default: Callable[[Values], Any] = lambda values: None
     why_not: str = ""
     of_method: bool = False
+    where: str = ""
+    default_text: str = ""
+    synonyms: tuple[str, ...] = ()
 
     def is_neutral(self, value: Any, values: Values) -> bool:
         """Whether the setting stays out of the key at this value, in a configuration with these values."""

@@ -7,6 +7,9 @@ from pydantic import Field
 from mtvae.config.section import Count, Section
 from mtvae.config.setting import Setting
 
+OF_CONFIGURATION = "of the configuration"
+"""The default of a size that each configuration of a family gives."""
+
 Output = Literal["linear", "tanh"]
 CodebookInit = Literal["uniform", "data"]
 
@@ -14,23 +17,55 @@ CodebookInit = Literal["uniform", "data"]
 class Sizes(Section):
     """Sizes of the networks (3.4.2) that a grid sets. Omitted sizes come from the family's configuration."""
 
-    latent: Count | None = Field(None, description="gaussian_vae, autoencoder: dimensions of z")
-    embeddings: Count | None = Field(None, description="vqvae: number of codebook vectors, K")
-    embedding_size: Count | None = Field(None, description="vqvae: length of a codebook vector, E")
-    residual_layers: Annotated[int, Field(ge=0, le=64)] | None = Field(
-        None, description="vqvae: number of residual layers in encoder and in decoder"
+    latent: Annotated[
+        Count | None,
+        Setting(
+            where="family gaussian_vae or autoencoder",
+            default_text=OF_CONFIGURATION,
+            synonyms=("latent_dim", "latent_dims", "latent_size", "n_latent", "z_dim", "z_size"),
+        ),
+    ] = Field(None, description="dimensions of z")
+    embeddings: Annotated[
+        Count | None,
+        Setting(
+            where="family vqvae",
+            default_text=OF_CONFIGURATION,
+            synonyms=("codebook_size", "num_embeddings", "n_embeddings", "num_codes", "n_codes", "k", "embedding"),
+        ),
+    ] = Field(None, description="number of codebook vectors, K")
+    embedding_size: Annotated[
+        Count | None,
+        Setting(
+            where="family vqvae",
+            default_text=OF_CONFIGURATION,
+            synonyms=("embedding_dim", "codebook_dim", "code_dim", "code_size", "embedding"),
+        ),
+    ] = Field(None, description="length of a codebook vector, E")
+    residual_layers: Annotated[
+        Annotated[int, Field(ge=0, le=64)] | None,
+        Setting(
+            where="family vqvae",
+            default_text=OF_CONFIGURATION,
+            synonyms=("num_residual_layers", "n_residual_layers", "res_layers", "n_res_block"),
+        ),
+    ] = Field(None, description="number of residual layers in encoder and in decoder")
+    hidden: Annotated[
+        Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)] | None,
+        Setting(default_text=OF_CONFIGURATION, synonyms=("hidden_dims", "hidden_dim", "hidden_size", "widths")),
+    ] = Field(None, description="widths (channels) of the encoder's convolutions; the decoder has them in reverse")
+    batch_norm: Annotated[bool | None, Setting(default_text="true", synonyms=("bn",))] = Field(
+        None, description="batch normalisation in the convolution stacks"
     )
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)] | None = Field(
-        None, description="widths (channels) of the encoder's convolutions; the decoder has them in reverse"
+    output: Annotated[Output | None, Setting(default_text="tanh for vqvae, linear otherwise")] = Field(
+        None, description="last layer of a decoder"
     )
-    batch_norm: bool | None = Field(None, description="batch normalisation in the convolution stacks (default true)")
-    output: Output | None = Field(
-        None, description="last layer of a decoder (default tanh for vqvae, linear otherwise)"
-    )
-    codebook_init: Annotated[CodebookInit | None, Setting(neutral="uniform", silent=True)] = Field(
+    codebook_init: Annotated[
+        CodebookInit | None,
+        Setting(neutral="uniform", silent=True, where="family vqvae", default_text="uniform"),
+    ] = Field(
         None,
-        description="vqvae: first codebook; uniform: within 0.05 (default, the published run); data: outputs of the "
-        "encoder for the first batch",
+        description="first codebook; uniform: within 0.05 (the published run); data: outputs of the encoder for the "
+        "first batch",
     )
 
 

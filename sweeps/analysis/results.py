@@ -253,6 +253,7 @@ def read_table(
     if listed is None:
         rows = _first_of_each_key(units)
         rows |= {key: row for key, row in _first_of_each_key(failed).items() if key not in rows}
+        rows = which_rows.in_grid_order(rows, ledger)
         wanted = None if all_rows else ledger.keys()
         if wanted is not None:
             rows, notes = which_rows.rows_of_grid_yaml(rows, wanted)

@@ -6,6 +6,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from sweeps.ledger import rows as grid_rows
+from sweeps.ledger.ledger import Ledger, earlier_grids
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import Storage
 from sweeps.plan.unit import UnitId
@@ -45,6 +46,12 @@ def rows_of_grid_yaml(rows: Mapping[str, T], keys: Sequence[str]) -> tuple[dict[
         all_rows = f"all rows are shown, because grid.yaml names none of them and there is no {grid_rows.ROWS}"
         return dict(rows), [*notes, all_rows]
     return found, notes
+
+
+def in_grid_order(rows: Mapping[str, T], ledger: Ledger) -> dict[str, T]:
+    """Return rows in the order of the latest grid, then of earlier grids, the latest first, then the others."""
+    grids = [ledger.keys(name) or [] for name in ("grid.yaml", *earlier_grids(ledger.storage))]
+    return {key: rows[key] for key in (*(key for keys in grids for key in keys), *rows) if key in rows}
 
 
 def note_on_other_grids(tables: Sequence[pa.Table], rows: Collection[str]) -> list[str]:

@@ -29,5 +29,7 @@ def restart_with_malloc_settings() -> None:
     alone, because all that it did before would be done again.
     """
     missing = malloc_settings()
-    if missing and ("-m", "sweeps.run") in pairwise(sys.orig_argv) and platform.libc_ver()[0] == "glibc":
+    is_script = [os.path.basename(argument) for argument in sys.orig_argv[1:2]] == ["mtvae-sweeps"]
+    is_command = is_script or ("-m", "sweeps.run") in pairwise(sys.orig_argv)
+    if missing and is_command and platform.libc_ver()[0] == "glibc":
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | missing)

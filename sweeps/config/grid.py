@@ -1,17 +1,15 @@
 """Reads a YAML file into the configurations of a sweep, or reports all its problems at once, each with its line."""
 
-import contextlib
 import itertools
 import math
-import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
+from sweeps.config import overrides as set_options
 from sweeps.config import search_reader, yaml_reader
+from sweeps.config.grid_files import SHIPPED, NoSuchGrid, find_file
 from sweeps.config.grid_reader import SHORTHAND, GridReader, SourcedValue
 from sweeps.config.problems import (
     SEARCH_BLOCKS,
@@ -21,7 +19,7 @@ from sweeps.config.problems import (
     type_name,
     unknown_setting_message,
 )
-from sweeps.config.rules import IncompatibleSettings, resolve
+from sweeps.config.rules import IncompatibleSettings, decides, resolve
 from sweeps.config.search import Racing, Search
 from sweeps.config.search_writer import racing_block, search_blocks
 from sweeps.config.settings import FIELDS, SECTIONS, Settings, Value, flatten
@@ -32,8 +30,7 @@ NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(\.|$))[A-Za-z0-9]([A-Za-
 """The name of a sweep and of its folder. Results may be looked at on Windows, so names of devices and a dot at the end
 are excluded."""
 MAX_ROWS = 100_000
-SHIPPED = Path(str(resources.files("sweeps") / "grids"))
-"""The folder of the grids that come with this package."""
+__all__ = ["SHIPPED", "Grid", "GridError", "GridReader", "load", "read"]
 
 
 class GridError(ValueError):
@@ -111,35 +108,20 @@ class SourcedName:
         return f"name is {self.text or short_yaml(self.value)}; it must be {rule}"
 
 
-def find_file(grid: str) -> Path:
-    """Return a grid's file: an existing path, or else the grid of this name that is shipped with this package.
-
-    Raises:
-        GridError: none of them exists.
-    """
-    path = Path(grid)
-    with contextlib.suppress(RuntimeError):  # "~nobody": there is no such user
-        path = path.expanduser()
-    if os.path.exists(path):  # returns False for a name that no file can have; Path.exists raises
-        return path
-    if path.name == grid and os.path.isfile(SHIPPED / grid):
-        return SHIPPED / grid
-    names = sorted(file.name for file in SHIPPED.glob("*.yaml"))
-    raise GridError([f"{grid}: no such file, and no shipped grid of that name ({', '.join(names)})"])
-
-
 def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
     """Read a grid file and apply `key.path=value` overrides, which replace the file's values everywhere.
 
     Raises:
         GridError: the file has problems; the error holds all of them.
     """
-    path = find_file(grid)
     try:
+        path = find_file(grid)
         document = yaml_reader.read(path)
     except yaml_reader.Unreadable as error:
         line = f", line {error.line}" if error.line else ""
         raise GridError([f"{path}{line}: {error}"]) from None
+    except NoSuchGrid as error:
+        raise GridError([str(error)]) from None
     return read(document, str(path), overrides)
 
 
@@ -168,7 +150,7 @@ def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] =
         reader.problem(
             reader.where(("base",)), "base is what a search's suggestions share, and this file has no search"
         )
-    rows = _read_rows(reader, top, shared | replaced, replaced) if "grid" in top or "search" not in top else []
+    rows = _read_rows(reader, top, shared, replaced) if "grid" in top or "search" not in top else []
     if "racing" in top and "search" not in top:
         racing = search_reader.read_racing(reader, top, rows)
     if reader.problems:
@@ -188,8 +170,9 @@ def _read_overrides(
         where = f"--set {override}"
         path, equals, text = override.partition("=")
         path = path.strip()
+        as_it_stands = set_options.as_it_stands(path, text)
         try:
-            document = yaml_reader.parse(text)
+            document = yaml_reader.parse(text) if as_it_stands is None else yaml_reader.Document(as_it_stands)
         except yaml_reader.Unreadable as error:
             reader.problem(where, str(error))
             continue
@@ -200,7 +183,7 @@ def _read_overrides(
             reader.problem(where, "must be key.path=value")
         elif not text.strip() and (path in FIELDS or of_search):
             reader.problem(where, f"{path} {UNSET} (write null for no value)")
-        elif yaml_reader.has_comment(text):
+        elif as_it_stands is None and yaml_reader.has_comment(text):
             reader.problem(where, "# begins a comment: put the value in quotes, inside the shell's own quotes")
         elif of_search:
             edits.append(search_reader.Edit(path, document.value, where))
@@ -218,7 +201,7 @@ def _read_overrides(
 
 
 def _read_rows(
-    reader: GridReader, top: dict[str, Any], base: dict[str, SourcedValue], replaced: dict[str, SourcedValue]
+    reader: GridReader, top: dict[str, Any], shared: dict[str, SourcedValue], replaced: dict[str, SourcedValue]
 ) -> list[Settings]:
     """Return the product of each block's lists, block after block; later keys of a block vary fastest."""
     blocks = top.get("grid")
@@ -226,12 +209,17 @@ def _read_rows(
     if not isinstance(blocks, tuple) or not blocks:
         reader.problem(where, "grid is missing or empty: it must be a list of blocks, each a mapping of settings")
         return []
+    base = shared | replaced
     rows: list[Settings] = []
+    invalid_above = reader.invalid
     for i, block in enumerate(blocks):
         if not isinstance(block, dict):
             reader.problem(reader.where(("grid", i)), f"a block must be a mapping of settings, not {type_name(block)}")
             continue
+        reader.invalid = set()
         given = reader.read_settings(block, ("grid", i), several=True)
+        if any(map(decides, reader.invalid | (invalid_above - given.keys()) - replaced.keys())):
+            continue  # whether the other settings fit is not known
         lists = {path: choices for path, choices in given.items() if path not in replaced and choices}
         if len(rows) + math.prod(map(len, lists.values())) > MAX_ROWS:
             reader.problem(reader.where(("grid", i)), f"the grid has more than {MAX_ROWS:,} rows")
@@ -243,11 +231,20 @@ def _read_rows(
                 set_for_row = frozenset(own) | frozenset(replaced if len(blocks) == 1 else ())
                 rows.append(resolve({path: item.value for path, item in row.items()}, set_for_row))
             except IncompatibleSettings as error:
+                in_file = {path: item.value for path, item in shared.items()}
+                in_file |= {path: choices[0].value for path, choices in given.items() if choices}
                 for path, why in error.problems:
                     at = row[path].where if path in row else reader.where(("grid", i))
                     value = row[path].value if path in row else ""
                     text = value if isinstance(value, str) else short_yaml(value)
-                    reader.problem(at, f"{path} {text}".rstrip() + f": {why}")
+                    what = f"{path} {text}".rstrip()
+                    values = {name: item.value for name, item in row.items()}
+                    if path not in replaced and (
+                        options := set_options.causes((path, why), values, list(replaced), in_file, set_for_row)
+                    ):
+                        what += f" ({at})" if path in row else ""
+                        at = ", ".join(replaced[option].where for option in options)
+                    reader.problem(at, f"{what}: {why}")
     return rows
 
 

@@ -11,6 +11,7 @@ from sweeps.config import yaml_reader
 from sweeps.config.problems import MAX_TEXT, explain_invalid, group_message, truncate, unknown_setting_message
 from sweeps.config.scalars import resolve_ambiguous
 from sweeps.config.settings import FIELDS, SECTIONS, Value, strict_validator, union_members, validator
+from sweeps.config.suggestions import possible_settings
 from sweeps.text import nearest, yaml_text
 
 SHORTHAND = {"soft_adapt": "soft_adapt.variant"}
@@ -31,12 +32,15 @@ class GridReader:
 
     Attributes:
         source: what the document is called in messages.
+        problems: the problems found so far, one line each.
+        invalid: the settings that have an invalid value, or that an unknown name may mean.
         replaced: where the values of paths come from that `--set` has replaced.
     """
 
     source: str
     document: yaml_reader.Document
     problems: list[str] = field(default_factory=list)
+    invalid: set[str] = field(default_factory=set)
     replaced: dict[yaml_reader.Path, str] = field(default_factory=dict)
 
     def where(self, path: yaml_reader.Path) -> str:
@@ -76,9 +80,11 @@ class GridReader:
                 entries = self.read_settings(inner, path, several)
             elif key in SECTIONS:
                 self.problem(where, group_message(key))
+                self.invalid.add(key)
                 continue
             elif key not in FIELDS:
                 self.problem(where, unknown_setting_message(key))
+                self.invalid.update(possible_settings(key))
                 continue
             else:
                 entries = {key: self.valid_choices(key, value, where, several)}
@@ -90,7 +96,8 @@ class GridReader:
     def valid_choices(self, path: str, value: Any, where: str, several: bool) -> list[SourcedValue]:
         """Return the valid values among those written for one setting; add a problem for each other value."""
         choices = [value]
-        if several and isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value)):
+        is_list_of_values = isinstance(value, tuple) and not (_takes_tuple(path) and _is_flat(value))
+        if several and is_list_of_values:
             choices = list(value)
             if not choices:
                 self.problem(where, f"{path} is an empty list, so there is nothing to run")
@@ -99,7 +106,9 @@ class GridReader:
             try:
                 valid.append(SourcedValue(validator(path).validate_python(resolve_ambiguous(choice)), where))
             except ValidationError as error:
-                self.problem(where, explain_invalid(path, choice, error, FIELDS[path]))
+                hint = "; a list is swept inside a block of grid" if is_list_of_values and not several else ""
+                self.problem(where, explain_invalid(path, choice, error, FIELDS[path]) + hint)
+                self.invalid.add(path)
         return valid
 
     def read_keys(

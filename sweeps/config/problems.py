@@ -9,8 +9,9 @@ from pydantic_core import ErrorDetails
 
 from mtvae.config import Choice
 from sweeps.config.scalars import AmbiguousScalar, yaml_readings
-from sweeps.config.settings import FIELDS, SECTIONS, strict_validator, union_members
-from sweeps.text import count_text, nearest, yaml_text
+from sweeps.config.settings import FIELDS, strict_validator, union_members
+from sweeps.config.suggestions import suggest_setting
+from sweeps.text import count_text, did_you_mean, misspelt, yaml_text
 
 MAX_SHOWN = 20
 """How many problems are shown."""
@@ -52,17 +53,11 @@ def group_message(section: str) -> str:
 
 
 def unknown_setting_message(key: str) -> str:
-    """Return the message about an unknown setting, with the nearest known one."""
-    return f"{truncate(key, 60) or yaml_text(key)} is not a setting{nearest(key, _possible_keys(key))}"
-
-
-def _possible_keys(key: str) -> list[str]:
-    """Return what `key` may stand for: the settings of its section, or all settings and sections."""
-    section, dot, _ = key.partition(".")
-    if dot and section in SECTIONS:
-        return [path for path in FIELDS if path.startswith(f"{section}.")]
-    leaves = {path.partition(".")[2]: path for path in FIELDS if "." in path}
-    return [leaves[key]] if key in leaves else [*FIELDS, *SECTIONS, "name", "grid", *SEARCH_BLOCKS]
+    """Return the message about an unknown setting, with what it may mean."""
+    if key in ("name", "grid", *SEARCH_BLOCKS):
+        return f"{key} stands at the left margin of the file, not in a block or a group"
+    hint = suggest_setting(key) or "; --settings lists all settings"
+    return f"{truncate(key, 60) or yaml_text(key)} is not a setting{hint}"
 
 
 def explain_invalid(path: str, value: Any, error: ValidationError, field: FieldInfo) -> str:
@@ -87,7 +82,9 @@ def explain_invalid(path: str, value: Any, error: ValidationError, field: FieldI
     if forms := _explain_ambiguous(path, value, field):
         return forms
     word = value.text if isinstance(value, AmbiguousScalar) else value
-    hint = nearest(word, map(str, words)) if isinstance(word, str) and len(words) > 1 else ""
+    hint = did_you_mean(misspelt(word, map(str, words))) if isinstance(word, str) else ""
+    if isinstance(value, str) and value in [str(w) for w in words if not isinstance(w, str)]:
+        hint = ", without quotes"
     if expected == ["a string"] and isinstance(value, int | float):
         hint = ": put it in quotes"
     return f"{path} is {short_yaml(value)}; it must be {' or '.join(dict.fromkeys(expected))}{hint}"

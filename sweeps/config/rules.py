@@ -24,6 +24,15 @@ _CONDITIONAL = [(path, info, info.applies) for path, info in SETTING_INFO.items(
 """The settings that apply only to some configurations, in their order."""
 
 
+_DECIDING = {"family", "method", "configuration", "sampler", "data", "folds", "model", "conditioning", "soft_adapt"}
+"""The settings and sections that the rules below read."""
+
+
+def decides(path: str) -> bool:
+    """Whether the value of a setting or group decides if other settings fit it."""
+    return path.partition(".")[0] in _DECIDING and (path not in SETTING_INFO or SETTING_INFO[path].in_key)
+
+
 def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
     """Return settings in which every default is filled in, and None stands for settings that do not apply.
 

@@ -55,10 +55,10 @@ class TrainingOptions(Training):
 class Resources(Section):
     """Resources that one unit occupies while it trains. They are for the scheduler and no part of a unit's key."""
 
-    cpus: Annotated[float, Field(gt=0), Setting(in_key=False)] = Field(
+    cpus: Annotated[float, Field(gt=0), Setting(in_key=False, synonyms=("num_cpus", "n_cpus", "cores"))] = Field(
         1.0, description="CPU cores of a unit, which computes with one thread"
     )
-    gpus: Annotated[float, Field(ge=0), Setting(in_key=False)] = Field(
+    gpus: Annotated[float, Field(ge=0), Setting(in_key=False, synonyms=("num_gpus", "n_gpus"))] = Field(
         0.0, description="share of a GPU: 0.25 for four units on one GPU; 0 for the CPU"
     )
     memory: Annotated[Annotated[int, Field(gt=0)] | None, Setting(in_key=False)] = Field(
@@ -69,12 +69,14 @@ class Resources(Section):
 class Settings(Section):
     """One configuration. After `resolve`, None means "does not apply"."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**63), Setting(synonyms=("random_seed", "random_state"))] = Field(
         0, description="seed of the whole sweep, from which each fold's seeds derive"
     )
     data: Data = Data()
     folds: Folds = Folds()
-    family: FamilyName = Field("vqvae", description="the model's latent space")
+    family: Annotated[FamilyName, Setting(synonyms=("model_type",))] = Field(
+        "vqvae", description="the model's latent space"
+    )
     configuration: int = Field(1, description="number of a set of sizes (3.4.2)")
     method: Annotated[MethodName, Setting(of_method=True)] = Field("none", description="which decoders the model has")
     sampler: Annotated[
@@ -84,8 +86,10 @@ class Settings(Section):
             default=lambda v: METHODS[v["method"]].samplers[0],
             why_not="method {method} takes no condition",
             of_method=True,
+            where="method conditioned, multi_decoder or single_decoder",
+            default_text="uniform",
         ),
-    ] = Field(None, description="which pixels a conditioned decoder sees (default uniform)")
+    ] = Field(None, description="which pixels a conditioned decoder sees")
     exponent: Annotated[
         Annotated[float, Field(gt=0)] | None,
         Setting(
@@ -93,10 +97,9 @@ class Settings(Section):
             default=constant(40.0),
             why_not="only method single_decoder draws its number of pixels",
             of_method=True,
+            where="method single_decoder",
         ),
-    ] = Field(
-        None, description="single_decoder: exponent of the power law that the number of pixels follows (default 40)"
-    )
+    ] = Field(None, description="exponent of the power law that the number of pixels follows")
     model: Sizes = Sizes()
     conditioning: ConditioningOptions = ConditioningOptions()
     loss: Loss = Loss()
@@ -104,9 +107,9 @@ class Settings(Section):
     training: TrainingOptions = TrainingOptions()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
-    keep_models: Annotated[Literal["none", "fold0", "all"], Setting(in_key=False)] = Field(
-        "fold0", description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors"
-    )
+    keep_models: Annotated[
+        Literal["none", "fold0", "all"], Setting(in_key=False, synonyms=("save_models", "save_model"))
+    ] = Field("fold0", description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors")
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -153,6 +156,12 @@ SETTING_INFO: dict[str, Setting] = {
     for path, field in FIELDS.items()
 }
 """The `Setting` of every setting, by its dotted path."""
+
+
+def meaning(path: str) -> str:
+    """Return what a setting means, with the configurations to which it applies."""
+    where, description = SETTING_INFO[path].where, FIELDS[path].description or ""
+    return f"{where}: {description}" if where else description
 
 
 def column(path: str) -> str:

@@ -121,18 +121,33 @@ class Data(Section):
     """Settings that choose the images."""
 
     dataset: Annotated[str, Choice(DATASETS)] = Field("digits", description="the data set")
-    root: Annotated[Annotated[str, AfterValidator(_path)] | None, Setting(in_key=False)] = Field(
-        None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)"
-    )
-    limit: Positive | None = Field(None, description="the first n images; null: all")
+    root: Annotated[
+        Annotated[str, AfterValidator(_path)] | None,
+        Setting(in_key=False, synonyms=("data_dir", "path", "dir", "folder")),
+    ] = Field(None, description="folder of the files, in torchvision's layout (mnist: the one that holds MNIST/raw)")
+    limit: Annotated[
+        Positive | None,
+        Setting(synonyms=("n_images", "num_images", "max_images", "n_samples", "num_samples", "subset")),
+    ] = Field(None, description="the first n images; null: all")
     side: Annotated[
         Annotated[int, Field(ge=4, le=256)] | None,
-        Setting(applies=_resizes, default=constant(FOLDER_SIDE), why_not="only a folder's images are resized"),
-    ] = Field(None, description="folder: images are resized to side x side (default 32)")
+        Setting(
+            applies=_resizes,
+            default=constant(FOLDER_SIDE),
+            why_not="only a folder's images are resized",
+            where="dataset folder",
+            synonyms=("image_size", "img_size", "resolution", "size", "resize"),
+        ),
+    ] = Field(None, description="images are resized to side x side")
     channels: Annotated[
         Literal[1, 3] | None,
-        Setting(applies=_resizes, default=constant(FOLDER_CHANNELS), why_not="only a folder's images are converted"),
-    ] = Field(None, description="folder: 1 grey, 3 colour (default 3)")
+        Setting(
+            applies=_resizes,
+            default=constant(FOLDER_CHANNELS),
+            why_not="only a folder's images are converted",
+            where="dataset folder",
+        ),
+    ] = Field(None, description="1 grey, 3 colour")
     max_skipped: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | None,
         Setting(
@@ -140,10 +155,9 @@ class Data(Section):
             applies=_resizes,
             default=constant(FOLDER_MAX_SKIPPED),
             why_not="only a folder's files may be skipped",
+            where="dataset folder",
         ),
-    ] = Field(
-        None, description="folder: share of unreadable files that are skipped; with more, nothing is run (default 0.01)"
-    )
+    ] = Field(None, description="share of unreadable files that are skipped; with more, nothing is run")
 
 
 class Source(NamedTuple):

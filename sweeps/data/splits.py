@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mtvae.config import Section
+from mtvae.config import Section, Setting
 from sweeps.data import seeds
 
 Indices = NDArray[np.int64]
@@ -20,9 +20,16 @@ HALVES = ("test_half", "random_test_half")
 class Folds(Section):
     """Settings of how the images are split (thesis, 3.4.3)."""
 
-    n_splits: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="folds of scikit-learn's KFold")
+    n_splits: Annotated[
+        int,
+        Field(ge=2, le=1000),
+        Setting(synonyms=("num_folds", "n_folds", "k", "k_folds", "kfold", "num_splits", "cv")),
+    ] = Field(5, description="folds of scikit-learn's KFold")
     shuffle: bool = Field(True, description="seeded random folds; false: contiguous ones")
-    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | NamedSelection = Field(
+    selection: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | NamedSelection,
+        Setting(synonyms=("validation", "validation_split", "val_split", "val_size", "val_fraction")),
+    ] = Field(
         0.1,
         description="the validation set: a share or a number of the fold's training part, `fold`: the test fold "
         "itself (the thesis's reading, optimistic), `test_half`: the first half of the official test part, or "

@@ -263,14 +263,20 @@ class Ledger:
         if before == text:
             return
         if before is not None:
-            earlier = [int(m[1]) for name in self.storage.names("") if (m := re.fullmatch(r"grid-(\d+)\.yaml", name))]
-            self.storage.rename("grid.yaml", f"grid-{max(earlier, default=0) + 1}.yaml")
+            latest = next((name.split("-")[1].split(".")[0] for name in earlier_grids(self.storage)), 0)
+            self.storage.rename("grid.yaml", f"grid-{int(latest) + 1}.yaml")
         self.storage.write("grid.yaml", text)
 
-    def keys(self) -> list[str] | None:
-        """Return the latest grid's keys in its order, from the comments of grid.yaml; None if there is no grid.yaml."""
-        text = self.storage.try_read("grid.yaml")
+    def keys(self, name: str = "grid.yaml") -> list[str] | None:
+        """Return a grid's keys in its order, from the comments of its file; None if there is no such file."""
+        text = self.storage.try_read(name)
         return None if text is None else list(dict.fromkeys(_KEY.findall(text.decode(errors="replace"))))
+
+
+def earlier_grids(storage: Storage) -> list[str]:
+    """Return the names of the files of earlier grids, the latest first."""
+    found = {name: int(m[1]) for name in storage.names("") if (m := re.fullmatch(r"grid-(\d+)\.yaml", name))}
+    return sorted(found, key=found.__getitem__, reverse=True)
 
 
 def files(storage: Storage, folder: str) -> dict[str, UnitId]:

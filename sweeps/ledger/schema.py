@@ -21,7 +21,7 @@ from mtvae.config import (
     Metric,
     is_plug_in,
 )
-from sweeps.config.settings import FIELDS, Settings, column, union_members
+from sweeps.config.settings import FIELDS, Settings, column, meaning, union_members
 from sweeps.config.stages import STAGES, TRAINING
 from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
@@ -138,7 +138,7 @@ def _arrow_type(annotation: Any) -> pa.DataType:
 
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
 _SETTINGS = [
-    *[(column(path), _arrow_type(f.annotation), f.description or "") for path, f in FIELDS.items()],
+    *[(column(path), _arrow_type(f.annotation), meaning(path)) for path, f in FIELDS.items()],
     ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is set"),
 ]
 _STAGE = [

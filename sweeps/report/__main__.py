@@ -15,11 +15,14 @@ from sweeps.report.contents import KINDS, ReportRequest, report
 from sweeps.report.tables.cells import NumberFormat, Spread
 from sweeps.report.tables.formats import Format
 from sweeps.text import UNSET, one_line
+from sweeps.version import show_version
 
 
 def main(
     sweep: Annotated[str | None, typer.Argument(help="name of a sweep [default: every sweep of the folder]")] = None,
-    results: Annotated[str, typer.Option(metavar="DIR", help="folder of all results")] = "results",
+    results: Annotated[
+        str, typer.Option(metavar="DIR", envvar="MTVAE_SWEEPS_RESULTS", help="folder of all results")
+    ] = "results",
     show: Annotated[
         str | None, typer.Option(metavar="WHAT,...", help=f"any of {', '.join(KINDS)} [default: table]")
     ] = None,
@@ -59,6 +62,9 @@ def main(
     ] = None,
     compact: Annotated[
         bool, typer.Option("--compact", help="merge the units' files into DIR/<sweep>/units.parquet")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
     """Print the tables of a sweep: mean ± variance over the folds, per configuration."""

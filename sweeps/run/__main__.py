@@ -9,21 +9,39 @@ from typing import Annotated
 
 import typer
 
+from mtvae_sweeps import name_clash, owners
 from sweeps import output
 from sweeps.backends.malloc import restart_with_malloc_settings
 from sweeps.backends.stop import ignore_signals
-from sweeps.run.command import command
+from sweeps.run.command import command, complain
+from sweeps.run.completion import complete_grid, complete_setting
+from sweeps.run.list_settings import list_settings
 from sweeps.run.options import Options
+from sweeps.version import show_version
+
+NO_GRID = "GRID is missing: name a grid file, or a shipped one such as quick; --help lists the options"
 
 
 def main(
-    grid_file: Annotated[str, typer.Argument(metavar="GRID", help="a grid file, or the name of a shipped one")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="change a setting, everywhere")
+    context: typer.Context,
+    grid_file: Annotated[
+        str | None,
+        typer.Argument(metavar="GRID", help="a grid file, or the name of a shipped one", autocompletion=complete_grid),
     ] = None,
-    results: Annotated[str, typer.Option(metavar="DIR", help="folder of all results")] = "results",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY.PATH=VALUE", help="change a setting, everywhere", autocompletion=complete_setting
+        ),
+    ] = None,
+    results: Annotated[
+        str, typer.Option(metavar="DIR", envvar="MTVAE_SWEEPS_RESULTS", help="folder of all results")
+    ] = "results",
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="units at a time [default: the CPU cores]")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", envvar="MTVAE_SWEEPS_WORKERS", help="units at a time [default: the CPU cores]"
+        ),
     ] = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="train in this process, a unit at a time, without Ray")
@@ -65,6 +83,12 @@ def main(
         str | None,
         typer.Option(metavar="FILE", help="write the search as an Optuna journal, for optuna-dashboard; train nothing"),
     ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="list all settings, or those that a PATTERN in place of GRID names")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     """Train every configuration of a grid on every fold, and print the table.
 
@@ -74,6 +98,12 @@ def main(
     done, 1 some failed, 2 bad input or results that cannot be written, 75
     stopped before complete.
     """
+    if settings:
+        raise typer.Exit(list_settings(grid_file))
+    if grid_file is None:
+        raise typer.Exit(complain(NO_GRID))
+    if (only or inline) and str(context.get_parameter_source("workers")).endswith("ENVIRONMENT"):
+        workers = None  # it is for sweeps with workers, and this command has none
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
         accept_images, export_study,
@@ -88,4 +118,6 @@ if __name__ == "__main__":
     if "--inline" in sys.argv:
         restart_with_malloc_settings()
     output.guard()
+    if clash := name_clash(owners()):
+        print(f"warning: {clash}", file=sys.stderr)
     typer.run(main)

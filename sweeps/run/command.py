@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
@@ -22,6 +23,7 @@ from sweeps.run.train import DEFAULT_COMPONENTS, Components, current_plan, train
 from sweeps.search.asked import Archive
 from sweeps.text import one_line
 
+SCRIPT = "mtvae-sweeps"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 
 
@@ -84,6 +86,11 @@ def _print_damage(ledger: Ledger) -> None:
         )
 
 
+def program() -> str:
+    """Return what the user typed before the arguments: the console script, or the module."""
+    return SCRIPT if Path(sys.argv[0]).stem.replace("_", "-") == SCRIPT else "python -m sweeps.run"
+
+
 def conclude(plan: Plan, ledger: Ledger, stopped: bool, unfinished: Archive | None = None) -> int:
     """Print which units are not done, and return the exit code.
 
@@ -105,7 +112,7 @@ def conclude(plan: Plan, ledger: Ledger, stopped: bool, unfinished: Archive | No
         which = "the same command" if arguments == sys.argv[1:] else "the command without --status"
         print(
             f"{plan.count(plan.done)} of {len(plan.units)} units done{searched}; "
-            f"{which} resumes the sweep: python -m sweeps.run {shlex.join(arguments)}",
+            f"{which} resumes the sweep: {program()} {shlex.join(arguments)}",
             file=sys.stderr,
         )
         return STOPPED

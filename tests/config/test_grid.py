@@ -146,7 +146,7 @@ def test_every_problem_at_once():
         ("model.hidden: [0]", "model.hidden is [0]; it must be a list, each greater than 0"),
         (f"data.channels: {'9' * 400}", f"data.channels is {'9' * 57}...; it must be a smaller number or one of 1, 3"),
         ("family: 3", "family is 3; it must be one of gaussian_vae, vqvae, autoencoder"),
-        ("'': 1", "'' is not a setting"),
+        ("'': 1", "'' is not a setting; --settings lists all settings"),
     ],
 )
 def test_problems_are_in_a_readers_words(text, expected):
@@ -168,12 +168,13 @@ def test_each_problem_is_one_readable_line(line):
         ("training={lr: 1}", "training is a group of settings (epochs, batch_size, lr,"),
         ("soft_adapt={variant: original}", "soft_adapt is a group of settings (variant, beta,"),
         ("grid=[{}]", "the blocks of a grid are set in its file"),
-        ("data.root=/images #1", "# begins a comment: put the value in quotes"),
-        ("name=b # c", "# begins a comment: put the value in quotes"),
+        ("seed=1 #2", "# begins a comment: put the value in quotes"),
+        ("name=b # c", "name is 'b # c'; it must be letters"),
+        ("seed=[1, 2]", "seed is [1, 2]; it must be an integer; a list is swept inside a block of grid"),
     ],
 )
 def test_an_override_says_what_it_cannot_be(override, message):
-    """In earlier versions `data.root=/images #1` was the folder /images, and a group's message proposed itself."""
+    """In an earlier version a group's message proposed itself."""
     (found,) = problems(f"name: a\n{BLOCK}", [override])
     assert found.startswith(f"--set {override}: {message}")
 
@@ -181,6 +182,91 @@ def test_an_override_says_what_it_cannot_be(override, message):
 def test_overrides_are_read_like_a_file(read_grid):
     g = read_grid(f"name: a\ndata: {{dataset: folder}}\n{BLOCK}", [" seed = 7", "data.root='/images #1'", "name=b"])
     assert (g.name, g.rows[0].seed, g.rows[0].data.root) == ("b", 7, "/images #1")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("/images #1", "/images #1"),
+        ("~", "~"),
+        (" C: x ", "C: x"),
+        ("12", "12"),
+        ("[a", "[a"),
+        ("'/a b'", "/a b"),
+        ("null", None),
+    ],
+)
+def test_a_text_setting_is_taken_as_it_stands(read_grid, text, value):
+    """YAML took ` #1` for a comment, `~` for null, and 12 for a number."""
+    (row,) = read_grid(f"name: a\ndata: {{dataset: folder}}\n{BLOCK}", [f"data.root={text}"]).rows
+    assert row.data.root == value
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "expected"),
+    [
+        (
+            "name: a\ngrid:\n- {method: single_decoder, exponent: 20}",
+            ["seed=1", "method=none"],
+            "--set method=none: exponent 20.0 (g.yaml, line 3): only method single_decoder draws its number of pixels",
+        ),
+        (
+            f"name: a\n{BLOCK}",
+            ["data.limit=3"],
+            "--set data.limit=3: folds.n_splits: 3 images cannot be split into 5 folds",
+        ),
+        (
+            "name: a\nfamily: vqvae\ngrid:\n- {configuration: 3}",
+            ["family=gaussian_vae"],
+            "--set family=gaussian_vae: configuration 3 (g.yaml, line 4): family gaussian_vae has no configuration 3, "
+            "only 1, 2",
+        ),
+        (
+            "name: a\ngrid:\n- {method: none, exponent: 20}",
+            ["seed=1"],
+            "g.yaml, line 3: exponent 20.0: only method single_decoder draws its number of pixels",
+        ),
+    ],
+)
+def test_an_override_is_named_for_what_it_causes(text, overrides, expected):
+    """The file is right, so its line is not to be changed; the last case is the file's own mistake."""
+    assert problems(text, overrides) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ("name: a\ngrid: [{method: multi, exponent: 20}]", []),
+        ("name: a\ngrid: [{method: [none, multi], exponent: 20}]", []),
+        ("name: a\ngrid: [{methd: single_decoder, exponent: 20}]", []),
+        ("name: a\nmethod: multi\ngrid: [{exponent: 20}]", []),
+        ("name: a\ngrid: [{exponent: 20}]", ["method=multi"]),
+        ("name: a\nfolds.n_splits: two\ngrid: [{data.limit: 4}]", []),
+        ("name: a\nmodel: 3\ngrid: [{family: vqvae}]", []),
+    ],
+)
+def test_a_wrong_method_brings_no_second_error(text, overrides):
+    """The exponent was said not to fit method none, which nobody wrote."""
+    assert len(problems(text, overrides)) == 1
+
+
+def test_a_wrong_setting_hides_no_other_mistake():
+    """A method of the block's own is not in doubt because of a shared one, nor because of a number of epochs."""
+    text = "name: a\nmethod: multi\ntraining.epochs: ten\ngrid: [{method: none, exponent: 20}]"
+    assert [line.partition(" ")[2] for line in problems(text)] == [
+        "line 2: method is 'multi'; it must be one of none, head_only, conditioned, multi_decoder, single_decoder",
+        "line 3: training.epochs is 'ten'; it must be an integer",
+        "line 4: exponent 20.0: only method single_decoder draws its number of pixels",
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", ["training.lr: [1e-3, 1e-4]", "model.hidden: [[8], [16]]", "method: [none, conditioned]"]
+)
+def test_a_shared_list_says_where_lists_go(given):
+    (found,) = problems(f"name: a\n{given}\n{BLOCK}")
+    assert found.endswith("; a list is swept inside a block of grid")
+    assert problems("name: a\nseed: x\ngrid: [{seed: [1, x]}]")[1].endswith("must be an integer")
 
 
 @pytest.mark.parametrize(
@@ -258,8 +344,28 @@ def test_unreadable_files(tmp_path):
     for path, expected in [(tmp_path, "cannot read it"), (large, "larger than")]:
         with pytest.raises(grid.GridError, match=expected):
             grid.load(str(path))
-    with pytest.raises(grid.GridError, match=r"no such file, and no shipped grid of that name .*grid_quick\.yaml"):
-        grid.load("grid_quik.yaml")
+    with pytest.raises(grid.GridError, match=r"no such file, and no shipped grid of that name \(.*grid_quick\.yaml"):
+        grid.load("mine.yaml")
+
+
+@pytest.mark.parametrize("name", ["quick", "grid_quick", "quick.yaml", "grid_quick.yaml"])
+def test_a_shipped_grid_has_a_short_name(name, tmp_path, monkeypatch):
+    """A folder of that name, such as a copy of the results, is no grid; a file here is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert grid.load(name).name == "quick"
+    (tmp_path / name).rmdir()
+    (tmp_path / name).write_text(f"name: mine\n{BLOCK}")
+    assert grid.load(name).name == "mine"
+
+
+@pytest.mark.parametrize("name", ["grid_quik", "grid_quik.yaml", "quik", "Quick", "GRID_QUICK.yaml"])
+def test_a_misspelt_grid_is_suggested(name):
+    with pytest.raises(grid.GridError) as caught:
+        grid.load(name)
+    assert caught.value.problems == [
+        f"{name}: no such file, and no shipped grid of that name; did you mean grid_quick.yaml?"
+    ]
 
 
 def test_a_file_here_wins_over_a_shipped_one(tmp_path, monkeypatch):

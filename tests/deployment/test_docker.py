@@ -23,7 +23,8 @@ def options_of_the_command():
     """Return the options that `python -m sweeps.run` accepts."""
     from sweeps.run.__main__ import main
 
-    declared = [p.annotation.__metadata__[0] for p in inspect.signature(main).parameters.values()]
+    annotations = [p.annotation for p in inspect.signature(main).parameters.values()]
+    declared = [known.__metadata__[0] for known in annotations if hasattr(known, "__metadata__")]
     names = {name.replace("_", "-") for name in inspect.signature(main).parameters}
     given = {word for option in declared for word in (option.default, *(option.param_decls or ()))}
     return {f"--{name}" for name in names} | {word for word in given if isinstance(word, str)}

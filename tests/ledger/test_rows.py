@@ -11,6 +11,7 @@ from sweeps.ledger.schema import UNIT_SCHEMA, settings_row
 from sweeps.ledger.storage import Storage, StorageError
 from sweeps.plan.identity import key_of
 from sweeps.plan.plan import Plan
+from sweeps.plan.unit import Unit
 
 OTHER = "name: tiny\nseed: 4\ngrid: [{training.lr: [0.1, 0.2]}]"
 
@@ -159,3 +160,16 @@ def test_a_large_grid_keeps_its_order(ledger, tiny):
     ledger.write_grid(many)
     assert [row.settings["seed"] for row in read_table(ledger).rows] == list(range(300))
     assert len(Plan(many, frozenset(), frozenset()).rows) == 300
+
+
+def test_all_rows_come_in_the_order_of_the_grids(ledger, read_grid):
+    """The files' order, which is that of hashes, was the table's."""
+    earlier = read_grid("name: tiny\ngrid: [{training.lr: [0.5, 0.4, 0.3, 0.6]}]").rows
+    latest = read_grid("name: tiny\ngrid: [{training.lr: [0.2, 0.1, 0.3, 0.05]}]").rows
+    for sweep in (earlier, latest):
+        for settings in sweep:
+            ledger.write_failed(Unit(key_of(settings), 0, settings), "no memory")
+    ledger.write_grid(read_grid("name: tiny\ngrid: [{training.lr: [0.5, 0.4, 0.3, 0.6]}]"))
+    ledger.write_grid(read_grid("name: tiny\ngrid: [{training.lr: [0.2, 0.1, 0.3, 0.05]}]"))
+    found = [row.settings["training.lr"] for row in read_table(ledger, all_rows=True).rows]
+    assert found == [0.2, 0.1, 0.3, 0.05, 0.5, 0.4, 0.6]

@@ -141,12 +141,17 @@ def test_a_name_must_stay_below_the_results(folder, name):
 
 @pytest.mark.parametrize("name", ["007", "0123", "1e5", "on", "null", "0x1F"])
 def test_a_name_without_its_quotes_is_refused(folder, name):
-    for result in (dry_run(folder, f"name: {name}\ngrid: [{{}}]"), dry_run(folder, "grid: [{}]", [f"name={name}"])):
-        assert result.exit_code == 2
-        assert len(result.stderr.splitlines()) == 1
-        assert f"name is {name}, " in result.stderr
-        assert result.stderr.endswith("put it in quotes\n")
+    result = dry_run(folder, f"name: {name}\ngrid: [{{}}]")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert f"name is {name}, " in result.stderr
+    assert result.stderr.endswith("put it in quotes\n")
     assert dry_run(folder, f"name: '{name}'\ngrid: [{{}}]").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["007", "1e5", "on", "0x1F"])
+def test_a_name_of_set_needs_no_quotes(folder, name):
+    assert dry_run(folder, "grid: [{}]", [f"name={name}"]).stdout.startswith(f"sweep {name} in ")
 
 
 @pytest.mark.parametrize(("scalar", "forms"), [("seed: 0123", "83 or 123"), ("training.epochs: 1:30", "90")])

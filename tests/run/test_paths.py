@@ -91,6 +91,8 @@ def test_a_file_in_place_of_a_folder(tiny_file, here):
     folder.mkdir(parents=True)
     (folder / "grid.yaml").touch()
     assert refused(report_app, ["--results", str(tiny_file)]) == f"cannot read {tiny_file}: Not a directory"
+    for sweep in ("tiny", "none"):
+        assert refused(report_app, [sweep, "--results", str(tiny_file)]) == f"cannot read {tiny_file}: Not a directory"
     for name in ("failed", "units"):
         (folder / name).write_text("a note")
         line = f"cannot read {folder / name}: Not a directory"

@@ -1,0 +1,75 @@
+"""Suggestions for unknown settings: a synonym, the right section, a misspelling, or that there is no such setting.
+
+A suggestion must not lead to another valid sweep. So all settings that a name may mean are listed, and nothing is
+suggested for a name that is far from all of them.
+"""
+
+from functools import cache, lru_cache
+
+from sweeps.config.settings import FIELDS, SECTIONS, SETTING_INFO
+from sweeps.text import did_you_mean, misspelt, plain
+
+ABSENT = {
+    "dropout": "no model has dropout; training.weight_decay regularises",
+    "optimizer": "every model is trained with AdamW (training.lr, training.weight_decay)",
+    "momentum": "every model is trained with AdamW, which takes no momentum here",
+    "scheduler": "the learning rate is constant (training.lr)",
+    "warmup": "the learning rate is constant (training.lr)",
+    "gradient_clipping": "gradients are not clipped",
+    "early_stopping": "every unit trains training.epochs epochs, and its best epoch is kept",
+    "augmentation": "images are not augmented",
+}
+"""What there is instead of settings that other tools have and this project lacks."""
+_OTHER_NAMES = {
+    "dropout_rate": "dropout", "optimiser": "optimizer", "optim": "optimizer", "lr_scheduler": "scheduler",
+    "lr_schedule": "scheduler", "warmup_steps": "warmup", "grad_clip": "gradient_clipping",
+    "clip_grad_norm": "gradient_clipping", "max_grad_norm": "gradient_clipping", "patience": "early_stopping",
+    "augment": "augmentation",
+}  # fmt: skip
+_TOP = ("name", "grid", "base", "search", "racing")
+
+
+def suggest_setting(key: str) -> str:
+    """Return the end of a sentence about an unknown setting: what it may mean, what there is instead, or nothing."""
+    if found := possible_settings(key):
+        return did_you_mean(found)
+    leaf = plain(key.rpartition(".")[2])
+    absent = {plain(name): why for name, why in ABSENT.items()}
+    absent |= {plain(other): ABSENT[name] for other, name in _OTHER_NAMES.items()}
+    return f": {absent[leaf]}" if leaf in absent else ""
+
+
+@lru_cache(maxsize=1000)  # a mistake may be in every block of a file
+def possible_settings(key: str) -> list[str]:
+    """Return the settings, or the one group, that an unknown name may mean. The case and `_`, `-` do not count."""
+    section, _, leaf = key.rpartition(".")
+    exact = [path for path in FIELDS if plain(path) == plain(key)]
+    exact = exact or _in_section(section, _by_name().get(plain(leaf), []))
+    exact = exact or [group for group in SECTIONS if plain(group) == plain(key)]
+    return exact or _misspelt(section, leaf)
+
+
+def _misspelt(section: str, leaf: str) -> list[str]:
+    """Return the settings of which a name is a misspelling."""
+    if not section:
+        names = misspelt(leaf, [*_by_name(), *SECTIONS, *_TOP])
+        return list(dict.fromkeys(path for name in names for path in _by_name().get(name, [name])))
+    found = [group for group in SECTIONS if plain(group) == plain(section)] or misspelt(section, SECTIONS)
+    leaves = [path.partition(".")[2] for path in FIELDS if path.partition(".")[0] in found]
+    same = [name for name in leaves if plain(name) == plain(leaf)] or misspelt(leaf, leaves)
+    return [path for path in FIELDS for name in same if path in [f"{group}.{name}" for group in found]]
+
+
+def _in_section(section: str, paths: list[str]) -> list[str]:
+    """Return the paths of the written section, or all of them if none is in it."""
+    return [path for path in paths if section and path.startswith(f"{section.casefold()}.")] or paths
+
+
+@cache
+def _by_name() -> dict[str, list[str]]:
+    """Return the settings that each plain name may mean: the ends of their paths, and their synonyms."""
+    found: dict[str, list[str]] = {}
+    for path in FIELDS:
+        for name in {plain(name): None for name in (path.rpartition(".")[2], *SETTING_INFO[path].synonyms)}:
+            found.setdefault(name, []).append(path)
+    return found

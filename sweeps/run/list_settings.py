@@ -1,0 +1,22 @@
+"""The command's `--settings`: it prints the settings that a pattern names."""
+
+import shutil
+import sys
+
+from sweeps.config import reference
+from sweeps.config.suggestions import suggest_setting
+from sweeps.text import one_line
+
+MOST_COLUMNS = 100
+"""The longest line on a wide terminal, because longer lines are hard to read."""
+
+
+def list_settings(pattern: str | None) -> int:
+    """Print all settings, or those that a pattern names, and return the exit code: 2 if it names none."""
+    paths = reference.find(pattern or "*")
+    if not paths:
+        print(one_line(f"--settings {pattern}: no such setting{suggest_setting(pattern or '')}"), file=sys.stderr)
+        return 2
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    print(reference.listing(paths, min(columns, MOST_COLUMNS)))
+    return 0
