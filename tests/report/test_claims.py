@@ -1,17 +1,19 @@
 """What a report concludes of the thesis's claims."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_tables import as_published, table_of
 
 from mtvae.config import FAMILIES
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table, TableRow, read_table
 from sweeps.analysis.statistics import Sample, difference
+from sweeps.ledger.ledger import open_ledger
 from sweeps.report.thesis import claims, pairs
 from sweeps.report.thesis.claims import CLAIMS
-from sweeps.report.thesis.claims_sheet import claims_sheet
+from sweeps.report.thesis.claims_sheet import COLUMNS, claims_sheet
 from sweeps.report.thesis.pairs import Pair, architecture, fluctuation, like_the_thesis
 from sweeps.report.thesis.published import published_rows
 from sweeps.report.thesis.verdicts import judge
@@ -260,3 +262,14 @@ def test_what_was_detectable_stands_where_nothing_can_be_told():
 
 def test_an_empty_table_has_no_sheet_of_claims():
     assert claims_sheet("x", Table([], [])).rows == []
+
+
+def test_committed_controls_decide_claims_on_the_condition():
+    """A real ledger with `head_only` rows has a verdict on every claim whose rows and columns it holds."""
+    root = Path(__file__).parents[2] / "results"
+    table = read_table(open_ledger(root, "controls"), extra_columns=COLUMNS)
+    ours = {claim.text: judge(claim, table.rows) for claim in CLAIMS}
+    assert "no control" not in {verdict.word for verdict in ours.values()}
+    gap = ours["Gaussian: the multi decoder narrows the gap between test fold and training set"]
+    assert gap.word != "not measured"
+    assert ours["VQ: with a high enough exponent the single decoder lowers the VQ loss"].word == "cannot be told"
