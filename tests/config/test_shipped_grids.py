@@ -21,6 +21,7 @@ FOLDER = grid.SHIPPED
 SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_quick.yaml": (12, 60),
     "grid_digits.yaml": (18, 90),
+    "grid_controls_mnist10k.yaml": (8, 40),
     "grid_mnist10k.yaml": (18, 90),
     "grid_vqvae.yaml": (45, 225),
     "grid_gaussian.yaml": (30, 150),
