@@ -59,7 +59,12 @@ def test_a_wide_margin_is_a_factor():
 
 @pytest.mark.parametrize(
     ("setting", "value", "why"),
-    [("data.limit", 10_000, "10,000 images"), ("training.epochs", 10, "10 epochs"), ("folds.n_splits", 4, "5/4 folds")],
+    [
+        ("data.limit", 10_000, "10,000 images"),
+        ("training.epochs", 10, "10 epochs"),
+        ("folds.n_splits", 4, "5/4 folds"),
+        ("loss.latent_weight", 784.0, "loss.latent_weight 784"),
+    ],
 )
 def test_only_like_runs_are_compared(setting, value, why):
     table = table_of("grid_thesis.yaml", as_published)

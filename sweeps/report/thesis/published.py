@@ -17,7 +17,7 @@ from sweeps.analysis.columns import METRICS
 from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample, difference
 from sweeps.ledger.schema import Row
-from sweeps.report.tables.cells import decimals, folds_text, number, settings_text
+from sweeps.report.tables.cells import decimals, folds_text, number, setting_text, settings_text
 from sweeps.report.tables.sheet import Cell, Sheet
 from sweeps.report.thesis.pairs import MNIST, like_the_thesis
 
@@ -32,6 +32,9 @@ NOT_COMPARABLE = "not comparable"
 
 IDENTITY = ("family", "configuration", "method", "sampler", "exponent", "soft_adapt.variant")
 """The settings that the published table tells its rows apart by."""
+
+AS_PUBLISHED = {"loss.latent_weight": 1.0, "model.codebook_init": "uniform"}
+"""Settings at which the published run trained, in our terms: rows with other values are other experiments."""
 
 EVERYWHERE = (
     "the published run, everywhere: contiguous folds, unshuffled batches, one initialisation for all folds, half of "
@@ -130,6 +133,8 @@ def why_not_comparable(row: TableRow, theirs: PublishedRow, metric: str) -> str:
         return f"{s['data.limit']:,} images"
     if s["training.epochs"] != EPOCHS:
         return f"{s['training.epochs']} epochs"
+    if changed := [p for p, value in AS_PUBLISHED.items() if s.get(p) not in (None, value)]:
+        return " and ".join(f"{path} {setting_text(s[path])}" for path in changed)
     if s["folds.n_splits"] != FOLDS or not row.complete:
         return folds_text(row) + ("" if row.stopped else " folds")
     return "collapsed folds" if collapsed(theirs, metric) else ""
