@@ -43,6 +43,8 @@ class Constraint:
     """A bound on a number of a configuration, `parameters <= 5e6` for example.
 
     Attributes:
+        name: `parameters`, `flops`, or a column of the ledger, whose mean over the folds is bounded. A configuration
+            without such a column keeps the bound.
         known: whether the number is known without training.
     """
 
@@ -86,7 +88,9 @@ class Search:
     """A `search:` block with its defaults filled in.
 
     Attributes:
-        base: the settings that all suggestions share, by dotted path: the sweep's shared ones and those of `base`.
+        base: the settings that all suggestions share, by dotted path: the sweep's shared ones and those of `base`, as
+            the file and `--set` give them, without the searched ones. A setting of them may apply to some suggestions
+            only, so that `resolve` must not take them for settings of a row's own.
         space: what each searched setting may be, in the order of the settings, so that a setting comes after those that
             decide whether it applies.
         configurations: how many suggestions are trained; None: no limit.

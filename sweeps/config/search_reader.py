@@ -51,8 +51,6 @@ class Edit:
 def with_edits(reader: GridReader, top: Mapping[str, Any], edits: Sequence[Edit]) -> dict[str, Any]:
     """Return the top of a document with the edits to its blocks, except for those to `search.space`."""
     changed: dict[str, Any] = dict(top)
-    if "racing" in changed:
-        changed["racing"] = _racing_block(changed["racing"])
     for edit in edits:
         at = _place(edit.path)
         if edit.path.partition(".")[0] == "base":
@@ -70,6 +68,8 @@ def with_edits(reader: GridReader, top: Mapping[str, Any], edits: Sequence[Edit]
         elif at[0] == "racing" and "search" in top:
             reader.problem(edit.where, "with a search, --set search.racing=... sets the rule of its race")
         elif at[:2] != SPACE:
+            if "racing" in changed:
+                changed["racing"] = _racing_block(changed["racing"])
             changed = _with_value(changed, at, edit.value)
             reader.replaced[at] = edit.where
     return changed
