@@ -12,6 +12,7 @@ from sweeps.analysis.optimism import BestMean, corrected_best
 from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.searched import Searched
 from sweeps.analysis.statistics import Difference, Sample, difference, holm
+from sweeps.config.search import Choices, Dimension
 from sweeps.config.settings import Value, column
 
 State = Literal["complete", "stopped", "failed", "refused", "unfinished", "outside"]
@@ -115,6 +116,8 @@ def search_results(table: Table) -> list[Result]:
             found[known.key] = _of_row(searched, row, result)
     for s in searched.suggestions:
         params = ({} if each is None else {each: s.each}) | dict(s.params)
+        if s.key in rows:
+            params = _point(searched, rows[s.key]) | params
         result = Result(s.number, s.key, s.each, params, "refused", reason=s.refused)
         if s.refused:
             found[str(s.number)] = result
@@ -127,8 +130,16 @@ def search_results(table: Table) -> list[Result]:
 
 
 def _point(searched: Searched, row: TableRow) -> dict[str, Value]:
+    """Return the searched settings of a row, as far as the space has their values."""
     settings = {path: row.settings.get(column(path)) for path in searched.description.space}
-    return {path: value for path, value in settings.items() if value is not None}
+    space = searched.description.space
+    return {path: value for path, value in settings.items() if value is not None and _holds(space[path], value)}
+
+
+def _holds(dimension: Dimension, value: Value) -> bool:
+    if isinstance(dimension, Choices):
+        return any(value == choice and type(value) is type(choice) for choice in dimension.values)
+    return isinstance(value, int | float) and dimension.low <= value <= dimension.high
 
 
 def _of_row(searched: Searched, row: TableRow, result: Result) -> Result:
