@@ -19,7 +19,7 @@ from sweeps.plan.work_source import GridSource
 from sweeps.run import confirming, searching
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
-from sweeps.run.search_text import progress_text
+from sweeps.run.search_text import is_open, progress_text
 from sweeps.run.status import status
 from sweeps.run.train import DEFAULT_COMPONENTS, Components, current_plan, train, units_to_redo
 from sweeps.search.asked import Archive
@@ -54,6 +54,8 @@ def command(
         write_grid = None
         if options.confirm is not None and archive is not None:
             confirmations = confirming.choose(ledger, sweep, archive, options.confirm)
+            if is_open(archive, ledger):
+                print("the search is not at its end: the best so far are confirmed", file=sys.stderr)
             rows_now = archive.with_suggestions(sweep).rows
             sweep, archive = confirming.only_confirmed(sweep, confirming.confirmed_rows(confirmations, rows_now)), None
             write_grid = partial(_write_confirmed, ledger, whole, of_search, confirmations)
