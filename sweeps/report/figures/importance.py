@@ -2,11 +2,15 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sweeps.analysis.search_results import Result
 from sweeps.config.search import Choices, Dimension
 from sweeps.config.settings import Value
 from sweeps.text import value_text
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 LEAST = 20
 """Complete configurations that an importance needs: PED-ANOVA looks at the best tenth of them, here at least two."""
@@ -49,7 +53,7 @@ def _stored(dimension: Dimension, value: Value) -> Value:
     return value_text(value) if isinstance(dimension, Choices) else value
 
 
-def _distribution(dimension: Dimension, values: Sequence[Value]) -> "optuna.distributions.BaseDistribution":  # noqa: F821
+def _distribution(dimension: Dimension, values: Sequence[Value]) -> "BaseDistribution":
     """Return the distribution of a setting: its choices, or its range, which holds all values."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

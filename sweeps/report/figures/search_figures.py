@@ -68,7 +68,7 @@ def _progress(searched: Searched, parts: Sequence[Part]) -> Figure:
     minimize = searched.description.objective.minimize
     for i, part in enumerate(parts):
         trained = [result for result in part.results if result.row is not None and result.row.folds]
-        units = list(accumulate(len(_records(result)) for result in trained))
+        units = list(accumulate(float(len(_records(result))) for result in trained))
         seconds = [sum(float(record.get("seconds") or 0.0) for record in _records(result)) for result in trained]
         hours = [total / 3600 for total in accumulate(seconds)]
         handle = None
@@ -83,6 +83,12 @@ def _progress(searched: Searched, parts: Sequence[Part]) -> Figure:
     )
 
 
+def _mean(result: Result) -> float:
+    """Return the mean of a configuration that has one."""
+    assert result.mean is not None
+    return result.mean
+
+
 def _records(result: Result) -> list[dict[str, Any]]:
     return [] if result.row is None else list(result.row.folds.values())
 
@@ -91,9 +97,9 @@ def _draw_progress(axes: Axes, x: Sequence[float], results: Sequence[Result], mi
     """Draw one part, and return its line; None if it has no complete configuration."""
     better = min if minimize else max
     nothing = inf if minimize else -inf
-    means = [r.mean if r.is_candidate and r.mean is not None else nothing for r in results]
+    means = [_mean(r) if r.is_candidate else nothing for r in results]
     best = list(accumulate(means, better))
-    points = [(at, r.mean) for at, r in zip(x, results, strict=True) if r.state == "complete" and r.mean is not None]
+    points = [(at, _mean(r)) for at, r in zip(x, results, strict=True) if r.state == "complete"]
     line = [(at, value) for at, value in zip(x, best, strict=True) if value != nothing]
     if not points:
         return None
@@ -157,7 +163,7 @@ def _settings(searched: Searched, parts: Sequence[Part]) -> dict[str, Figure]:
             own = [result for result in best if path in result.params]
             if own:
                 at = [_place(space[path], result.params[path]) for result in own]
-                ring = axes.plot(at, [r.mean for r in own], "o", ms=11, mfc="none", mec="black", mew=1.2)[0]
+                ring = axes.plot(at, [_mean(r) for r in own], "o", ms=11, mfc="none", mec="black", mew=1.2)[0]
         if best:
             canvas.shown.append(("the best", ring))
         figures[file_name("search-settings", i if len(pages) > 1 else "")] = canvas.finish(
@@ -174,7 +180,7 @@ def _draw_setting(axes: Axes, path: str, dimension: Dimension, part: Part, style
         return None
     at = [_place(dimension, result.params[path]) for result in shown]
     marked = {"linestyle": "", "marker": style["marker"], "color": style["color"], "alpha": 0.7}
-    return axes.plot(at, [result.mean for result in shown], **marked)[0]
+    return axes.plot(at, [_mean(result) for result in shown], **marked)[0]
 
 
 def _prepare(axes: Axes, dimension: Dimension) -> None:
@@ -204,4 +210,4 @@ def _place(dimension: Dimension, value: Value) -> float:
     if isinstance(dimension, Choices):
         texts = [value_text(choice) for choice in dimension.values]
         return float(texts.index(value_text(value)))
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
