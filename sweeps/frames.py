@@ -27,7 +27,7 @@ from sweeps.ledger.schema import UNIT_SCHEMA, Row
 Results = str | Path
 
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype()}
-WHOLE = ("folds", "folds_wanted", "failed", *[flag.name for flag in FLAGS])
+WHOLE = ("suggestion", "folds", "folds_wanted", "failed", *[flag.name for flag in FLAGS])
 TEXT = ("key", "stopped", "error_unit", "metric", "baseline_key", "why_not")
 
 

@@ -11,8 +11,13 @@ from sweeps.analysis.statistics import Sample
 
 
 def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[str, Any]:
-    """Return the record of a row: the settings that tell rows apart, its folds and flags, and all statistics."""
+    """Return the record of a row: the settings that tell rows apart, its folds and flags, and all statistics.
+
+    In a sweep with a search it has the number of the row's suggestion, which is None for a row of the grid.
+    """
     record: dict[str, Any] = {"key": row.key}
+    if table.searched is not None:
+        record["suggestion"] = table.searched.numbers.get(row.key)
     record |= {name: row.settings.get(name) for name in dict.fromkeys([*SEPARATE_COLUMNS, *table.columns])}
     record |= {
         "folds": len(row.folds),

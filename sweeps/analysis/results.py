@@ -31,6 +31,7 @@ from sweeps.analysis.columns import (
     STAGE_COLUMNS,
     rows_agreeing_except,
 )
+from sweeps.analysis.searched import Searched, read_searched
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import Labels
 from sweeps.data.hashes import SameImages
@@ -38,6 +39,7 @@ from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
 from sweeps.ledger.schema import UNIT_SCHEMA, Row, not_finite
+from sweeps.ledger.search_file import SearchDescription
 from sweeps.ledger.storage import Storage
 from sweeps.ledger.suggestions import read_stopped
 from sweeps.plan.patterns import NamedItem, matching_indices
@@ -151,12 +153,16 @@ class Table:
         notes: one line each on rows that are not in the table.
         chosen: the keys of the rows to show; None for all rows. Means, marks, baselines and labels always come from the
             whole table.
+        searched: the sweep's search; None if it has none.
+        confirmed: configurations of the search on new splits and seeds, which are no rows of the table.
     """
 
     rows: list[TableRow]
     damaged: Damage
     notes: tuple[str, ...] = ()
     chosen: frozenset[str] | None = None
+    searched: Searched | None = None
+    confirmed: tuple[TableRow, ...] = ()
 
     @cached_property
     def _labels(self) -> Labels:
@@ -246,23 +252,30 @@ def _model_of(row: TableRow) -> tuple[Any, ...]:
 
 
 def read_table(
-    ledger: Ledger, all_rows: bool = False, extra_columns: Sequence[str] = (), run_rows: Sequence[Row] | None = None
+    ledger: Ledger,
+    all_rows: bool = False,
+    extra_columns: Sequence[str] = (),
+    run_rows: Sequence[Row] | None = None,
+    search: SearchDescription | None = None,
 ) -> Table:
     """Read the table of a sweep, without changing anything on disk.
 
     Args:
         all_rows: include the rows of earlier grids.
-        more: additional columns of the ledger to read.
+        extra_columns: additional columns of the ledger to read.
         run_rows: the rows of a run's own grid (`rows.resolved`); None for those of the latest grid.
+        search: a run's own search; None for that of the latest grid.
     """
-    results = [*BASE_COLUMNS, *[name for name in extra_columns if name not in BASE_COLUMNS]]
+    searched, damaged_search = read_searched(ledger.storage, search)
+    more = [*extra_columns, *(() if searched is None else searched.columns)]
+    results = list(dict.fromkeys([*BASE_COLUMNS, *more]))
     listed, why, notes = (None, "", []) if all_rows else which_rows.rows_to_show(ledger.storage, run_rows)
     settings = SETTING_COLUMNS if listed is None else []
     units, damaged = ledger.table("units", [*settings, *STAGE_COLUMNS, "declarations", *results])
     plug_in_columns = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
     failed, damaged_failed = ledger.table("failed", [*settings, *STAGE_COLUMNS, "reason"])
     results += plug_in_columns
-    damaged += [*damaged_failed, *([(grid_rows.ROWS, why)] if why else [])]
+    damaged += [*damaged_failed, *damaged_search, *([(grid_rows.ROWS, why)] if why else [])]
     if listed is None:
         rows = _first_of_each_key(units)
         rows |= {key: row for key, row in _first_of_each_key(failed).items() if key not in rows}
@@ -298,7 +311,9 @@ def read_table(
         if key in rows and len(rows[key].folds) < rows[key].folds_wanted:
             rows[key].stopped = mark.reason
     notes += [] if all_rows else which_rows.note_on_other_grids((units, failed), rows)
-    return Table(_grouped(rows.values()), damaged, tuple(notes))
+    again = {c.key for c in searched.confirmations} if searched is not None else set()
+    confirmed = tuple(rows.pop(key) for key in list(rows) if key in again)
+    return Table(_grouped(rows.values()), damaged, tuple(notes), searched=searched, confirmed=confirmed)
 
 
 def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:

@@ -10,6 +10,8 @@ DIR/<sweep>/checkpoints/<key>-fold<k>.pt   a unit in progress (`checkpoint.py`)
 DIR/<sweep>/models/<key>-fold<k>.safetensors   the best weights (`kept_models.py`)
 DIR/<sweep>/logs/<key>-fold<k>.log         a unit's log, for people
 DIR/<sweep>/rows.parquet                   the rows of the latest run's grid (`rows.py`)
+DIR/<sweep>/search.json                    what the latest run's search looks for (`search_file.py`)
+DIR/<sweep>/confirm.json                   configurations trained again on new splits and seeds (`confirmations.py`)
 DIR/<sweep>/grid.yaml                      the same grid for people; earlier grids are grid-<n>.yaml
 """
 

@@ -141,21 +141,21 @@ def _name(number: int) -> str:
 
 def _decode(number: int, data: bytes) -> Suggestion:
     """Return the suggestion in a file. Raise ValueError if the file is damaged."""
-    values = _json_object(data)
+    values = json_object(data)
     if not isinstance(values.get("params"), dict) or not isinstance(values.get("settings"), dict):
         raise ValueError("it holds no suggestion")
     for name in ("params", "settings"):
-        values[name] = {path: _from_json(value) for path, value in values[name].items()}
+        values[name] = {path: from_json(value) for path, value in values[name].items()}
     known = {name: values[name] for name in Suggestion.__dataclass_fields__ if name in values}
     return Suggestion(**known | {"number": number, "driver": str(values.get("driver", ""))})
 
 
-def _from_json(value: Any) -> Value:
+def from_json(value: Any) -> Value:
     """Return a setting's value: JSON has lists where settings have tuples."""
-    return tuple(map(_from_json, value)) if isinstance(value, list) else value
+    return tuple(map(from_json, value)) if isinstance(value, list) else value
 
 
-def _json_object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
     """Decode a JSON object. Raise ValueError for anything else."""
     values = json.loads(data)
     if not isinstance(values, dict):
@@ -179,7 +179,7 @@ def read_stopped(storage: Storage) -> dict[str, Stopped]:
 
 def _stopped(storage: Storage, key: str) -> Stopped:
     try:
-        values = _json_object(storage.try_read(f"{STOPPED}/{key}.json") or b"")
+        values = json_object(storage.try_read(f"{STOPPED}/{key}.json") or b"")
         return Stopped(key, str(values["reason"]), int(values["folds"]))
     except (ValueError, KeyError, TypeError):
         return Stopped(key, "its mark is damaged", 0)

@@ -17,7 +17,7 @@ from sweeps.report.tables.formats import Format, render
 from sweeps.report.tables.sheet import Sheet
 from sweeps.text import nearest, one_line
 
-Kind = Literal["table", "differences", "claims", "published", "statistics"]
+Kind = Literal["table", "differences", "claims", "published", "statistics", "search"]
 KINDS = get_args(Kind)
 
 
@@ -74,6 +74,10 @@ def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
         return views.statistics_sheet(name, table, request.number_format)
     if kind == "differences":
         return views.differences_sheet(name, table, request.number_format)
+    if kind == "search":
+        from sweeps.report.tables.search_sheet import search_sheet
+
+        return search_sheet(name, table)
     if kind == "published":
         from sweeps.report.thesis.published import published_sheet
 

@@ -70,16 +70,18 @@ def _figures(ledger: Ledger, table: Table, say: Callable[[str], None]) -> tuple[
     """Return PNG and PDF files by name, and lines that say why some are missing."""
     from sweeps.report.figures.drawing import save
     from sweeps.report.figures.figures import figures
+    from sweeps.report.figures.search_figures import search_figures
 
     say("drawing figures")
-    drawn = dict(figures(table))
-    reasons: list[str] = []
+    of_search, reasons = search_figures(table)
+    drawn = of_search | figures(table)
     if ledger.storage.names("models"):
         from sweeps.report.figures.pictures import pictures
 
         say("drawing what the kept models make of images")
-        more, reasons = pictures(ledger, table)
+        more, missing = pictures(ledger, table)
         drawn |= more
+        reasons += missing
     else:
         reasons.append("no pictures: no model was kept")
     say(f"saving {count_text(len(drawn), 'figure')} as PNG and PDF")

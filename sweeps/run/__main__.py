@@ -5,6 +5,7 @@ complete.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -83,6 +84,12 @@ def main(
         str | None,
         typer.Option(metavar="FILE", help="write the search as an Optuna journal, for optuna-dashboard; train nothing"),
     ] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="[N]", help="train the search's best N and its default on new splits and seeds [default: 1]"
+        ),
+    ] = None,
     settings: Annotated[
         bool, typer.Option("--settings", help="list all settings, or those that a PATTERN in place of GRID names")
     ] = False,
@@ -106,7 +113,7 @@ def main(
         workers = None  # it is for sweeps with workers, and this command has none
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
-        accept_images, export_study,
+        accept_images, export_study, confirm,
     )  # fmt: skip
     code = command(grid_file, overrides or [], options)
     output.all_was_written()  # whether the output could be written does not change the exit code
@@ -114,7 +121,17 @@ def main(
     raise typer.Exit(code)
 
 
+def with_number(arguments: Sequence[str]) -> list[str]:
+    """Return the command line with `--confirm=1` for a `--confirm` without a number, because typer wants a value."""
+    following = [*arguments[1:], ""]
+    return [
+        "--confirm=1" if argument == "--confirm" and not after.isdecimal() else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
+
+
 if __name__ == "__main__":
+    sys.argv = with_number(sys.argv)
     if "--inline" in sys.argv:
         restart_with_malloc_settings()
     output.guard()

@@ -3,21 +3,24 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sweeps.config import grid
 from sweeps.data.datasets import DataError
 from sweeps.ledger import rows
+from sweeps.ledger.confirmations import Confirmation, write_confirmations
 from sweeps.ledger.ledger import COMPACTED, Ledger, open_ledger
 from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import PlacementError
 from sweeps.plan.work_source import GridSource
-from sweeps.run import searching
+from sweeps.run import confirming, searching
 from sweeps.run.dry_run import dry_run
 from sweeps.run.options import Options
-from sweeps.run.search_text import progress_text
+from sweeps.run.search_text import is_open, progress_text
 from sweeps.run.status import status
 from sweeps.run.train import DEFAULT_COMPONENTS, Components, current_plan, train, units_to_redo
 from sweeps.search.asked import Archive
@@ -49,6 +52,15 @@ def command(
             plan = current_plan(ledger, sweep, options, archive)
             print(searching.export_study(ledger, sweep, plan, archive, options.export_study))
             return DONE
+        whole, of_search = sweep, archive
+        write_grid = None
+        if options.confirm is not None and archive is not None:
+            confirmations = confirming.choose(ledger, sweep, archive, options.confirm)
+            if is_open(archive, ledger):
+                print("the search is not at its end: the best so far are confirmed", file=sys.stderr)
+            rows_now = archive.with_suggestions(sweep).rows
+            sweep, archive = confirming.only_confirmed(sweep, confirming.confirmed_rows(confirmations, rows_now)), None
+            write_grid = partial(_write_confirmed, ledger, whole, of_search, confirmations)
         if options.dry_run:
             plan = current_plan(ledger, sweep, options, archive)
             plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
@@ -58,23 +70,41 @@ def command(
         stopped = False
         if not options.status:
             try:
-                stopped = train(ledger, sweep, options, components, archive)
+                stopped = train(ledger, sweep, options, components, archive, write_grid)
             except KeyboardInterrupt:  # a second Ctrl-C: work that is not saved yet is lost
                 print("stopped at once", file=sys.stderr)
                 stopped = True
         plan = current_plan(ledger, sweep, options, archive)
         if options.status:
-            print(status(plan, archive))
+            print(_status(ledger, whole, options, of_search))
             _print_damage(ledger)
         elif plan.count(plan.done):
             from sweeps.report.contents import ReportRequest, report
 
-            print(report(options.results, sweep.name, ReportRequest(), rows.resolved(plan.grid)))
+            shown = replace(whole, rows=searching.shown_rows(ledger, whole, of_search))
+            print(report(options.results, sweep.name, ReportRequest(), rows.resolved(shown)))
     except grid.GridError as error:
         return complain(*error.problems)
     except (ChoiceError, DataError, PlacementError, StorageError) as error:
         return complain(str(error))
     return conclude(plan, ledger, stopped, archive if (stopped and not options.only) or options.status else None)
+
+
+def _write_confirmed(
+    ledger: Ledger, sweep: grid.Grid, archive: Archive | None, confirmed: Sequence[Confirmation]
+) -> None:
+    """Write which configurations are confirmed, and the rows that a report shows."""
+    write_confirmations(ledger.storage, confirmed)
+    searching.write_grid(ledger, sweep, archive)
+
+
+def _status(ledger: Ledger, sweep: grid.Grid, options: Options, archive: Archive | None) -> str:
+    """Return the status of a sweep, and of the confirmations of its search."""
+    plan = current_plan(ledger, sweep, options, archive)
+    lines = [status(plan, archive)]
+    if archive is not None and (again := confirming.recorded(ledger, plan.grid.rows)):
+        lines += confirming.status_lines(current_plan(ledger, confirming.only_confirmed(sweep, again), options))
+    return "\n".join(lines)
 
 
 def _print_damage(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from sweeps import output
 from sweeps.backends.malloc import restart_with_malloc_settings
 from sweeps.report.__main__ import main as report
 from sweeps.run.__main__ import main as run
+from sweeps.run.__main__ import with_number
 from sweeps.version import show_version
 
 app = typer.Typer(no_args_is_help=True)
@@ -30,6 +31,7 @@ def _top(
 
 def start() -> None:
     """Run the command line of the console script."""
+    sys.argv = with_number(sys.argv)
     if "--inline" in sys.argv:
         restart_with_malloc_settings()
     output.guard()

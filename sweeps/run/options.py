@@ -29,6 +29,7 @@ class Options:
     per_gpu: str | None = None
     accept_images: bool = False
     export_study: str | None = None
+    confirm: int | None = None
 
     @property
     def in_process(self) -> bool:
@@ -49,7 +50,8 @@ class Options:
                 raise ChoiceError(f"--{name} {UNSET}")
         if self.status and (self.redo or self.only):
             raise ChoiceError("--status shows all rows and trains nothing: leave out --redo and --only")
-        if self.export_study and (self.dry_run or self.status or self.redo or self.only or self.retry):
+        others = self.dry_run or self.status or self.redo or self.only or self.retry or self.confirm
+        if self.export_study and others:
             raise ChoiceError("--export-study writes a file and trains nothing: leave out the other options")
         if self.only and self.shard:
             raise ChoiceError("--only is one unit, --shard a part of all: leave out one of them")

@@ -7,11 +7,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.analysis.objective import objective_columns, objective_value
 from sweeps.config.grid import Grid
 from sweeps.config.search import Objective, Search
-from sweeps.config.settings import flatten
+from sweeps.config.settings import Settings, flatten
 from sweeps.data.datasets import check_files
 from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.search_file import write_description
 from sweeps.ledger.storage import StorageError, whole_path
 from sweeps.ledger.suggestions import read_stopped, write_stopped
 from sweeps.plan.identity import key_of
@@ -19,10 +21,10 @@ from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import GridSource, WorkSource
+from sweeps.run.confirming import describe, recorded
 from sweeps.run.options import Options
 from sweeps.search.asked import Archive
 from sweeps.search.largest import corners
-from sweeps.search.objective import objective_columns, objective_value
 from sweeps.search.race import RacingSource, by_configuration, compared_baselines, same_model
 from sweeps.search.source import SearchSource
 from sweeps.text import count_text, error_line
@@ -37,6 +39,8 @@ def check(sweep: Grid, options: Options) -> None:
         )
     if sweep.search is None and options.export_study is not None:
         raise ChoiceError(f"--export-study writes the study of a search, and sweep {sweep.name} has none")
+    if sweep.search is None and options.confirm is not None:
+        raise ChoiceError(f"--confirm trains the best of a search again, and sweep {sweep.name} has no search")
 
 
 def open_archive(ledger: Ledger, sweep: Grid) -> Archive | None:
@@ -46,6 +50,20 @@ def open_archive(ledger: Ledger, sweep: Grid) -> Archive | None:
     archive = Archive(ledger.storage, sweep.search)
     archive.refresh()
     return archive
+
+
+def shown_rows(ledger: Ledger, sweep: Grid, archive: Archive | None) -> tuple[Settings, ...]:
+    """Return the configurations that a report shows: the grid's rows, those of its search, and their confirmations."""
+    if archive is None:
+        return sweep.rows
+    rows = archive.with_suggestions(sweep).rows
+    return (*rows, *recorded(ledger, rows))
+
+
+def write_grid(ledger: Ledger, sweep: Grid, archive: Archive | None) -> None:
+    """Write the grid for people, and for reports its rows and what its search looks for."""
+    ledger.write_grid(sweep, shown_rows(ledger, sweep, archive))
+    write_description(ledger.storage, describe(sweep, archive))
 
 
 def is_raced(sweep: Grid) -> bool:
@@ -111,7 +129,7 @@ class Sources:
         )
 
     def _write_rows(self, archive: Archive) -> None:
-        self.ledger.write_rows(archive.with_suggestions(self.sweep).rows)
+        self.ledger.write_rows(shown_rows(self.ledger, self.sweep, archive))
 
     def _raced(self, source: WorkSource) -> WorkSource:
         racing, search, storage = self.sweep.racing, self.sweep.search, self.ledger.storage

@@ -107,11 +107,13 @@ def train(
     options: Options,
     components: Components = DEFAULT_COMPONENTS,
     archive: Archive | None = None,
+    write_grid: Callable[[], None] | None = None,
 ) -> bool:
     """Train the missing units and what a search suggests, and return whether a stop was requested.
 
     Args:
         archive: the suggestions in the ledger, if the grid has a search.
+        write_grid: writes the rows that a report shows, before the first unit starts; None: the grid's.
 
     Raises:
         ChoiceError, DataError, PlacementError, StorageError: one line for the user, as `command` prints it.
@@ -119,6 +121,7 @@ def train(
     from sweeps.ledger.provenance import provenance
     from sweeps.ledger.tensorboard import prepare_folder
 
+    write_grid = write_grid or partial(searching.write_grid, ledger, sweep, archive)
     plan, same = _plan_and_equivalents(ledger, sweep, options, archive)
     to_redo = units_to_redo(ledger, plan, options.redo)
     _check_data(plan.retraining(to_redo), options.retry)  # bad input is reported before anything is written
@@ -142,10 +145,10 @@ def train(
 
     ask = archive is not None and archive.may_ask and options.only is None
     if not to_train and not ask:
-        _write_grid(ledger, sweep, archive)
+        write_grid()
         return False
     searching.check_images(archive if ask else None)
-    progress = Progress(plan, to_train, before_first_unit=lambda: _write_grid(ledger, sweep, archive))
+    progress = Progress(plan, to_train, before_first_unit=write_grid)
     sources = searching.Sources(
         ledger, sweep, plan, archive, options.retry, progress.say, partial(_make_source, components, plan)
     )
@@ -153,7 +156,7 @@ def train(
     source = sources.make(ordered, only=options.only is not None)
     progress.expect(source.envelope().n_units)
     if not progress.total:  # the hours of the search are used up
-        _write_grid(ledger, sweep, archive)
+        write_grid()
         return False
     seen = {} if options.accept_images else _images_seen(plan, done)
     context = RunContext(ledger, provenance(), tensorboard, components.run_unit, seen=seen)
@@ -164,17 +167,12 @@ def train(
     _sweep_temporary(ledger)  # a worker that died while it wrote a file left it behind
     if archive is not None:  # other drivers may have written fewer suggestions after this one's last
         archive.refresh()
-        ledger.write_rows(archive.with_suggestions(sweep).rows)
+        ledger.write_rows(searching.shown_rows(ledger, sweep, archive))
     return stop.requested
 
 
 def _make_source(components: Components, plan: Plan, units: Sequence[Unit]) -> WorkSource:
     return components.make_source(units, plan.done)
-
-
-def _write_grid(ledger: Ledger, sweep: grid.Grid, archive: Archive | None) -> None:
-    """Write the grid for people, and the rows that a report shows, which include those of a search."""
-    ledger.write_grid(sweep, (sweep if archive is None else archive.with_suggestions(sweep)).rows)
 
 
 def _images_seen(plan: Plan, done: pa.Table) -> dict[Source, list[SeenImages]]:

@@ -4,17 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from statistics import fmean
 
+from sweeps.analysis.objective import objective_value
 from sweeps.config.search import Search
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.unit import Outcome, Unit, UnitId
 from sweeps.plan.work_source import Record
-from sweeps.search.objective import (
-    bounded_numbers,
-    known_numbers,
-    objective_value,
-    search_columns,
-    violations,
-)
+from sweeps.search.objective import bounded_numbers, known_numbers, search_columns, violations
 from sweeps.search.space import Params
 from sweeps.search.study import Trial
 

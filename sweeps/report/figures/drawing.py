@@ -155,11 +155,16 @@ class Canvas:
 def _logarithmic_if_wide(axes: Axes, name: str) -> None:
     low, high = getattr(axes.dataLim, f"interval{name}")
     if 0 < low * WIDE < high:
-        axis = getattr(axes, f"{name}axis")
-        axes.set(**{f"{name}scale": "log"})
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        make_logarithmic(axes, name, low, high)
+
+
+def make_logarithmic(axes: Axes, name: str, low: float, high: float) -> None:
+    """Make an axis logarithmic, with plain numbers at its ticks. `low`, `high`: about where it begins and ends."""
+    axis = getattr(axes, f"{name}axis")
+    axes.set(**{f"{name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def list_note(head: str, items: Sequence[str], most: int = 8) -> str:

@@ -26,6 +26,7 @@ from sweeps.report.tables.cells import (
     shared_lines,
 )
 from sweeps.report.tables.notes import notes
+from sweeps.report.tables.search_notes import search_notes
 from sweeps.report.tables.sheet import Cell, Sheet
 from sweeps.text import nearest, one_line
 
@@ -90,7 +91,7 @@ def main_sheet(
         shared_lines(table),
         breaks(table),
         next((i for i, column in enumerate(shown) if column not in SEPARATE_COLUMNS), len(shown)),
-        notes(table, number_format, shown, any(marked.values())),
+        [*notes(table, number_format, shown, any(marked.values())), *search_notes(table)],
         lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )
 
