@@ -57,11 +57,15 @@ class GridError(ValueError):
 
 @dataclass(frozen=True)
 class Grid:
-    """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows."""
+    """A sweep's name and its configurations, each once, in the file's order.
+
+    `merged` counts the repeated rows. `given` holds the settings that the file or `--set` gives.
+    """
 
     name: str
     rows: tuple[Settings, ...]
     merged: int = 0
+    given: frozenset[str] = frozenset(FIELDS)
 
     def dump(self, keys: Sequence[str]) -> str:
         """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it."""
@@ -230,11 +234,11 @@ def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] =
     if problem := name.problem():
         reader.problem(name.where, problem)
     shared = reader.read_settings({k: v for k, v in top.items() if k not in ("name", "grid")}, (), several=False)
-    rows = _read_rows(reader, top, shared, replaced)
+    rows, given = _read_rows(reader, top, shared, replaced)
     if reader.problems:
         raise GridError(reader.problems)
     unique = dict.fromkeys(rows)
-    return Grid(name.value, tuple(unique), merged=len(rows) - len(unique))
+    return Grid(name.value, tuple(unique), len(rows) - len(unique), frozenset({*shared, *replaced, *given}))
 
 
 def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[str, SourcedValue], SourcedName | None]:
@@ -273,24 +277,29 @@ def _read_overrides(overrides: Sequence[str], reader: GridReader) -> tuple[dict[
 
 def _read_rows(
     reader: GridReader, top: dict[str, Any], shared: dict[str, list[SourcedValue]], replaced: dict[str, SourcedValue]
-) -> list[Settings]:
-    """Return the product of each block's lists, block after block; later keys of a block vary fastest."""
+) -> tuple[list[Settings], set[str]]:
+    """Return the product of each block's lists, block after block, and the settings that blocks give.
+
+    Later keys of a block vary fastest.
+    """
     blocks = top.get("grid")
     where = reader.where(("grid",))
     if not isinstance(blocks, tuple) or not blocks:
         reader.problem(where, "grid is missing or empty: it must be a list of blocks, each a mapping of settings")
-        return []
+        return [], set()
     base = {path: given[0] for path, given in shared.items() if given} | replaced
     rows: list[Settings] = []
+    in_blocks: set[str] = set()
     for i, block in enumerate(blocks):
         if not isinstance(block, dict):
             reader.problem(reader.where(("grid", i)), f"a block must be a mapping of settings, not {type_name(block)}")
             continue
         given = reader.read_settings(block, ("grid", i), several=True)
+        in_blocks |= given.keys()
         lists = {path: choices for path, choices in given.items() if path not in replaced and choices}
         if len(rows) + math.prod(map(len, lists.values())) > MAX_ROWS:
             reader.problem(reader.where(("grid", i)), f"the grid has more than {MAX_ROWS:,} rows")
-            return rows
+            return rows, in_blocks
         for combination in itertools.product(*lists.values()):
             own = dict(zip(lists, combination, strict=True))
             row = base | own
@@ -303,7 +312,7 @@ def _read_rows(
                     value = row[path].value if path in row else ""
                     text = value if isinstance(value, str) else short_yaml(value)
                     reader.problem(at, f"{path} {text}".rstrip() + f": {why}")
-    return rows
+    return rows, in_blocks
 
 
 def common_settings(flats: Sequence[dict[str, Value]]) -> dict[str, Value]:

@@ -21,6 +21,7 @@ from sweeps.ledger.schema import IMAGES
 from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
+from sweeps.plan.same_work import check_same_work
 from sweeps.plan.sharding import group_by_source, longest_first, parse, shard
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
@@ -29,13 +30,18 @@ from sweeps.text import count_text
 
 
 def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options) -> Plan:
-    """Return the plan as the ledger stands now. Raises ChoiceError unless `--only` names one unit."""
+    """Return the plan as the ledger stands now.
+
+    Raises:
+        ChoiceError: `--only` names no unit or several, or the plan would mix work (`check_same_work`).
+    """
     return _plan_and_equivalents(ledger, sweep, options)[0]
 
 
 def _plan_and_equivalents(ledger: Ledger, sweep: grid.Grid, options: Options) -> tuple[Plan, dict[UnitId, Unit]]:
     """Return the current plan, and which of its units are done under another key, by the id of the done unit."""
     plan = Plan(sweep, ledger.units(), ledger.units("failed"))
+    check_same_work(plan)
     if options.shard is not None:
         plan = plan.only(shard(plan.units, *parse(options.shard)))
     elif options.only is not None:
