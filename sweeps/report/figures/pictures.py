@@ -16,10 +16,11 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
 from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
+from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
-from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count
+from sweeps.data.datasets import Data, DataError, Loaded, Source, load, sample_seed, test_half_count
 from sweeps.data.hashes import SameImages
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
@@ -54,7 +55,8 @@ def pictures(
     first images of its test fold.
 
     Args:
-        roots: folders of data sets on this machine, by data set, where they differ from those of the training.
+        roots: folders of data sets on this machine, by data set or `data.name`, where they differ from those of the
+            training.
     """
     found: dict[str, Figure] = {}
     reasons: list[str] = []
@@ -67,7 +69,7 @@ def pictures(
         except Exception as error:  # a foreign or damaged file may raise anything; the other pictures are still made
             reasons.append(f"no picture of {subject}: {_error_text(error)}")
 
-    for dataset, row in {row.settings["dataset"]: row for row in reversed(table.shown)}.items():
+    for dataset, row in {data_text(row.settings): row for row in reversed(table.shown)}.items():
         name = file_name("sampling", dataset)
         add(f"the samplers on {short_setting(dataset)}", name, partial(_samplers_picture, row, load_once, roots or {}))
     names = labels(table)
@@ -97,17 +99,21 @@ class _NoPicture(ValueError):
 
 
 def _with_root(data: Data, roots: Mapping[str, str]) -> Data:
-    return data.model_copy(update={"root": roots[data.dataset]}) if data.dataset in roots else data
+    root = roots.get(data.name or data.dataset) or roots.get(data.dataset)
+    return data.model_copy(update={"root": root}) if root else data
 
 
 def _samplers_picture(row: TableRow, load: Load, roots: Mapping[str, str]) -> Figure:
     """Return `sampling` of the first images of a row's data set."""
     data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
-    loaded = load(Source(_with_root(data, roots), row.settings["folds.selection"] == "test_half"))
+    half, seed = row.settings["folds.selection"] == "test_half", sample_seed(data, row.settings["seed"])
+    loaded = load(Source(_with_root(data, roots), half, sample_seed=seed))
     for fold in row.folds:
         _check_images(row, fold, loaded)
     return sampling(
-        loaded.images[:EXAMPLES], row.settings["seed"], f"{short_setting(data.dataset)}: what the samplers reveal"
+        loaded.images[:EXAMPLES],
+        row.settings["seed"],
+        f"{short_setting(data_text(row.settings))}: what the samplers reveal",
     )
 
 
