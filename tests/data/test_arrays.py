@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sweeps.data.datasets import Data, DataError, Source, declared, image_count, load, shape
@@ -96,18 +95,18 @@ def test_bad_arrays_are_one_line(tmp_path, kind, ending):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "not a NumPy file"), (b"\x93NUMPY\x01\x00v\x00{'descr", "Header"), (b"text", "not a NumPy file")],
+    [(b"", "not a NumPy file"), (b"\x93NUMPY\x01\x00v\x00{'descr", "reading array header"), (b"text", "not a NumPy")],
 )
 def test_files_of_another_kind(tmp_path, content, words):
     for name in ("a.npy", "b.npz"):
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=words if content else "EOF|not a NumPy file"):
+    with pytest.raises(DataError, match=words):
         read(tmp_path / "a.npy")
     with pytest.raises(DataError, match="zip"):
         read(tmp_path / "b.npz")
     with pytest.raises(DataError, match=r"arrays: no such file: .*/c\.npy"):
         read(tmp_path / "c.npy")
-    with pytest.raises(DataError, match="is a folder and not a file; data.dataset folder reads image files"):
+    with pytest.raises(DataError, match=r"is a folder and not a file; data\.dataset folder reads image files"):
         read(tmp_path)
 
 
