@@ -7,6 +7,7 @@ from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import column
 from sweeps.data.datasets import Data
+from sweeps.data.splits import HALVES
 
 MOST_LINES = 20
 _DATA = [column(f"data.{leaf}") for leaf in Data.model_fields if leaf not in ("root", "max_skipped")]
@@ -24,7 +25,8 @@ def image_notes(table: Table) -> list[str]:
         lines.append(f"... and {len(mixed) - MOST_LINES:,} more rows over different images")
     groups: dict[object, list[TableRow]] = defaultdict(list)
     for row in table.rows:
-        half = row.settings.get("folds.selection") == "test_half"
+        selection = row.settings.get("folds.selection")
+        half = selection if selection in HALVES else None
         drawn = row.settings.get("data.sample") not in (None, "first") and row.settings.get("seed")
         groups[(*[row.settings.get(name) for name in _DATA], half, drawn)].append(row)
     for rows in groups.values():

@@ -6,10 +6,7 @@ from mtvae.config import FAMILIES, METHODS, Sizes, resolve_sizes
 from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
 from sweeps.data.datasets import DATASETS, Data, DataError, Source, declared, image_count, shape, test_half_count, title
 from sweeps.data.sampling import WITHOUT_CLASSES
-from sweeps.data.splits import Folds, fold_sizes
-
-OFFICIAL_HALVES = ("test_half", "random_test_half")
-"""Values of `folds.selection` that take the validation set from an official test part."""
+from sweeps.data.splits import HALVES, Folds, fold_sizes
 
 Problems = list[tuple[str, str]]
 """Pairs: the setting to change, and why."""
@@ -87,7 +84,7 @@ def _fill_in_sample(values: dict[str, Value], set_for_row: frozenset[str]) -> Pr
         if "data.part" in set_for_row and whole:
             problems.append(("data.part", "there are no folders train and test with all images in data.root"))
         part = None
-    half = values["folds.selection"] in OFFICIAL_HALVES and whole is not None and whole.parts
+    half = values["folds.selection"] in HALVES and whole is not None and whole.parts
     values["data.part"] = part or ("train" if half else "all")
     available = declared(_data(values | {"data.limit": None}))
     limit, samples = values["data.limit"], whole.samples if whole else WITHOUT_CLASSES
@@ -177,8 +174,8 @@ def _check_image_counts(values: dict[str, Value]) -> Problems:
         return []  # the folder is not on this machine, so its images cannot be counted
     if data.limit is not None and data.limit > description.images:
         return [("data.limit", f"{title(data)} has {description.images:,} images, not {data.limit:,}")]
-    n, half = image_count(data), test_half_count(Source(data, folds.selection == "test_half"))
-    if folds.selection == "test_half" and not half:
+    n, half = image_count(data), test_half_count(Source.of(data, folds.selection))
+    if folds.selection in HALVES and not half:
         folder = " (folders train and test)" if DATASETS[data.dataset].resizes else ""
         return [("folds.selection", f"{title(data)} has no official test part{folder}")]
     if n < folds.n_splits:

@@ -32,7 +32,7 @@ from mtvae.config import (
     resolve_sizes,
 )
 from mtvae.cost import Cost, cost
-from sweeps.data.datasets import Data, Source, sample_seed, shape
+from sweeps.data.datasets import Data, Source, shape
 from sweeps.data.splits import Folds
 
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
@@ -131,8 +131,7 @@ class Settings(Section):
     @property
     def source(self) -> Source:
         """The images that a unit needs."""
-        test_half, seed = self.folds.selection == "test_half", sample_seed(self.data, self.seed)
-        return Source(self.data, test_half, sample_seed=seed)
+        return Source.of(self.data, self.folds.selection, self.seed)
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from mtvae.config import Choice, Registry, Section, Setting, Values, constant
 from sweeps.data.readers import Images, Labels
 from sweeps.data.sampling import Sample
-from sweeps.data.splits import FoldDraw, FoldNumbers
+from sweeps.data.splits import HALVES, FoldDraw, FoldNumbers
 from sweeps.text import one_line
 
 FOLDER_CHANNELS, FOLDER_SIDE, FOLDER_MAX_SKIPPED = 3, 32, 0.01  # defaults for folders
@@ -93,7 +93,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, source: "Source") -> Loaded:
-        """Read the `limit` images that `data.sample` takes, then the test half if the source asks for it.
+        """Read the `limit` images that `data.sample` takes, then those of the official test part that it asks for.
 
         Raises:
             DataError: files are unreadable (in a folder: too many), or have other content than declared.
@@ -197,17 +197,22 @@ class Data(Section):
 
 
 class Source(NamedTuple):
-    """The images that a unit needs: those of `data`, then, if `test_half`, half of the official test part."""
+    """The images that a unit needs: those of `data`, then, if `test_half`, half of the official test part.
+
+    If that half is `drawn`, the whole part follows, and the split draws from it. `sample_seed`: the sweep's seed if
+    `data.sample` draws the images; else None. So all seeds share their images where none are drawn here.
+    """
 
     data: Data
     test_half: bool
+    drawn: bool = False
     sample_seed: int | None = None
-    """The sweep's seed if `data.sample` draws the images; else None, so that all seeds share them."""
 
-
-def sample_seed(data: Data, seed: int) -> int | None:
-    """Return the `sample_seed` of a source of these images in a sweep with this seed."""
-    return None if data.limit is None or data.sample in (None, "first") else seed
+    @staticmethod
+    def of(data: Data, selection: object, seed: int | None = None) -> "Source":
+        """Return the source for a value of `folds.selection`, in a sweep with this seed."""
+        sampled = data.limit is not None and data.sample not in (None, "first")
+        return Source(data, selection in HALVES, selection == "random_test_half", seed if sampled else None)
 
 
 def root_of(data: Data) -> Path:
@@ -247,3 +252,9 @@ def half_used(described: Description | None, source: Source) -> int:
     if not source.test_half or described is None:
         return 0
     return min(described.test_images // 2, source.data.limit or described.test_images)
+
+
+def test_images_used(described: Description | None, source: Source) -> int:
+    """Return how many images of the official test part the source holds: those that validate, or all to draw from."""
+    half = half_used(described, source)
+    return described.test_images if described is not None and half and source.drawn else half

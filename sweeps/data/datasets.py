@@ -15,7 +15,7 @@ from sweeps.data.dataset import (
     images_used,
     root_name,
     root_of,
-    sample_seed,
+    test_images_used,
     title,
 )
 from sweeps.data.folder import ImageFolder
@@ -25,8 +25,8 @@ from sweeps.text import error_line
 
 __all__ = [
     "DATASETS", "Arrays", "Data", "DataError", "Dataset", "Description", "ImageFolder", "Loaded", "Published", "Source",
-    "check_files", "declared", "image_count", "load", "root_name", "root_of", "sample_seed", "shape", "test_half_count",
-    "title",
+    "check_files", "declared", "image_count", "load", "root_name", "root_of", "shape", "test_half_count",
+    "test_image_count", "title",
 ]  # fmt: skip
 
 for _kind in (*KINDS, ImageFolder("folder"), Arrays("arrays")):
@@ -60,13 +60,18 @@ def test_half_count(source: Source) -> int:
     return half_used(declared(source.data), source)
 
 
+def test_image_count(source: Source) -> int:
+    """Return how many images of the official test part follow the others: `test_half_count`, or all to draw from."""
+    return test_images_used(declared(source.data), source)
+
+
 def check_files(data: Data) -> None:
     """Check that a data set's files exist, without reading them. Raise DataError as `Dataset.check_files`."""
     DATASETS[data.dataset].check_files(data)
 
 
 def load(source: Source) -> Loaded:
-    """Read the images of a source: the `limit` images that it takes, then the test half if the source asks for it.
+    """Read a source: the `limit` images that it takes, then those of the official test part that it asks for.
 
     Raises:
         DataError: files are missing, unreadable (in a folder: too many), have other content than declared, or changed

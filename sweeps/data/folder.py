@@ -18,8 +18,8 @@ from sweeps.data.dataset import (
     Description,
     Loaded,
     Source,
-    half_used,
     root_of,
+    test_images_used,
     title,
 )
 from sweeps.data.image_folder import folder_files, found_instead, manifest, notes_before_reading, read_folder
@@ -102,6 +102,7 @@ class ImageFolder(Dataset):
         """Return the files that the folds take, and those of the test part that the source asks for.
 
         The half of the test part is every second of its files, or fewer at equal distances, so that it has all classes.
+        For a half that the split draws, it is the whole part.
         """
         data, files = source.data, folder_files(root_of(source.data))
         layout = layout_of(root_of(data), files)
@@ -110,7 +111,7 @@ class ImageFolder(Dataset):
         if labels is not None and data.part == "train":
             labels = labels[list(layout.train)]
         places = chosen(len(train), data.limit, data.sample, source.sample_seed, labels)
-        n = half_used(self.declared(data), source) if source.test_half else 0
+        n = test_images_used(self.declared(data), source) if source.test_half else 0
         return [train[i] for i in places], [test[i * len(test) // n] for i in range(n)]
 
     def notes_before_reading(self, data: Data) -> tuple[str, ...]:
@@ -153,7 +154,7 @@ def _layout_notes(data: Data, files: Sequence[Path], layout: Layout) -> list[str
     if layout.test:
         found = f"data: {name} has the folders train ({len(layout.train):,} images) and test ({len(layout.test):,})"
         if data.part == "train":
-            notes.append(f"{found}: the folds take train, and folds.selection test_half validates on test")
+            notes.append(f"{found}: the folds take train; folds.selection test_half or random_test_half uses test")
         else:
             notes.append(f"{found}: the folds take all; data.part train or folds.selection test_half keeps test apart")
     if _is_drawn(data, taken):

@@ -15,9 +15,9 @@ from sweeps.data.dataset import (
     Description,
     Loaded,
     Source,
-    half_used,
     images_used,
     root_of,
+    test_images_used,
 )
 from sweeps.data.hashes import fingerprint
 from sweeps.data.readers import Images, Labelled, Part
@@ -61,13 +61,13 @@ class Published(Dataset):
             raise DataError(f"{self.name}: cannot be read: {error_line(error)[:300]}") from error
 
     def _images(self, source: Source) -> Labelled:
-        n, extra = images_used(self.description, source.data), half_used(self.description, source)
+        n, extra = images_used(self.description, source.data), test_images_used(self.description, source)
         train = self._part(source, "train", n, self.description.images, self.description.sha256)
         if not extra:
             return train
-        half = self._part(source, "test", extra, self.description.test_images, self.description.test_sha256)
-        labels = [part.labels for part in (train, half) if part.labels is not None]
-        images = np.concatenate([train.images, half.images])
+        test = self._part(source, "test", extra, self.description.test_images, self.description.test_sha256)
+        labels = [part.labels for part in (train, test) if part.labels is not None]
+        images = np.concatenate([train.images, test.images])
         return Labelled(images, np.concatenate(labels) if len(labels) == 2 else None, train.classes)
 
     def _part(self, source: Source, part: Part, n: int, declared: int, expected: str | None) -> Labelled:
@@ -87,9 +87,9 @@ class Published(Dataset):
         return Labelled(images[:n], None if labels is None else labels[:n], classes)
 
     def files(self, source: Source) -> Sequence[Path]:
-        root, half = root_of(source.data), half_used(self.description, source)
+        root, extra = root_of(source.data), test_images_used(self.description, source)
         train = self.read_from(root, "train", images_used(self.description, source.data))
-        return [*train, *(self.read_from(root, "test", half) if half else ())]
+        return [*train, *(self.read_from(root, "test", extra) if extra else ())]
 
 
 _DIGITS = "e46e562ce14a3b6d8311ef9d4b8e3cc077ebd4c4173aac9c9d656ec72c290280"

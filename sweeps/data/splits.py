@@ -12,6 +12,9 @@ from mtvae.config import Section
 from sweeps.data import seeds
 
 Indices = NDArray[np.int64]
+NamedSelection = Literal["fold", "test_half", "random_test_half"]
+HALVES = ("test_half", "random_test_half")
+"""The validation sets that are half of the official test part."""
 
 
 class Folds(Section):
@@ -19,10 +22,12 @@ class Folds(Section):
 
     n_splits: Annotated[int, Field(ge=2, le=1000)] = Field(5, description="folds of scikit-learn's KFold")
     shuffle: bool = Field(True, description="seeded random folds; false: contiguous ones")
-    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | Literal["fold", "test_half"] = Field(
+    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(gt=0)] | NamedSelection = Field(
         0.1,
         description="the validation set: a share or a number of the fold's training part, `fold`: the test fold "
-        "itself (the thesis's reading, optimistic), or `test_half`: half of the official test part (the published run)",
+        "itself (the thesis's reading, optimistic), `test_half`: the first half of the official test part, or "
+        "`random_test_half`: a half of it drawn by the sweep's seed, the same in all folds (the published run drew its "
+        "half), for which the whole part is kept in memory",
     )
     same_init: bool = Field(
         False, description="one initialisation for all folds (the published run); false: one for each fold"
@@ -60,7 +65,7 @@ def fold_sizes(n: int, folds: Folds, fold: int, test_half: int = 0) -> FoldSizes
     rest = n - test
     if folds.selection == "fold":
         return FoldSizes(rest, test, test)
-    if folds.selection == "test_half":
+    if isinstance(folds.selection, str):  # one of HALVES
         return FoldSizes(rest, test_half, test)
     selection = round(folds.selection * rest) if isinstance(folds.selection, float) else folds.selection
     return FoldSizes(rest - selection, selection, test)
@@ -98,12 +103,22 @@ def fold_numbers(n: int, drawn: FoldDraw) -> FoldNumbers:
     return numbers
 
 
-def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, numbers: FoldNumbers | None = None) -> Split:
+def split(
+    n: int,
+    folds: Folds,
+    seed: int,
+    fold: int,
+    test_half: int = 0,
+    numbers: FoldNumbers | None = None,
+    test_images: int = 0,
+) -> Split:
     """Split `n` images for fold number `fold` (from 0). The folds depend on no seed but the sweep's.
 
     Args:
-        test_half: the number of images of the official test part that validate, if `folds` says so. They follow the n.
+        test_half: the number of images of the official test part that validate, if `folds` says so.
         numbers: `fold_numbers` of the n images; None: computed here.
+        test_images: the number of images of the official test part, from which `random_test_half` draws. Images of
+            the official test part follow the n.
     """
     in_test = (fold_numbers(n, FoldDraw.of(folds, seed)) if numbers is None else numbers) == fold
     rest, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
@@ -111,6 +126,9 @@ def split(n: int, folds: Folds, seed: int, fold: int, test_half: int = 0, number
         return Split(rest, test, test)
     if folds.selection == "test_half":
         return Split(rest, np.arange(n, n + test_half), test)
+    if folds.selection == "random_test_half":
+        order = np.random.default_rng(seeds.derive(seed, "test_half")).permutation(test_images)
+        return Split(rest, n + np.sort(order[:test_half]), test)
     order = np.random.default_rng(seeds.of_fold(seed, fold)["selection"]).permutation(len(rest))
     n_selection = fold_sizes(n, folds, fold).selection
     return Split(np.sort(rest[order[n_selection:]]), np.sort(rest[order[:n_selection]]), test)

@@ -54,12 +54,11 @@ def history_type(terms: Sequence[str]) -> pa.DataType:
     return pa.struct([("epoch", pa.int64()), *[(name, pa.float64()) for name in names]])
 
 
-_SEEDS = pa.struct(
-    [
-        (name, pa.int64())
-        for name in ("fold", "selection", "init", "batches", "sampler", "latent", "evaluation", "evaluation_sampler")
-    ]
+_SEED_NAMES = (
+    *("fold", "selection", "init", "batches", "sampler", "latent", "evaluation"),
+    *("evaluation_sampler", "test_half"),  # null where nothing is drawn from them
 )
+_SEEDS = pa.struct([(name, pa.int64()) for name in _SEED_NAMES])
 
 
 def metric_units(metric: Metric) -> dict[str, str]:
@@ -104,7 +103,13 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("split_hash", pa.string(), "hash of the indices of training set, validation set and test fold"),
     ("data_hash", pa.string(), "SHA-256 of the images used"),
     ("files_hash", pa.string(), "SHA-256 of the files that hold the images; null: no files, or an earlier version"),
-    ("seeds", _SEEDS, "derived from seed and fold"),
+    (
+        "seeds",
+        _SEEDS,
+        "by name, derived from seed, fold and name. Training draws each thing from a generator of its own. Every "
+        "evaluation starts anew from `evaluation`: with evaluation.draws joint one generator draws z and the sampler's "
+        "pixels in turn, with separate the pixels come from `evaluation_sampler`",
+    ),
     ("device", pa.string(), ""),
     ("processor", pa.string(), "the model of the machine's CPU; null: an earlier version"),
     ("host", pa.string(), "the machine's name in its network; null: an earlier version"),

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mtvae.model import Model
-from sweeps.data.datasets import test_half_count
+from sweeps.data.datasets import test_half_count, test_image_count
 from sweeps.data.readers import Images
 from sweeps.data.splits import FoldDraw, FoldNumbers, Split, split
 from sweeps.ledger import kept_models
@@ -68,9 +68,9 @@ class Inputs:
     def split(self) -> Split:
         """The training set, the validation set and the test fold, as places among the images."""
         s = self.unit.settings
-        half = test_half_count(s.source)
+        half, test_images = test_half_count(s.source), test_image_count(s.source)
         numbers = (self.folds or {}).get(FoldDraw.of(s.folds, s.seed))
-        return split(len(self.images) - half, s.folds, s.seed, self.unit.fold, half, numbers)
+        return split(len(self.images) - test_images, s.folds, s.seed, self.unit.fold, half, numbers, test_images)
 
     def parent_models(self) -> Sequence[Model]:
         """Return the kept models of the units that this one requires.

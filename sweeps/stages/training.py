@@ -49,7 +49,13 @@ def prepare(inputs: Inputs) -> Fit:
 def seeds_of(unit: Unit) -> dict[str, int]:
     """Return the seeds of a unit's draws, by name."""
     s = unit.settings
-    return seeds.of_fold(s.seed, unit.fold, s.folds.same_init, s.evaluation.draws == "separate")
+    return seeds.of_fold(
+        s.seed,
+        unit.fold,
+        same_init=s.folds.same_init,
+        separate_draws=s.evaluation.draws == "separate",
+        drawn_half=s.source.drawn,
+    )
 
 
 def score(inputs: Inputs, fit: Fit) -> Row:

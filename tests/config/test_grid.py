@@ -351,6 +351,7 @@ def test_soft_adapt_is_one_word_or_a_group(read_grid):
         ("{family: autoencoder, evaluation.latent: mean}", "only family gaussian_vae draws z"),
         ("{family: gaussian_vae, configuration: 3}", "gaussian_vae has no configuration 3, only 1, 2"),
         ("{folds.selection: test_half}", "digits has no official test part"),
+        ("{folds.selection: random_test_half}", "digits has no official test part"),
         ("{data.side: 32}", "only a folder's images are resized"),
     ],
 )

@@ -13,6 +13,9 @@ from mtvae.training import Fit, TrainingSet
 from sweeps.config import grid
 from sweeps.data import seeds
 from sweeps.data.datasets import shape
+from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.plan import Plan
+from sweeps.run.dry_run import dry_run
 
 FOLDER = grid.SHIPPED
 SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
@@ -25,6 +28,7 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_exponents.yaml": (28, 140),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),
+    "grid_thesis_as_written.yaml": (35, 175),
 }
 
 
@@ -43,6 +47,30 @@ def test_sizes_and_header(name):
     assert "Expect" in header or "expect" in header
 
 
+@pytest.mark.parametrize("name", SIZES)
+def test_a_dry_run_confirms_the_header(name, tmp_path):
+    """The images and the operations that a header names are those of the dry run, to the digits that it gives."""
+    text = dry_run(Plan(grid.load(name), frozenset(), frozenset()), open_ledger(tmp_path, "new"), 2, False)
+    header = " ".join((FOLDER / name).read_text().replace("\n#", " ").split())
+    assert f"{SIZES[name][0]} configurations" in text and f"{SIZES[name][1]} to train" in text
+    images = int(re.search(r"([\d,]+) images to train", text)[1].replace(",", ""))
+    said, digits = re.search(r"([\d,]+(?:\.(\d))?) million images", header).groups()
+    assert float(said.replace(",", "")) == round(images / 1e6, len(digits or ""))
+    operations = re.search(r"about (\S+) floating-point operations", text)[1].replace("e+", "e")
+    assert f"{operations} floating-point operations" in header
+
+
+def test_the_text_s_loss_is_its_sum():
+    """In the text the VQ loss sums over the E elements of a vector, and a reconstruction is the mean over pixels.
+
+    SoftAdapt's weights replace `loss.latent_weight`, so that no row has both.
+    """
+    for row in grid.load("grid_thesis_as_written.yaml").rows:
+        element = row.model.embedding_size if row.family == "vqvae" else row.architecture.side**2
+        assert row.loss.latent_weight == element
+        assert (row.soft_adapt.variant, row.model.output, row.folds.selection) == (None, "linear", "fold")
+
+
 def test_the_published_rows():
     """The grid's rows are the published table's rows, compared by their names of settings."""
     published = Path(__file__).parents[3] / "shared" / "published_table.csv"
@@ -55,7 +83,9 @@ def test_the_published_rows():
         (r["family"], int(r["configuration"]), r["method"], r["sampler"], r["exponent_label"], r["soft_adapt"])
         for r in rows
     }
-    for name in ("grid_thesis.yaml", "grid_thesis_as_run.yaml"):
+    fixed_weights = {row for row in wanted if row[-1] == "false"}
+    grids = dict.fromkeys(("grid_thesis.yaml", "grid_thesis_as_run.yaml"), wanted)
+    for name, rows_of_grid in (grids | {"grid_thesis_as_written.yaml": fixed_weights}).items():
         ours = {
             (
                 r.family,
@@ -67,7 +97,7 @@ def test_the_published_rows():
             )
             for r in grid.load(name).rows
         }
-        assert ours == wanted
+        assert ours == rows_of_grid
 
 
 @pytest.mark.parametrize("name", SIZES)

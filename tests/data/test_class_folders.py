@@ -131,6 +131,12 @@ class TestOfficialParts:
         sampled = read(tmp_path, True, 0, part="train", limit=6, sample="stratified")
         assert greys(sampled) == [0] * 3 + [1] * 3 + [2] * 2 + [3] * 2
 
+    def test_a_drawn_half_needs_the_whole_part(self, tmp_path):
+        """The split draws the half, so all images of test follow those of train."""
+        fill(tmp_path, COUNTS)
+        loaded = load(Source(data(tmp_path, part="train"), True, drawn=True))
+        assert greys(loaded)[12:] == [2] * 4 + [3] * 4
+
     def test_the_test_part_must_be_readable(self, tmp_path):
         """Otherwise images of train would be taken for images of test."""
         fill(tmp_path, COUNTS)

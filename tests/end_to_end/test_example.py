@@ -7,10 +7,12 @@ import ast
 import contextlib
 import io
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
+import pytest
+
+import sweeps
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "results" / "example.ipynb"
@@ -41,15 +43,19 @@ def output(cell):
     return "".join("".join(part["text"]) for part in cell["outputs"])
 
 
-def test_the_cells_print_what_the_notebook_shows(monkeypatch):
-    monkeypatch.chdir(ROOT)
+@pytest.mark.parametrize("where", ["the checkout", "its own folder", "elsewhere", "its own folder, with a wheel"])
+def test_it_prints_what_it_shows_anywhere(where, tmp_path, monkeypatch):
+    """The cells find the results beside the package, or from the current folder where a wheel is installed."""
+    monkeypatch.chdir({"the checkout": ROOT, "elsewhere": tmp_path}.get(where, NOTEBOOK.parent))
+    if "wheel" in where:
+        monkeypatch.setattr(sweeps, "__file__", str(tmp_path / "site-packages" / "sweeps" / "__init__.py"))
     cells = code_cells(json.loads(NOTEBOOK.read_text()))
     assert len(cells) >= 4
     assert execute(cells) == [output(cell) for cell in cells]
+    assert str(ROOT) not in NOTEBOOK.read_text()
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
     notebook = json.loads(NOTEBOOK.read_text())
     cells = code_cells(notebook)
     for i, (cell, text) in enumerate(zip(cells, execute(cells), strict=True), 1):

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from sweeps.data import seeds
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import UNIT_SCHEMA
@@ -44,6 +45,14 @@ class Troubled(Storage):
         if self.trouble is not None and name == self.trouble[0]:
             raise OSError(self.trouble[1], "trouble")
         return super().open(name)
+
+
+def test_every_seed_has_its_field():
+    """A seed without a field would be lost in the record, and the field's text says what one generator serves."""
+    field = UNIT_SCHEMA.field("seeds")
+    named = seeds.of_fold(0, 0, separate_draws=True, drawn_half=True)
+    assert {part.name for part in field.type} == named.keys()
+    assert "evaluation.draws" in field.metadata[b"unit"].decode()
 
 
 def parts(ledger):

@@ -22,6 +22,7 @@ GOLDEN = {
     (("method", "single_decoder"), ("exponent", 20.0)): "c855457bb7ee",
     (("family", "gaussian_vae"), ("method", "multi_decoder")): "5b9060e92d4d",
     (("data.dataset", "mnist"), ("data.limit", 1000), ("seed", 7)): "701fd8dae1b0",
+    (("data.dataset", "mnist"), ("folds.selection", "random_test_half")): "6f47edb585f8",
 }
 
 
@@ -132,6 +133,7 @@ GOLDEN_SPLITS = {
     (1797, 5, True, 0.1, 0, 0): ["0f4640b027eafde0", "5a29b5625b269825"],
     (60000, 5, True, 0.1, 0, 0): ["430262de5ab5f9c0", "a92c0f44d00c7e51"],
     (60000, 5, True, "test_half", 0, 5000): ["862b6169d40755c6", "79b31f1cec562fb1"],
+    (60000, 5, True, "random_test_half", 0, 5000): ["bf829202caf96b9c", "4c0d0898df4a4cdf"],
     (60000, 5, True, "fold", 2**63 - 1, 0): ["9bc3b6f17aebe87a", "2162bdce6e1a377b"],
     (103, 7, False, 3, 1, 0): ["2135304904eab1fc", "68a94bdb9122cbcb"],
     (100, 2, True, 0.5, 12345678901, 0): ["857d40fdec537cf1", "61b37d5a819dc2c2"],
@@ -146,7 +148,7 @@ def test_golden_splits(given):
     numbers = fold_numbers(n, FoldDraw.of(kind, seed))
     assert (numbers.dtype, numbers.shape) == (np.int16, (n,))
     for numbered in (None, numbers):
-        found = [split(n, kind, seed, fold, half, numbered).hash for fold in (0, n_splits - 1)]
+        found = [split(n, kind, seed, fold, half, numbered, 2 * half).hash for fold in (0, n_splits - 1)]
         assert found == GOLDEN_SPLITS[given]
 
 
@@ -171,9 +173,12 @@ def test_the_split_follows_the_seed_and_the_fold():
 
 def test_seeds_are_distinct_named_and_pinned():
     """A seed is pinned, because a change of it would silently change every result of every sweep."""
-    both = [seeds.of_fold(3, fold) for fold in (0, 1)]
-    values = [value for named in both for name, value in named.items() if name != "fold"]
-    assert len(set(values)) == len(values)
-    assert both[0]["fold"] == both[1]["fold"]
+    both = [seeds.of_fold(3, fold, separate_draws=True, drawn_half=True) for fold in (0, 1)]
+    shared = ("fold", "test_half")
+    values = [value for named in both for name, value in named.items() if name not in shared]
+    values += [both[0][name] for name in shared]
+    assert len(set(values)) == len(values) == 2 * len(seeds.PER_FOLD) + 2 + len(shared)
+    assert [both[0][name] for name in shared] == [both[1][name] for name in shared]
+    assert seeds.of_fold(3, 0).keys() == {"fold", *seeds.PER_FOLD}
     assert all(0 <= value < 2**63 for value in values)
     assert both[0]["init"] == seeds.derive(3, "init", 0) == 3780758764193190541

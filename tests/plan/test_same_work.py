@@ -11,7 +11,6 @@ from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.same_work import check_same_work
 
-
 FOLDS = "folds: {n_splits: 2, selection: fold}"
 
 

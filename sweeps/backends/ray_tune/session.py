@@ -15,7 +15,7 @@ import ray
 from sweeps.backends.malloc import malloc_settings
 from sweeps.backends.ray_tune import nodes, surroundings
 from sweeps.backends.stop import children_ignore_signals
-from sweeps.data.datasets import Source, image_count, shape, test_half_count
+from sweeps.data.datasets import Source, image_count, shape, test_image_count
 from sweeps.ledger.storage import TEMPORARY, is_stale, temporary_name
 from sweeps.plan.unit import PlacementError, Unit
 from sweeps.text import error_line
@@ -97,4 +97,4 @@ def scratch_folder() -> Path:
 
 def _image_bytes(source: Source) -> int:
     channels, side = shape(source.data)
-    return (image_count(source.data) + test_half_count(source)) * channels * side**2
+    return (image_count(source.data) + test_image_count(source)) * channels * side**2

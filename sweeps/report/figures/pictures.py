@@ -20,7 +20,7 @@ from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
-from sweeps.data.datasets import Data, DataError, Loaded, Source, load, sample_seed, test_half_count
+from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count, test_image_count
 from sweeps.data.hashes import SameImages
 from sweeps.data.readers import Images
 from sweeps.data.splits import split
@@ -106,8 +106,7 @@ def _with_root(data: Data, roots: Mapping[str, str]) -> Data:
 def _samplers_picture(row: TableRow, load: Load, roots: Mapping[str, str]) -> Figure:
     """Return `sampling` of the first images of a row's data set."""
     data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
-    half, seed = row.settings["folds.selection"] == "test_half", sample_seed(data, row.settings["seed"])
-    loaded = load(Source(_with_root(data, roots), half, sample_seed=seed))
+    loaded = load(Source.of(_with_root(data, roots), row.settings["folds.selection"], row.settings["seed"]))
     for fold in row.folds:
         _check_images(row, fold, loaded)
     return sampling(
@@ -149,10 +148,11 @@ def _model_picture(
     except FileNotFoundError:
         raise _NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
     settings = settings.model_copy(update={"data": _with_root(settings.data, roots)})
-    loaded, half = load(settings.source), test_half_count(settings.source)
+    loaded, test_images = load(settings.source), test_image_count(settings.source)
     _check_images(row, fold, loaded)
     images = loaded.images
-    parts = split(len(images) - half, settings.folds, settings.seed, fold, half)
+    half = test_half_count(settings.source)
+    parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
     keys = [key_of(same) for same in (settings, with_equivalent_limit(settings)) if same is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise _NoPicture("the kept model belongs to another row or to other images")
