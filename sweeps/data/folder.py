@@ -60,7 +60,7 @@ class ImageFolder(Dataset):
     def check_files(self, data: Data) -> None:
         root = root_of(data)
         with _folder_errors():
-            if not folder_files(root):
+            if data.root is None or not folder_files(root):
                 raise DataError(f"folder: {_why_no_images(data, root)}")
             if data.part == "train" and not layout_of(root, folder_files(root)).test:
                 raise DataError(f"folder: no folders train and test in {root.absolute()}, which data.part train needs")

@@ -45,7 +45,7 @@ def test_two_folders_from_dry_run_to_page(run, tmp_path, capsys):
     """Both names are in the dry run, in the table, in the figures and on the page, and the folders are two models."""
     assert run(dry_run=True) == 0
     out = capsys.readouterr().out
-    assert "autoencoder 1 multi_decoder, data.name flowers, model.latent 4" in out
+    assert "autoencoder 1 multi_decoder, uniform, data.name flowers, model.latent 4" in out
     assert "data: folder cats: 16 of 40 files are drawn in proportion to 2 class folders, by the sweep's seed" in out
     assert f"data.root: {tmp_path}/cats or {tmp_path}/flowers\n" in out
     assert run() == 0
@@ -65,7 +65,7 @@ def test_two_folders_from_dry_run_to_page(run, tmp_path, capsys):
     assert {"sampling-cats.png", "sampling-flowers.png"} <= written
     page = next((tmp_path / "results" / "mine" / "report").glob("*.html")).read_text()
     assert "cats, autoencoder configuration 1" in page
-    assert run(only="data.name cats, model.latent 2, none, fold 1") == 0
+    assert run(only="data.name cats, model.latent 2, baseline, fold 1") == 0
 
 
 def test_work_of_the_older_default_goes_on(run, capsys):
