@@ -64,7 +64,8 @@ def test_two_folders_from_dry_run_to_page(run, tmp_path, capsys):
     written = {path.name for path in (tmp_path / "results" / "mine" / "report").rglob("*.png")}
     assert {"sampling-cats.png", "sampling-flowers.png"} <= written
     page = next((tmp_path / "results" / "mine" / "report").glob("*.html")).read_text()
-    assert "cats, autoencoder configuration 1" in page
+    assert ">cats<" in page
+    assert "curves-flowers-autoencoder-1" in page
     assert run(only="data.name cats, model.latent 2, baseline, fold 1") == 0
 
 
