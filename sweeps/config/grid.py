@@ -114,12 +114,13 @@ class SourcedName:
 class GridReader:
     """Reads the settings of a document, and collects the problems that it finds.
 
-    `source` is what the document is called in messages.
+    `source` is what the document is called in messages. `refused`: settings with a value that is not valid.
     """
 
     source: str
     document: yaml_reader.Document
     problems: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
 
     def where(self, path: yaml_reader.Path) -> str:
         """Return the source and the line of a path, or of the nearest path above it that has a line."""
@@ -175,6 +176,7 @@ class GridReader:
             try:
                 valid.append(SourcedValue(validator(path).validate_python(resolve_ambiguous(choice)), where))
             except ValidationError as error:
+                self.refused.add(path)
                 self.problem(where, explain_invalid(path, choice, error))
         return valid
 
@@ -308,6 +310,8 @@ def _read_rows(
                 rows.append(resolve({path: item.value for path, item in row.items()}, set_for_row))
             except IncompatibleSettings as error:
                 for path, why in error.problems:
+                    if path not in row and path in reader.refused:
+                        continue  # it is not missing: its value is reported already
                     at = row[path].where if path in row else reader.where(("grid", i))
                     value = row[path].value if path in row else ""
                     text = value if isinstance(value, str) else short_yaml(value)
