@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+from sweeps.config.labels import DATA_NAME
 from sweeps.config.settings import FIELDS, SETTING_INFO, column
 from sweeps.ledger.schema import BUILT_IN, IMAGES, Row
 from sweeps.plan.identity import LABEL_ORDER
@@ -13,11 +14,17 @@ METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
 SEPARATE_COLUMNS = ("dataset", "family", "configuration", "method")
 """Settings that have a separate column in a table. The others share one, like "Parameters" in the thesis."""
 
+TABLE_COLUMNS = ("dataset", DATA_NAME, "family", "configuration", "method")
+"""The same with the name of the user's own images, where rows differ in it."""
+
 SETTING_COLUMNS = [column(path) for path in FIELDS]
 """All settings."""
 
 KEY_COLUMNS = [column(path) for path, info in SETTING_INFO.items() if info.in_key]
 """Settings that are part of a unit's key."""
+
+ROW_COLUMNS = [column(path) for path in LABEL_ORDER if SETTING_INFO[path].in_key or path == DATA_NAME]
+"""Settings that make a row another one than another row: those of its key, and the name of its images."""
 
 SILENT_VALUES = {column(path): info.neutral for path, info in SETTING_INFO.items() if info.silent}
 """Values of settings that the lines above a table leave out."""
@@ -41,6 +48,11 @@ BASE_COLUMNS = ("split_hash", *IMAGES, *SCORE_COLUMNS, "collapsed", "best_epoch"
 """Results that every table reads."""
 
 
+def data_text(settings: Row) -> str:
+    """Return what a row's data set is called: the name of the user's own images, or the published one."""
+    return str(settings.get(DATA_NAME) or settings.get("dataset"))
+
+
 class HasSettings(Protocol):
     """A row of a sweep's table or of a published table."""
 
@@ -53,7 +65,7 @@ AnyRow = TypeVar("AnyRow", bound=HasSettings)
 
 def rows_agreeing_except(rows: Iterable[AnyRow], vary: set[str]) -> Callable[[Row], list[AnyRow]]:
     """Return a function that finds the rows which agree with given settings in everything but `vary`."""
-    names = [name for name in KEY_COLUMNS if name not in vary]
+    names = [name for name in ROW_COLUMNS if name not in vary]
     index: dict[str, list[AnyRow]] = {}
     for row in rows:
         index.setdefault(repr([row.settings.get(name) for name in names]), []).append(row)

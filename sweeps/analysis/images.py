@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import column
 from sweeps.data.datasets import Data
@@ -25,7 +26,9 @@ def image_notes(table: Table) -> list[str]:
     groups: dict[object, list[TableRow]] = defaultdict(list)
     for row in table.rows:
         selection = row.settings.get("folds.selection")
-        groups[(*[row.settings.get(name) for name in _DATA], selection if selection in HALVES else None)].append(row)
+        half = selection if selection in HALVES else None
+        drawn = row.settings.get("data.sample") not in (None, "first") and row.settings.get("seed")
+        groups[(*[row.settings.get(name) for name in _DATA], half, drawn)].append(row)
     for rows in groups.values():
         lines += _data_set_notes(table, rows)
     return lines + _decoding_notes(table.rows)
@@ -45,7 +48,7 @@ def _data_set_notes(table: Table, rows: Sequence[TableRow]) -> list[str]:
     if len(rows_by_images) < 2:
         return []
     sets = "; ".join(f"{name or 'unknown'}: {_rows_text(table, same)}" for name, same in rows_by_images.items())
-    dataset = rows[0].settings.get("dataset")
+    dataset = data_text(rows[0].settings)
     return [f"different images of {dataset}: {sets}; folds that saw different images are not compared"]
 
 

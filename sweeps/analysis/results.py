@@ -21,10 +21,10 @@ from sweeps.analysis import which_rows
 from sweeps.analysis.columns import (
     BASE_COLUMNS,
     FURTHER_METRICS,
-    KEY_COLUMNS,
     LABEL_COLUMNS,
     METHOD_COLUMNS,
     METRICS,
+    ROW_COLUMNS,
     SCORE_COLUMNS,
     SETTING_COLUMNS,
     SILENT_VALUES,
@@ -33,7 +33,8 @@ from sweeps.analysis.columns import (
 )
 from sweeps.analysis.searched import Searched, read_searched
 from sweeps.analysis.statistics import Sample
-from sweeps.config.labels import Labels
+from sweeps.config.labels import DATA_NAME, Labels
+from sweeps.data.datasets import DATASETS, root_name
 from sweeps.data.hashes import SameImages
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
@@ -206,7 +207,7 @@ class Table:
     def shared(self) -> Row:
         """The settings that all rows share, except those that do not apply, are not in the key or are silent."""
         first = self.rows[0].settings
-        same = [name for name in KEY_COLUMNS if all(row.settings.get(name) == first.get(name) for row in self.rows)]
+        same = [name for name in ROW_COLUMNS if all(row.settings.get(name) == first.get(name) for row in self.rows)]
         return {name: first[name] for name in same if first.get(name) not in (None, SILENT_VALUES.get(name))}
 
     @cached_property
@@ -224,7 +225,7 @@ class Table:
 
     @cached_property
     def groups(self) -> list[list[TableRow]]:
-        """The rows of each model, which is one family and configuration on one data set."""
+        """The rows of each model, which is one family and configuration on one data set (and one `data.name`)."""
         groups: dict[Hashable, list[TableRow]] = {}
         for row in self.rows:
             groups.setdefault(_model_of(row), []).append(row)
@@ -248,7 +249,7 @@ class Table:
 
 
 def _model_of(row: TableRow) -> tuple[Any, ...]:
-    return tuple(row.settings[name] for name in ("dataset", "family", "configuration"))
+    return tuple(row.settings.get(name) for name in ("dataset", DATA_NAME, "family", "configuration"))
 
 
 def read_table(
@@ -285,7 +286,7 @@ def read_table(
             rows, notes = which_rows.rows_of_grid_yaml(rows, wanted)
     else:
         names = [*SETTING_COLUMNS, "declarations"]
-        rows = {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in listed}
+        rows = {row["key"]: TableRow(row["key"], _settings(row, names)) for row in listed}
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
     scores = [*SCORE_COLUMNS, "mean_image_per_pixel", *plug_in_columns]
@@ -337,7 +338,16 @@ def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     names = [name for name in (*SETTING_COLUMNS, "declarations") if name in units.column_names]
     trained = units.select(["key", *names]).filter(units["parent_key"].is_null())  # a later stage has no row
     found = unit_file.first_of_each_key(trained).to_pylist()
-    return {row["key"]: TableRow(row["key"], {name: row[name] for name in names}) for row in found}
+    return {row["key"]: TableRow(row["key"], _settings(row, names)) for row in found}
+
+
+def _settings(record: Row, names: Sequence[str]) -> Row:
+    """Return these settings of a record. An earlier version recorded no name of a folder: `data.root` gives it."""
+    settings = {name: record[name] for name in names}
+    dataset, root = DATASETS.get(settings.get("dataset") or ""), settings.get("data.root")
+    if dataset is not None and dataset.own and root and settings.get(DATA_NAME) is None:
+        settings[DATA_NAME] = root_name(root)
+    return settings
 
 
 def _grouped(rows: Iterable[TableRow]) -> list[TableRow]:

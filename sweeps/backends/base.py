@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
-from sweeps.data.datasets import DataError, Loaded, Source, load, test_image_count
+from sweeps.data.datasets import DataError, Loaded, Source, load, test_image_count, title
 from sweeps.data.seen import SeenImages, check_seen
 from sweeps.data.splits import FoldDraw, fold_numbers
 from sweeps.ledger.ledger import Ledger
@@ -68,7 +68,7 @@ def load_with_folds(load: Callable[[Source], Loaded], source: Source, drawn: Ite
     try:
         return loaded._replace(folds={kind: fold_numbers(n, kind) for kind in drawn})
     except ValueError as error:  # scikit-learn's: fewer images can be read than the folder has files
-        raise DataError(f"data: {source.data.dataset}: {n:,} images that can be read: {error_line(error)}") from error
+        raise DataError(f"data: {title(source.data)}: {n:,} images that can be read: {error_line(error)}") from error
 
 
 @dataclass(frozen=True)

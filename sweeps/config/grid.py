@@ -52,6 +52,7 @@ class Grid:
     """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows.
 
     `search` proposes further configurations; `racing` stops configurations early. None where the file asks for neither.
+    `given` holds the settings that the file or `--set` gives.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Grid:
     merged: int = 0
     search: Search | None = None
     racing: Racing | None = None
+    given: frozenset[str] = frozenset(FIELDS)
 
     def dump(self, keys: Sequence[str]) -> str:
         """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it.
@@ -150,13 +152,15 @@ def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] =
         reader.problem(
             reader.where(("base",)), "base is what a search's suggestions share, and this file has no search"
         )
-    rows = _read_rows(reader, top, shared, replaced) if "grid" in top or "search" not in top else []
+    rows, in_blocks = _read_rows(reader, top, shared, replaced) if "grid" in top or "search" not in top else ([], set())
     if "racing" in top and "search" not in top:
         racing = search_reader.read_racing(reader, top, rows)
     if reader.problems:
         raise GridError(reader.problems)
     unique = dict.fromkeys(rows)
-    return Grid(name.value, tuple(unique), len(rows) - len(unique), search, racing)
+    searched = set() if search is None else {*search.base, *search.space}
+    all_given = frozenset({*given, *replaced, *in_blocks, *searched})
+    return Grid(name.value, tuple(unique), len(rows) - len(unique), search, racing, all_given)
 
 
 def _read_overrides(
@@ -202,15 +206,19 @@ def _read_overrides(
 
 def _read_rows(
     reader: GridReader, top: dict[str, Any], shared: dict[str, SourcedValue], replaced: dict[str, SourcedValue]
-) -> list[Settings]:
-    """Return the product of each block's lists, block after block; later keys of a block vary fastest."""
+) -> tuple[list[Settings], set[str]]:
+    """Return the product of each block's lists, block after block, and the settings that blocks give.
+
+    Later keys of a block vary fastest.
+    """
     blocks = top.get("grid")
     where = reader.where(("grid",))
     if not isinstance(blocks, tuple) or not blocks:
         reader.problem(where, "grid is missing or empty: it must be a list of blocks, each a mapping of settings")
-        return []
+        return [], set()
     base = shared | replaced
     rows: list[Settings] = []
+    in_blocks: set[str] = set()
     invalid_above = reader.invalid
     for i, block in enumerate(blocks):
         if not isinstance(block, dict):
@@ -218,12 +226,13 @@ def _read_rows(
             continue
         reader.invalid = set()
         given = reader.read_settings(block, ("grid", i), several=True)
+        in_blocks |= given.keys()
         if any(map(decides, reader.invalid | (invalid_above - given.keys()) - replaced.keys())):
             continue  # whether the other settings fit is not known
         lists = {path: choices for path, choices in given.items() if path not in replaced and choices}
         if len(rows) + math.prod(map(len, lists.values())) > MAX_ROWS:
             reader.problem(reader.where(("grid", i)), f"the grid has more than {MAX_ROWS:,} rows")
-            return rows
+            return rows, in_blocks
         for combination in itertools.product(*lists.values()):
             own = dict(zip(lists, combination, strict=True))
             row = base | own
@@ -234,6 +243,8 @@ def _read_rows(
                 in_file = {path: item.value for path, item in shared.items()}
                 in_file |= {path: choices[0].value for path, choices in given.items() if choices}
                 for path, why in error.problems:
+                    if path not in row and path in invalid_above | reader.invalid:
+                        continue  # it is not missing: its value is reported already
                     at = row[path].where if path in row else reader.where(("grid", i))
                     value = row[path].value if path in row else ""
                     text = value if isinstance(value, str) else short_yaml(value)
@@ -245,7 +256,7 @@ def _read_rows(
                         what += f" ({at})" if path in row else ""
                         at = ", ".join(replaced[option].where for option in options)
                     reader.problem(at, f"{what}: {why}")
-    return rows
+    return rows, in_blocks
 
 
 def common_settings(flats: Sequence[dict[str, Value]]) -> dict[str, Value]:

@@ -26,7 +26,11 @@ HEAD = ("family", "configuration", "method")
 LEADING = (*HEAD, "sampler", "exponent", "soft_adapt.variant")
 """The settings that the thesis's table shows, in its order."""
 
+DATA_NAME = "data.name"
+"""The name of the user's own images. A label that shows the data set shows it too."""
+
 _SAMPLER, _EXPONENT, _SOFT_ADAPT = LEADING[3:]
+_DATASET = {"data.dataset", column("data.dataset")}
 _DEFAULT_VARIANT = "loss_weighted"  # tables call this variant just "SoftAdapt"
 _VALUE_ALONE = (*HEAD, _SAMPLER)  # a label has the values of these settings without their names
 _SETTINGS = {column(path): path for path in FIELDS}
@@ -45,7 +49,9 @@ def distinguishing_settings(rows: Sequence[Row], names: Iterable[str]) -> list[s
     """
     shown = [name for name in LEADING if _differs(rows, name)]
     for name in names:
-        if name not in LEADING and _differs(rows, name):
+        if name == DATA_NAME and _DATASET & set(shown):
+            shown += [name] if any(row.get(name) is not None for row in rows) else []
+        elif name not in LEADING and _differs(rows, name):
             value_of: dict[str, str] = {}  # values of the settings shown so far -> value of this setting
             for row in rows:
                 value = repr(row.get(name))

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from mtvae.config import FAMILIES, METHODS, Sizes, resolve_sizes
 from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
-from sweeps.data.datasets import Data, Source, declared, image_count, shape, test_half_count
+from sweeps.data.datasets import DATASETS, Data, DataError, Source, declared, image_count, shape, test_half_count, title
+from sweeps.data.sampling import WITHOUT_CLASSES
 from sweeps.data.splits import HALVES, Folds, fold_sizes
 
 Problems = list[tuple[str, str]]
@@ -46,6 +47,9 @@ def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
     """
     values = DEFAULTS | flat
     problems = _fill_in_conditional(values, set_for_row)
+    if missing := _check_root(values):
+        raise IncompatibleSettings([*problems, *missing])  # the other rules look at the images
+    problems += _fill_in_sample(values, set_for_row)
     problems += _check_method(values)
     problems += _fill_in_sizes(values, set_for_row)
     problems += _check_conditioning(values)
@@ -63,6 +67,7 @@ def fill_in(flat: Mapping[str, Value]) -> dict[str, Value]:
     """
     values = {**DEFAULTS, **flat}
     _fill_in_conditional(values, frozenset())
+    _fill_in_sample(values, frozenset())
     _fill_in_sizes(values, frozenset())
     return values
 
@@ -77,6 +82,50 @@ def _fill_in_conditional(values: dict[str, Value], set_for_row: frozenset[str]) 
             values[path] = None
         elif values[path] is None:
             values[path] = info.default(values)
+    return problems
+
+
+def _check_root(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the place of the user's own images. A folder that is not here is no problem."""
+    data = _data(values)
+    if not (own := DATASETS[data.dataset].own):
+        return []
+    if data.root is None:
+        return [("data.root", f"data.dataset {data.dataset} needs it: {own}, such as ~/images")]
+    try:
+        shape(data)
+    except DataError as error:
+        return [("data.root", str(error))]
+    return []
+
+
+def _fill_in_sample(values: dict[str, Value], set_for_row: frozenset[str]) -> Problems:
+    """Fill in `data.part` and `data.sample`, and return what is wrong with them.
+
+    Where all images are taken, `first` takes them, so that the key does not depend on the sample that was asked for.
+    """
+    part, sample = values["data.part"], values["data.sample"]
+    values |= {"data.part": None, "data.sample": None}
+    whole = declared(_data(values | {"data.limit": None}))
+    problems = []
+    if part == "train" and not (whole and whole.parts):
+        if "data.part" in set_for_row and whole:
+            problems.append(("data.part", "there are no folders train and test with all images in data.root"))
+        part = None
+    half = values["folds.selection"] in HALVES and whole is not None and whole.parts
+    values["data.part"] = part or ("train" if half else "all")
+    available = declared(_data(values | {"data.limit": None}))
+    limit, samples = values["data.limit"], whole.samples if whole else WITHOUT_CLASSES
+    why = "without data.limit all images are taken" if limit is None else ""
+    if sample not in (None, "first", *samples):
+        why = why or f"data.dataset {values['data.dataset']} takes {' or '.join(samples)} here"
+        why += ", because it has no classes" if "random" in samples else ""
+    if sample not in (None, "first") and why:
+        if "data.sample" in set_for_row:
+            problems.append(("data.sample", why))
+        sample = None
+    all_taken = limit is None or (available is not None and limit >= available.images)
+    values["data.sample"] = "first" if all_taken else sample or samples[-1]
     return problems
 
 
@@ -152,10 +201,11 @@ def _check_image_counts(values: dict[str, Value]) -> Problems:
     if description is None:
         return []  # the folder is not on this machine, so its images cannot be counted
     if data.limit is not None and data.limit > description.images:
-        return [("data.limit", f"{data.dataset} has {description.images:,} images, not {data.limit:,}")]
+        return [("data.limit", f"{title(data)} has {description.images:,} images, not {data.limit:,}")]
     n, half = image_count(data), test_half_count(Source.of(data, folds.selection))
     if folds.selection in HALVES and not half:
-        return [("folds.selection", f"{data.dataset} has no official test part")]
+        folder = " (folders train and test)" if DATASETS[data.dataset].resizes else ""
+        return [("folds.selection", f"{title(data)} has no official test part{folder}")]
     if n < folds.n_splits:
         return [("folds.n_splits", f"{n:,} images cannot be split into {folds.n_splits} folds")]
     smallest = fold_sizes(n, folds, 0, half)  # KFold puts the larger folds first, so fold 0 trains on the fewest images

@@ -134,7 +134,7 @@ class Settings(Section):
     @property
     def source(self) -> Source:
         """The images that a unit needs."""
-        return Source.of(self.data, self.folds.selection)
+        return Source.of(self.data, self.folds.selection, self.seed)
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:

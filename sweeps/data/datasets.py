@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from sweeps.data.arrays import Arrays
 from sweeps.data.dataset import (
     DATASETS,
     Data,
@@ -12,8 +13,10 @@ from sweeps.data.dataset import (
     Source,
     half_used,
     images_used,
+    root_name,
     root_of,
     test_images_used,
+    title,
 )
 from sweeps.data.folder import ImageFolder
 from sweeps.data.hashes import file_stamps, files_hash_of, fingerprint
@@ -21,15 +24,16 @@ from sweeps.data.published import KINDS, Published
 from sweeps.text import error_line
 
 __all__ = [
-    "DATASETS", "Data", "DataError", "Dataset", "Description", "ImageFolder", "Loaded", "Published", "Source",
-    "check_files", "declared", "image_count", "load", "root_of", "shape", "test_half_count", "test_image_count",
+    "DATASETS", "Arrays", "Data", "DataError", "Dataset", "Description", "ImageFolder", "Loaded", "Published", "Source",
+    "check_files", "declared", "image_count", "load", "root_name", "root_of", "shape", "test_half_count",
+    "test_image_count", "title",
 ]  # fmt: skip
 
-for _kind in (*KINDS, ImageFolder("folder")):
+for _kind in (*KINDS, ImageFolder("folder"), Arrays("arrays")):
     DATASETS.register(_kind)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def declared(data: Data) -> Description | None:
     """Return a data set's description, whose fingerprint for a folder is its manifest (names and sizes of files).
 
@@ -44,7 +48,7 @@ def shape(data: Data) -> tuple[int, int]:
 
 
 def image_count(data: Data) -> int:
-    """Return the number of images in the folds: the first `limit`, or all; 0 if a folder is not here.
+    """Return the number of images in the folds: `limit` of them, or all; 0 if a folder is not here.
 
     A folder may turn out to have fewer, since only reading shows which files are unreadable.
     """
@@ -67,7 +71,7 @@ def check_files(data: Data) -> None:
 
 
 def load(source: Source) -> Loaded:
-    """Read a source: the first `limit` images, then those of the official test part that it asks for.
+    """Read a source: the `limit` images that it takes, then those of the official test part that it asks for.
 
     Raises:
         DataError: files are missing, unreadable (in a folder: too many), have other content than declared, or changed
@@ -86,13 +90,11 @@ def load(source: Source) -> Loaded:
         changed = [path for path, stamp in file_stamps(files).items() if stamp != before.get(path)]
     except MemoryError as error:
         raise DataError(
-            f"{source.data.dataset}: not enough memory for its images here: {error_line(error)[:200]}"
+            f"{title(source.data)}: not enough memory for its images here: {error_line(error)[:200]}"
         ) from error
     except OSError as error:
-        raise DataError(f"{source.data.dataset}: cannot be read: {error_line(error)[:300]}") from error
+        raise DataError(f"{title(source.data)}: cannot be read: {error_line(error)[:300]}") from error
     if changed:  # the hashes would belong to other files than the images
-        name = (
-            f"{source.data.dataset}: {len(changed):,} files changed while they were read, such as {str(changed[0])!r}"
-        )
+        name = f"{title(source.data)}: {len(changed):,} files changed while they were read, such as {str(changed[0])!r}"
         raise DataError(f"{name}; the same command reads them again")
     return loaded._replace(data_hash=fingerprint(loaded.images), files_hash=files_hash)

@@ -156,36 +156,52 @@ def _size(path: Path) -> int:
         return -1  # it was removed after it was listed
 
 
-class FolderRead(NamedTuple):
-    """A folder's images, and notes on them. `bad` of `total` files gave no image; `skipped_line` says which."""
+class Share(NamedTuple):
+    """How many of the `total` files gave no image. `line` says which, and why."""
 
-    images: Images
     bad: int
     total: int
-    skipped_line: str
+    line: str
+
+
+class FolderRead(NamedTuple):
+    """A folder's images, the files that they come from, the files that gave none, and notes on oddities."""
+
+    images: Images
+    used: list[Path]
+    shares: list[Share]
     remarks: tuple[str, ...]
 
 
-def read_folder(root: Path, limit: int | None, side: int, channels: int) -> FolderRead:
+def read_folder(
+    root: Path, limit: int | None, side: int, channels: int, chosen: Sequence[Path] | None = None
+) -> FolderRead:
     """Read the first `limit` files. A later file does not replace an unusable one, so that the manifest stays true.
+
+    Args:
+        chosen: read these files instead. Then the images that are left out of the whole folder have a share of their
+            own.
 
     Raises:
         MachineTrouble: a folder or file cannot be read now.
     """
-    files = folder_files(root)[:limit]
+    files = folder_files(root)[:limit] if chosen is None else chosen
     remarks: Remarks = {}
     images, skipped = read_files(files, side, channels, remarks)
-    for reason, paths in left_out(root, limit).items():
-        skipped[reason] = sorted([*skipped.get(reason, []), *paths])
+    unusable = {path for paths in skipped.values() for path in paths}
+    used = [path for path in files if path not in unusable]
+    missed = left_out(root, limit if chosen is None else None)
+    if chosen is None:
+        for reason, paths in missed.items():
+            skipped[reason] = sorted([*skipped.get(reason, []), *paths])
+    shares = [_share(root, skipped, len(images))]
+    shares += [] if chosen is None else [_share(root, missed, len(folder_files(root)))]
+    return FolderRead(images, used, shares, (*manifest_note(root, files), *_remark_lines(root, remarks)))
+
+
+def _share(root: Path, skipped: Skipped, usable: int) -> Share:
     bad = sum(map(len, skipped.values()))
-    total = len(images) + bad
-    return FolderRead(
-        images,
-        bad,
-        total,
-        skipped_line(root, skipped, total),
-        (*manifest_note(root, limit), *_remark_lines(root, remarks)),
-    )
+    return Share(bad, usable + bad, skipped_line(root, skipped, usable + bad))
 
 
 def left_out(root: Path, limit: int | None, look_inside: bool = True) -> Skipped:
@@ -233,9 +249,9 @@ def _is_image(head: bytes) -> bool:
     )
 
 
-def manifest_note(root: Path, limit: int | None) -> tuple[str, ...]:
-    """Return one line if earlier versions gave this folder another manifest, else none."""
-    later = sum(path.suffix.lower() in LATER_SUFFIXES for path in folder_files(root)[:limit])
+def manifest_note(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Return one line if earlier versions gave these files another manifest, else none."""
+    later = sum(path.suffix.lower() in LATER_SUFFIXES for path in files)
     if not later:
         return ()
     return (
@@ -256,7 +272,8 @@ def notes_before_reading(root: Path, limit: int | None) -> tuple[str, ...]:
     lines = [f"data: {skipped_line(root, counted, len(folder_files(root)[:limit]) + sum(map(len, counted.values())))}"]
     most = f"{BYTES_PER_PIXEL * MAX_PIXELS / 1e9:.1f} GB"
     memory = f"data: reading a file takes up to {BYTES_PER_PIXEL} bytes of memory per pixel, at most {most}"
-    return (*(lines if counted else ()), *manifest_note(root, limit), *([memory] if folder_files(root) else ()))
+    files = folder_files(root)
+    return (*(lines if counted else ()), *manifest_note(root, files[:limit]), *([memory] if files else ()))
 
 
 def _remark_lines(root: Path, remarks: Remarks) -> list[str]:

@@ -20,7 +20,7 @@ from sweeps.data.dataset import (
     test_images_used,
 )
 from sweeps.data.hashes import fingerprint
-from sweeps.data.readers import Images, Part
+from sweeps.data.readers import Images, Labelled, Part
 from sweeps.text import error_line
 
 
@@ -28,12 +28,12 @@ from sweeps.text import error_line
 class Published(Dataset):
     """A published data set.
 
-    `read(root, part, n)`: the first n images of a part. `found_by`: files that must exist, relative to `data.root`.
-    `read_from(root, part, n)`: the files of these images.
+    `read(root, part, n)`: the first n images of a part, with their labels if it has any. `found_by`: files that must
+    exist, relative to `data.root`. `read_from(root, part, n)`: the files of these images.
     """
 
     description: Description
-    read: Callable[[Path, Part, int], Images]
+    read: Callable[[Path, Part, int], Images | Labelled]
     found_by: tuple[str, ...] = ()
     read_from: Callable[[Path, Part, int], Sequence[Path]] = readers.no_files
 
@@ -55,22 +55,26 @@ class Published(Dataset):
 
     def load(self, source: Source) -> Loaded:
         try:
-            return Loaded(self._images(source))
+            read = self._images(source)
+            return Loaded(read.images, labels=read.labels, classes=read.classes)
         except (OSError, RuntimeError, EOFError) as error:
             raise DataError(f"{self.name}: cannot be read: {error_line(error)[:300]}") from error
 
-    def _images(self, source: Source) -> Images:
+    def _images(self, source: Source) -> Labelled:
         n, extra = images_used(self.description, source.data), test_images_used(self.description, source)
-        images = self._part(source, "train", n, self.description.images, self.description.sha256)
+        train = self._part(source, "train", n, self.description.images, self.description.sha256)
         if not extra:
-            return images
+            return train
         test = self._part(source, "test", extra, self.description.test_images, self.description.test_sha256)
-        return np.concatenate([images, test])
+        labels = [part.labels for part in (train, test) if part.labels is not None]
+        images = np.concatenate([train.images, test.images])
+        return Labelled(images, np.concatenate(labels) if len(labels) == 2 else None, train.classes)
 
-    def _part(self, source: Source, part: Part, n: int, declared: int, expected: str | None) -> Images:
+    def _part(self, source: Source, part: Part, n: int, declared: int, expected: str | None) -> Labelled:
         """Return the first n images of a part. If its SHA-256 is known, the whole part is read and checked."""
         root = root_of(source.data)
-        images = self.read(root, part, declared if expected else n)
+        read = self.read(root, part, declared if expected else n)
+        images, labels, classes = read if isinstance(read, Labelled) else Labelled(read)
         found = fingerprint(images) if expected else None
         if found and found != expected:
             which = "images" if part == "train" else "images of the official test part"
@@ -80,7 +84,7 @@ class Published(Dataset):
             )
         if len(images) < n:
             raise DataError(f"{self.name}: {len(images):,} images of its {part} part in {root.absolute()}, not {n:,}")
-        return images[:n]
+        return Labelled(images[:n], None if labels is None else labels[:n], classes)
 
     def files(self, source: Source) -> Sequence[Path]:
         root, extra = root_of(source.data), test_images_used(self.description, source)

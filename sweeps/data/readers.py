@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from sweeps.data.published_files import naming_bad_file
 from sweeps.data.reasons import Unusable
 
 Images = NDArray[np.uint8]
+Labels = NDArray[np.int16]
+"""The place of each image's class in a list of classes."""
 Part = Literal["train", "test"]
 """The official parts of a data set. The folds split `train`."""
 Skipped = dict[str, list[Path]]
@@ -26,27 +28,39 @@ LOG_SECONDS = 10.0
 """Time between two lines of that log."""
 
 
+class Labelled(NamedTuple):
+    """Images with their labels and the names of the classes, for readers of data sets that have them."""
+
+    images: Images
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+
+
+TEN_DIGITS = tuple(map(str, range(10)))
+
+
 def no_files(root: Path, part: Part, n: int) -> Sequence[Path]:
     """Return no files, for a data set that comes with a library."""
     return ()
 
 
-def digits(root: Path, part: Part, n: int) -> Images:
+def digits(root: Path, part: Part, n: int) -> Labelled:
     """Load scikit-learn's handwritten digits: 8x8 values 0 to 16 as bytes, each pixel doubled to 16x16. No files."""
     from sklearn.datasets import load_digits
 
-    values = load_digits().images[:n]  # (n,8,8) float, 0 to 16
+    found = load_digits()
+    values = found.images[:n]  # (n,8,8) float, 0 to 16
     images: Images = np.rint(values * 255 / 16).astype(np.uint8).repeat(2, 1).repeat(2, 2)[:, None]
-    return images
+    return Labelled(images, found.target[:n].astype(np.int16), TEN_DIGITS)
 
 
-def mnist(root: Path, part: Part, n: int) -> Images:
+def mnist(root: Path, part: Part, n: int) -> Labelled:
     """Read MNIST, 28x28, with torchvision. Nothing is downloaded."""
     from torchvision.datasets import MNIST
 
     with naming_bad_file("mnist", root):
-        images: Images = MNIST(str(root), train=part == "train", download=False).data.numpy()[:n, None]
-    return images
+        found = MNIST(str(root), train=part == "train", download=False)  # it reads the labels in any case
+    return Labelled(found.data.numpy()[:n, None], found.targets.numpy()[:n].astype(np.int16), TEN_DIGITS)
 
 
 def mnist_files(root: Path, part: Part, n: int) -> Sequence[Path]:
@@ -54,14 +68,14 @@ def mnist_files(root: Path, part: Part, n: int) -> Sequence[Path]:
     return [root / "MNIST" / "raw" / f"{'train' if part == 'train' else 't10k'}-images-idx3-ubyte"]
 
 
-def cifar10(root: Path, part: Part, n: int) -> Images:
+def cifar10(root: Path, part: Part, n: int) -> Labelled:
     """Read CIFAR-10, 32x32 RGB, with torchvision, which checks the files' published MD5. Nothing is downloaded."""
     from torchvision.datasets import CIFAR10
 
     with naming_bad_file("cifar10", root):
-        rows = CIFAR10(str(root), train=part == "train", download=False).data[:n]  # (n,32,32,3)
-    images: Images = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
-    return images
+        found = CIFAR10(str(root), train=part == "train", download=False)  # it reads the labels in any case
+    images: Images = np.ascontiguousarray(found.data[:n].transpose(0, 3, 1, 2))  # from (n,32,32,3)
+    return Labelled(images, np.array(found.targets[:n], np.int16), tuple(found.classes))
 
 
 def cifar10_files(root: Path, part: Part, n: int) -> Sequence[Path]:

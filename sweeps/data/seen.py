@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweeps.data.datasets import DataError, Loaded, Source
+from sweeps.data.datasets import DataError, Loaded, Source, title
 from sweeps.data.hashes import Hashes, SameImages
 from sweeps.text import count_text
 
@@ -28,7 +28,7 @@ def check_seen(source: Source, loaded: Loaded, seen: Sequence[SeenImages]) -> tu
     now = (loaded.data_hash, loaded.files_hash)
     same = SameImages([now, *[s.hashes for s in seen]])
     others = [s for s in seen if same.differ(s.hashes, now)]
-    where = f"data: {source.data.dataset}" + (f" {source.data.root}" if source.data.root else "")
+    where = f"data: {title(source.data)}" + (f" {source.data.root}" if source.data.root else "")
     if others:
         units = count_text(sum(s.units for s in others), "done unit")
         raise DataError(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtvae.config.setting import NO_VALUE
+from sweeps.config.labels import DATA_NAME
 from sweeps.config.settings import SETTING_INFO, Settings, Value, flatten
 from sweeps.config.stages import TRAINING, Stage, stages_of
 from sweeps.data.datasets import declared
@@ -17,11 +18,12 @@ from sweeps.plan.unit import Unit
 KEY_VERSION = 1
 
 
-LABEL_ORDER = sorted(SETTING_INFO, key=lambda path: not SETTING_INFO[path].in_key)
-"""The settings in the order in which labels try them: first those that are part of the key, then the others."""
+LABEL_ORDER = sorted(SETTING_INFO, key=lambda path: not (SETTING_INFO[path].in_key or path == DATA_NAME))
+"""The settings in the order in which labels try them: those that are part of the key, with `data.name` behind
+`data.dataset`, then the others."""
 
 _IN_KEY = frozenset(path for path, info in SETTING_INFO.items() if info.in_key)
-_WITH_NEUTRAL_VALUE = frozenset(path for path, info in SETTING_INFO.items() if info.neutral is not NO_VALUE)
+WITH_NEUTRAL_VALUE = frozenset(path for path, info in SETTING_INFO.items() if info.neutral is not NO_VALUE)
 
 
 def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
@@ -31,7 +33,7 @@ def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
         for path, value in flat.items()
         if value is not None
         and path in _IN_KEY
-        and not (path in _WITH_NEUTRAL_VALUE and SETTING_INFO[path].is_neutral(value, flat))
+        and not (path in WITH_NEUTRAL_VALUE and SETTING_INFO[path].is_neutral(value, flat))
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from mtvae.cost import training_bytes
 from sweeps.config.grid import common_settings
 from sweeps.config.settings import Settings, Value, flatten, null_is_a_value
-from sweeps.data.datasets import DATASETS, Data, declared, image_count, shape
+from sweeps.data.datasets import DATASETS, Data, DataError, check_files, declared, image_count, shape, title
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
@@ -85,7 +85,8 @@ def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -
     for path in [path for path in flats[0] if path not in shown]:
         values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
         if values or null_is_a_value(path):
-            texts[path] = f"{' or '.join(values)} where it applies" if values else "null"
+            somewhere = " where it applies" if any(flat[path] is None for flat in flats) else ""
+            texts[path] = f"{' or '.join(values)}{somewhere}" if values else "null"
     return texts
 
 
@@ -123,6 +124,8 @@ def _up_to(data: Iterable[Data]) -> str:
 def _data_note(data: Data) -> str:
     channels, side = shape(data)
     if declared(data) is None:
-        where = value_text(data.root)
-        return f"data: {data.dataset} {where}: not here, so its images, its keys and its done units are unknown"
-    return f"data: {data.dataset}, {_up_to([data])}{image_count(data):,} images of {channels}x{side}x{side}"
+        try:
+            check_files(data)
+        except DataError as error:
+            return f"data: {error}; its images, its keys and its done units are unknown"
+    return f"data: {title(data)}, {_up_to([data])}{image_count(data):,} images of {channels}x{side}x{side}"

@@ -23,6 +23,7 @@ from sweeps.ledger.suggestions import SEARCH, STOPPED, remove_stopped
 from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
+from sweeps.plan.same_work import check_same_work
 from sweeps.plan.sharding import group_by_source, longest_first, parse, shard
 from sweeps.plan.unit import Unit, UnitId
 from sweeps.plan.work_source import GridSource, WorkSource
@@ -36,7 +37,7 @@ def current_plan(ledger: Ledger, sweep: grid.Grid, options: Options, archive: Ar
     """Return the plan as the ledger stands now: the grid's rows, and the suggestions of its search in ask order.
 
     Raises:
-        ChoiceError: `--only` does not name one unit.
+        ChoiceError: `--only` names no unit or several, or the plan would mix work (`check_same_work`).
     """
     return _plan_and_equivalents(ledger, sweep, options, archive)[0]
 
@@ -50,6 +51,7 @@ def _plan_and_equivalents(
         sweep = archive.with_suggestions(sweep)
     stopped = searching.stopped_keys(ledger, sweep)
     plan = Plan(sweep, ledger.units(), ledger.units("failed"), stopped=stopped)
+    check_same_work(plan)
     if options.shard is not None:
         plan = plan.only(shard(plan.units, *parse(options.shard)))
     elif options.only is not None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from sweeps.config.labels import Labels, distinguishing_settings, find_rows_by_label, setting_texts
 from sweeps.config.settings import FIELDS
+from sweeps.plan.identity import LABEL_ORDER
 from sweeps.plan.patterns import NamedItem, matching_indices
 from sweeps.text import value_text
 
@@ -23,6 +24,7 @@ rows_drawn = st.fixed_dictionaries(
         "exponent": st.none() | numbers,
         "soft_adapt.variant": st.none() | st.sampled_from(["loss_weighted", "original"]),
         "data.dataset": st.sampled_from(["digits", "folder"]),
+        "data.name": st.none() | texts.filter(bool),
         "data.root": st.none() | texts,
         "data.limit": st.none() | st.integers(1, 3),
         "model.hidden": st.none() | st.lists(st.integers(1, 3), max_size=3).map(tuple),
@@ -107,6 +109,24 @@ def test_labels_have_the_words_of_the_tables():
     ]
     assert ", ".join(setting_texts(ROWS[3], ["sampler", "exponent"])) == "uniform, a = 40"
     assert ", ".join(setting_texts(ROWS[2], ["sampler", "soft_adapt.variant"])) == "exact, SoftAdapt"
+
+
+def test_a_label_with_the_data_set_names_own_images():
+    """A folder's row says which folder, also where the data set's kind tells it from the others already."""
+    rows = [ROW | {"data.name": None}, ROW | {"data.dataset": "folder", "data.name": "my cats"}]
+    labels = Labels(rows, LABEL_ORDER)
+    assert [labels.label(row) for row in rows] == [
+        "vqvae 1 multi_decoder, dataset digits",
+        "vqvae 1 multi_decoder, dataset folder, data.name my cats",
+    ]
+    folders = [row | {"data.dataset": "folder", "data.root": f"/{i}"} for i, row in enumerate(rows)]
+    folders[0] |= {"data.name": "dogs", "data.limit": 60}
+    labels = Labels(folders, LABEL_ORDER)
+    assert [labels.label(row) for row in folders] == [
+        "vqvae 1 multi_decoder, data.name dogs",
+        "vqvae 1 multi_decoder, data.name my cats",
+    ]
+    assert find_rows_by_label(folders, "data.name my cats") == ([1], None)
 
 
 def test_what_follows_from_other_settings_is_left_out():

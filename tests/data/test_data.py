@@ -1,6 +1,7 @@
 """Data sets: real files if they are here, else made files in torchvision's layout, and messages for absent files."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -153,19 +154,30 @@ class TestFolder:
         assert declared(Data(dataset="folder", root=str(tmp_path / "b"))) == before
 
     def test_an_empty_or_absent_folder(self, tmp_path, read_grid):
-        for root in (tmp_path, tmp_path / "nowhere"):
-            data = Data(dataset="folder", root=str(root))
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "file.npz").touch()
+        lines = {
+            "empty": "no images in {}; set data.root to a folder of image files",
+            "nowhere": "no such folder: {}; set data.root to a folder of image files",
+            "file.npz": "{} is a file and not a folder; data.dataset arrays reads it",
+        }
+        for name, line in lines.items():
+            data = Data(dataset="folder", root=str(tmp_path / name))
             assert declared(data) is None
-            with pytest.raises(DataError, match=f"folder: no images in {root}"):
+            with pytest.raises(DataError, match=re.escape(f"folder: {line.format(tmp_path / name)}") + "$"):
                 check_files(data)
+        with pytest.raises(DataError, match=r"folder: data\.root is not set; set it to the folder of the images"):
+            check_files(Data(dataset="folder"))
         # a plan is still possible, and says what it cannot know
         from sweeps.ledger.ledger import open_ledger
         from sweeps.plan.plan import Plan
         from sweeps.run.dry_run import dry_run
 
-        g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path}}}\ngrid: [{{}}]")
+        g = read_grid(f"name: a\ndata: {{dataset: folder, root: {tmp_path / 'nowhere'}}}\ngrid: [{{}}]")
         text = dry_run(Plan(g, frozenset(), frozenset()), open_ledger(tmp_path, "a"), 1, False)
-        assert "not here, so its images, its keys and its done units are unknown" in text
+        where = tmp_path / "nowhere"
+        assert f"data: folder: no such folder: {where}; set data.root to a folder of image files; its images" in text
+        assert "its images, its keys and its done units are unknown" in text
 
     def test_a_file_that_is_no_image_is_named(self, tmp_path):
         self.fill(tmp_path / "images")
@@ -182,5 +194,5 @@ class TestFolder:
 
 
 def test_every_declared_data_set_can_be_asked_for():
-    assert DATASETS.names() == ["digits", "mnist", "cifar10", "celeba", "folder"]
+    assert DATASETS.names() == ["digits", "mnist", "cifar10", "celeba", "folder", "arrays"]
     assert {s.lower() for s in SUFFIXES} == SUFFIXES

@@ -238,7 +238,7 @@ def test_a_sweep_reports_skipped_files_once(tmp_path, capsys):
     spoil(tmp_path / "images")
     assert command(tmp_path, dry_run=True, max_skipped=0.2) == 0
     out = capsys.readouterr().out
-    assert "data: folder, up to 20 images of 3x8x8" in out
+    assert "data: folder images, up to 20 images of 3x8x8" in out
     assert "up to 36 images to train" in out
     assert command(tmp_path, max_skipped=0.2) == 0
     assert capsys.readouterr().out.count("3 of the 20 image files in") == 1

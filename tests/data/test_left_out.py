@@ -198,7 +198,7 @@ def test_a_dry_run_reports_it_before_reading(tmp_path):
     file.write_text(f"name: g\ndata: {{dataset: folder, root: {tmp_path / 'images'}}}\ngrid: [{{}}]\n")
     plan = Plan(load_grid(str(file), []), frozenset(), frozenset())
     text = dry_run(plan, open_ledger(tmp_path / "results", "g"), 1, False)
-    assert "data: folder, up to 11 images of 3x32x32" in text
+    assert "data: folder images, up to 11 images of 3x32x32" in text
     assert "data: 3 of the 14 image files in" in text
     assert "data: 1 files in" in text
     assert "17 bytes of memory per pixel, at most 3.0 GB" in text

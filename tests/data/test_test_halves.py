@@ -123,7 +123,7 @@ class TestUnit:
 
 
 def test_both_halves_in_one_sweep(tmp_path):
-    """Rows with either half saw other images, as they were told to: the report has nothing to say of that.
+    """Rows with either half, or with none, saw other images, as they were told to. The report has no note on that.
 
     Two seeds are two rows over the same images.
     """
@@ -131,14 +131,14 @@ def test_both_halves_in_one_sweep(tmp_path):
     file.write_text(
         "name: halves\ndata: {dataset: 'toy_data:PARTS'}\nfolds: {n_splits: 2}\n"
         "training: {epochs: 1, batch_size: 8}\nfamily: autoencoder\n"
-        "grid: [{seed: [1, 2], folds.selection: [test_half, random_test_half]}]"
+        "grid: [{seed: [1, 2], folds.selection: [0.1, test_half, random_test_half]}]"
     )
     assert command(str(file), [], Options(results, inline=True)) == 0
     assert "different images" not in report(results, "halves", ReportRequest())
     records = open_ledger(results, "halves").read()[0]
-    assert len(records) == 8
-    for selection in ("test_half", "random_test_half"):
+    assert len(records) == 12
+    for selection in ("0.1", "test_half", "random_test_half"):
         own = [r for r in records if r["folds.selection"] == selection]
         assert len({r["data_hash"] for r in own}) == 1
         assert len({(r["seed"], r["fold"], r["split_hash"]) for r in own}) == 4
-    assert len({r["split_hash"] for r in records}) == 8
+    assert len({r["split_hash"] for r in records}) == 12

@@ -78,7 +78,7 @@ def test_reports_name_accepted_other_images(sweep, capsys):
     text = report(sweep.results, "other", ReportRequest(("table", "differences")))
     assert "2/2 (2 sets of images)" in text
     assert "different images in one row: autoencoder 1 none: fold 0 saw" in text
-    assert "different images of folder: " in text
+    assert "different images of images: " in text
     table = read_table(sweep.ledger)
     none, multi = table.rows
     assert (none.complete, multi.complete) == (False, True)

@@ -70,6 +70,7 @@ def test_a_setting_that_counts_changes_the_key(path):
 
 def test_settings_outside_the_key_leave_it():
     changed = {
+        "data.name": "pets",
         "data.root": "/elsewhere",
         "data.max_skipped": 0.5,
         "training.checkpoint_seconds": 1.0,

@@ -27,7 +27,7 @@ from sweeps.backends.ray_tune.internals import FirstPendingScheduler
 from sweeps.backends.ray_tune.suggestions import Suggestions
 from sweeps.backends.ray_tune.trial import trial
 from sweeps.backends.stop import Stop, StopFile
-from sweeps.data.datasets import DataError, Loaded, Source, image_count
+from sweeps.data.datasets import DataError, Loaded, Source, image_count, title
 from sweeps.data.readers import LOG_SECONDS
 from sweeps.data.splits import FoldDraw
 from sweeps.plan.unit import Unit
@@ -144,11 +144,11 @@ def _load_images(envelope: Envelope, context: RunContext, progress: Progress) ->
             if isinstance(error.cause, DataError):
                 raise error.cause from None
             if isinstance(error.cause, MemoryError):
-                raise DataError(f"{source.data.dataset}: not enough memory to read the images") from None
+                raise DataError(f"{title(source.data)}: not enough memory to read the images") from None
             raise
         except _READER_LOST as error:
             raise DataError(
-                f"{source.data.dataset}: the images cannot be read: the process that read them died, or there is no "
+                f"{title(source.data)}: the images cannot be read: the process that read them died, or there is no "
                 f"memory for them: {error_line(error)[:200]}"
             ) from None
         progress.say(context.check_images(source, loaded))
@@ -168,7 +168,7 @@ def _wait_for_images(source: Source, reference: Any, progress: Progress) -> None
     since = time.monotonic()
     while not ray.wait([reference], timeout=LOG_SECONDS, fetch_local=False)[0]:
         seconds = time.monotonic() - since
-        n, name = image_count(source.data), source.data.dataset
+        n, name = image_count(source.data), title(source.data)
         progress.say([f"data: {n:,} images of {name}: reading for {seconds:.0f} s"])
 
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sweeps.analysis.columns import LABEL_COLUMNS
+from sweeps.analysis.columns import LABEL_COLUMNS, data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.labels import distinguishing_settings, setting_texts
 from sweeps.report.tables.cells import setting_text
@@ -87,10 +87,10 @@ def short_setting(value: object) -> str:
 
 
 def model_text(row: TableRow) -> str:
-    """Return a row's data set, family and configuration, for titles."""
+    """Return a row's data set (by its name), family and configuration, for titles."""
     s = row.settings
     return (
-        f"{short_setting(s['dataset'])}, {short_setting(s['family'])} configuration {short_setting(s['configuration'])}"
+        f"{short_setting(data_text(s))}, {short_setting(s['family'])} configuration {short_setting(s['configuration'])}"
     )
 
 

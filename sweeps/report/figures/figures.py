@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mtvae.config import CONDITIONED, ERROR_AXIS, UNCONDITIONED, Method, Metric
+from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.report.figures.drawing import (
     MARKERS,
@@ -39,11 +40,11 @@ def figures(table: Table) -> dict[str, Figure]:
         KeyError: the table was read without the histories.
     """
     found: dict[str, Figure] = {}
-    several = len({row.settings["dataset"] for row in table.rows}) > 1
+    several = len({data_text(row.settings) for row in table.rows}) > 1
     short = labels(table, "method")
     with apply_style():
         for rows in table.groups:
-            model = [rows[0].settings[name] for name in ("dataset", "family", "configuration")]
+            model = [data_text(rows[0].settings), *[rows[0].settings[name] for name in ("family", "configuration")]]
             group = _Group(table, _by_method_and_sampler(rows), file_name(*model[not several :]), short)
             for name, figure in (*_curve_figures(group), *_exponent_figures(group), *_loss_figures(group)):
                 found[unused_name(name, found)] = figure

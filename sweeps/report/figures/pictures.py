@@ -16,6 +16,7 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
 from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
+from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
@@ -55,7 +56,8 @@ def pictures(
     images-* shows a kept model's reconstructions of the first images of its test fold.
 
     Args:
-        roots: folders of data sets on this machine, by data set, where they differ from those of the training.
+        roots: folders of data sets on this machine, by data set or `data.name`, where they differ from those of the
+            training.
     """
     found: dict[str, Figure] = {}
     reasons: list[str] = []
@@ -69,7 +71,7 @@ def pictures(
             reasons.append(f"no picture of {subject}: {_error_text(error)}")
 
     of_thesis = [row for row in table.shown if like_the_thesis(row)]
-    for dataset, row in {row.settings["dataset"]: row for row in reversed(of_thesis)}.items():
+    for dataset, row in {data_text(row.settings): row for row in reversed(of_thesis)}.items():
         name = file_name("sampling", dataset)
         add(f"the samplers on {short_setting(dataset)}", name, partial(_samplers_picture, row, load_once, roots or {}))
     names = labels(table)
@@ -99,17 +101,20 @@ class _NoPicture(ValueError):
 
 
 def _with_root(data: Data, roots: Mapping[str, str]) -> Data:
-    return data.model_copy(update={"root": roots[data.dataset]}) if data.dataset in roots else data
+    root = roots.get(data.name or data.dataset) or roots.get(data.dataset)
+    return data.model_copy(update={"root": root}) if root else data
 
 
 def _samplers_picture(row: TableRow, load: Load, roots: Mapping[str, str]) -> Figure:
     """Return `sampling` of the first images of a row's data set."""
     data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
-    loaded = load(Source.of(_with_root(data, roots), row.settings["folds.selection"]))
+    loaded = load(Source.of(_with_root(data, roots), row.settings["folds.selection"], row.settings["seed"]))
     for fold in row.folds:
         _check_images(row, fold, loaded)
     return sampling(
-        loaded.images[:EXAMPLES], row.settings["seed"], f"{short_setting(data.dataset)}: what the samplers reveal"
+        loaded.images[:EXAMPLES],
+        row.settings["seed"],
+        f"{short_setting(data_text(row.settings))}: what the samplers reveal",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
-from sweeps.analysis.columns import SEPARATE_COLUMNS
+from sweeps.analysis.columns import TABLE_COLUMNS
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
@@ -92,8 +92,8 @@ def shared_lines(table: Table) -> list[str]:
 
 def identity(table: Table) -> tuple[list[str], list[str]]:
     """Return the settings that tell rows apart: those with a column of their own, and those that share one."""
-    keys = [name for name in SEPARATE_COLUMNS if name in table.columns]
-    return keys, [name for name in table.columns if name not in SEPARATE_COLUMNS]
+    keys = [name for name in TABLE_COLUMNS if name in table.columns]
+    return keys, [name for name in table.columns if name not in TABLE_COLUMNS]
 
 
 def identity_cells(table: Table) -> tuple[list[str], Callable[[TableRow], list[str]]]:
@@ -112,7 +112,7 @@ def breaks(table: Table) -> frozenset[int]:
     """Return the indices of shown rows at which a new model or method begins."""
     starts, before = set(), None
     for i, row in enumerate(table.shown):
-        this = [row.settings.get(name) for name in SEPARATE_COLUMNS]
+        this = [row.settings.get(name) for name in TABLE_COLUMNS]
         if before is not None and this != before:
             starts.add(i)
         before = this

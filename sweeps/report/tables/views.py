@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mtvae.config import CONDITIONED, UNCONDITIONED
-from sweeps.analysis.columns import METRICS, SEPARATE_COLUMNS, SETTING_COLUMNS
+from sweeps.analysis.columns import METRICS, SETTING_COLUMNS, TABLE_COLUMNS
 from sweeps.analysis.differences import Comparison, best_keys, differences
 from sweeps.analysis.flags import BY_NAME, flagged, flags_to_show
 from sweeps.analysis.records import comparison_record, row_record
@@ -90,7 +90,7 @@ def main_sheet(
         [column in numeric for column in shown],
         shared_lines(table),
         breaks(table),
-        next((i for i, column in enumerate(shown) if column not in SEPARATE_COLUMNS), len(shown)),
+        next((i for i, column in enumerate(shown) if column not in TABLE_COLUMNS), len(shown)),
         [*notes(table, number_format, shown, any(marked.values())), *search_notes(table)],
         lambda: [row_record(table, row, number_format.scale) for row in table.shown],
     )
