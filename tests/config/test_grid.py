@@ -193,13 +193,17 @@ def test_overrides_are_read_like_a_file(read_grid):
         ("12", "12"),
         ("[a", "[a"),
         ("'/a b'", "/a b"),
-        ("null", None),
     ],
 )
 def test_a_text_setting_is_taken_as_it_stands(read_grid, text, value):
     """YAML took ` #1` for a comment, `~` for null, and 12 for a number."""
     (row,) = read_grid(f"name: a\ndata: {{dataset: folder}}\n{BLOCK}", [f"data.root={text}"]).rows
     assert row.data.root == value
+
+
+def test_null_is_no_text(read_grid):
+    (row,) = read_grid(f"name: a\ndata: {{root: /images}}\n{BLOCK}", ["data.root=null"]).rows
+    assert row.data.root is None
 
 
 @pytest.mark.parametrize(
