@@ -82,7 +82,8 @@ def test_a_default_is_what_a_row_gets(path, configurations):
 
 def test_types_are_in_a_readers_words():
     found = {path: reference.type_text(path) for path in FIELDS}
-    assert found["folds.selection"] == "a number above 0 and below 1, an integer above 0, fold, test_half or random_test_half"
+    selection = "a number above 0 and below 1, an integer above 0, fold, test_half or random_test_half"
+    assert found["folds.selection"] == selection
     assert found["data.limit"] == "an integer above 0 or null"
     assert found["model.hidden"] == "a list, each an integer above 0"
     assert found["training.shuffle"] == "true or false"
