@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from mtvae.config import CONDITIONED, FAMILIES, SCALES, TRAINING_UNCONDITIONED, UNCONDITIONED, Metric
+from mtvae.config import FAMILIES, OF_OUTPUTS, SCALES, UNCONDITIONED, Metric
+from sweeps.config.measured import KNOWN_BEFORE
 from sweeps.config.search import Constraint, Objective, Search
 from sweeps.config.settings import Settings
 from sweeps.ledger.schema import UNIT_SCHEMA
 from sweeps.plan.work_source import Record
 
-_SHARED = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, TRAINING_UNCONDITIONED)}
+_SHARED = {metric.name: metric for metric in OF_OUTPUTS}
 _VALIDATION = ("history", "best_epoch", *[f"{UNCONDITIONED.name}_{scale}" for scale in SCALES])
 
 
@@ -60,7 +61,7 @@ def bounded_numbers(search: Search, record: Record) -> dict[str, float]:
 
 def known_numbers(settings: Settings) -> dict[str, float]:
     """Return the numbers of a configuration that are known without training it."""
-    return {"parameters": settings.cost.parameters, "flops": settings.cost.flops}
+    return {name: getattr(settings.cost, name) for name in KNOWN_BEFORE}
 
 
 def violations(constraints: Iterable[Constraint], numbers: Mapping[str, float]) -> dict[str, float]:
