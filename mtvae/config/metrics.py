@@ -59,4 +59,7 @@ CONDITIONED = Metric("conditioned", direction="lower", scaled=True, term="condit
 TRAINING_UNCONDITIONED = Metric("training_unconditioned", direction="lower", scaled=True)
 """The best checkpoint's error on as many images of the training set as the test fold has."""
 
+OF_OUTPUTS = (UNCONDITIONED, CONDITIONED, TRAINING_UNCONDITIONED)
+"""The errors of a model's outputs. They belong to methods, whatever the family."""
+
 CONDITION_PIXELS = Metric("condition_pixels", "pixels revealed per image, counted in the masks of the test fold")

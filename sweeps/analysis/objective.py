@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtvae.config import CONDITIONED, FAMILIES, SCALES, TRAINING_UNCONDITIONED, UNCONDITIONED, Family, Metric
+from mtvae.config import FAMILIES, OF_OUTPUTS, SCALES, UNCONDITIONED, Family, Metric
 from sweeps.config.search import Objective
 from sweeps.ledger.schema import UNIT_SCHEMA
 
-_SHARED = {metric.name: metric for metric in (UNCONDITIONED, CONDITIONED, TRAINING_UNCONDITIONED)}
+_SHARED = {metric.name: metric for metric in OF_OUTPUTS}
 _VALIDATION = ("history", "best_epoch", *[f"{UNCONDITIONED.name}_{scale}" for scale in SCALES])
 
 

@@ -6,17 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from mtvae.config import (
-    CONDITIONED,
-    FAMILIES,
-    METHODS,
-    TRAINING_UNCONDITIONED,
-    UNCONDITIONED,
-    Family,
-    Method,
-    Metric,
-    Scale,
-)
+from mtvae.config import FAMILIES, METHODS, OF_OUTPUTS, Family, Method, Metric, Scale
 from sweeps.analysis import which_rows
 from sweeps.analysis.columns import (
     BASE_COLUMNS,
@@ -52,9 +42,6 @@ class ReportError(ValueError):
 
 
 Declared = TypeVar("Declared", Family, Method)
-
-_OUTPUTS = (UNCONDITIONED, CONDITIONED, TRAINING_UNCONDITIONED)
-"""The metrics that belong to methods, whatever the family."""
 
 
 @dataclass
@@ -121,7 +108,7 @@ class TableRow:
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of its outputs, its family or a later stage; None for another column of the ledger."""
-        others = {metric.name: metric for metric in (*_OUTPUTS, *self.stage_metrics.values())}
+        others = {metric.name: metric for metric in (*OF_OUTPUTS, *self.stage_metrics.values())}
         return others.get(name) or self.family.metric(name)
 
     @property

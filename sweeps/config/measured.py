@@ -5,6 +5,7 @@ from mtvae.config import (
     CONDITIONED,
     FAMILIES,
     METHODS,
+    OF_OUTPUTS,
     SCALES,
     TRAINING_UNCONDITIONED,
     UNCONDITIONED,
@@ -15,7 +16,7 @@ from sweeps.config.settings import Settings
 from sweeps.config.stages import STAGES, stages_of
 
 KNOWN_BEFORE = ("parameters", "flops")
-"""Numbers that are known without training: trainable parameters, and operations of one image's forward pass."""
+"""Numbers of a `Cost`, known without training: trainable parameters, and operations of one image's forward pass."""
 
 OTHER_COLUMNS = ("collapsed", "best_epoch", "images_trained", "seconds", "peak_memory")
 """Columns of the ledger besides metrics that a search may bound. `collapsed` is the share of collapsed folds."""
@@ -23,7 +24,7 @@ OTHER_COLUMNS = ("collapsed", "best_epoch", "images_trained", "seconds", "peak_m
 
 def all_metrics() -> dict[str, Metric]:
     """Return the metrics of all families, methods and stages that are registered, by name."""
-    metrics = [UNCONDITIONED, CONDITIONED, TRAINING_UNCONDITIONED, CONDITION_PIXELS]
+    metrics = [*OF_OUTPUTS, CONDITION_PIXELS]
     metrics += [metric for family in FAMILIES for metric in family.metrics]
     metrics += [metric for stage in STAGES for metric in stage.metrics]
     return {metric.name: metric for metric in metrics}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from sweeps.analysis.objective import finite_number, objective_columns, readable_columns
+from sweeps.config.measured import KNOWN_BEFORE
 from sweeps.config.search import Constraint, Search
 from sweeps.config.settings import Settings
 from sweeps.plan.work_source import Record
@@ -23,7 +24,7 @@ def bounded_numbers(search: Search, record: Record) -> dict[str, float]:
 
 def known_numbers(settings: Settings) -> dict[str, float]:
     """Return the numbers of a configuration that are known without training it."""
-    return {"parameters": settings.cost.parameters, "flops": settings.cost.flops}
+    return {name: getattr(settings.cost, name) for name in KNOWN_BEFORE}
 
 
 def violations(constraints: Iterable[Constraint], numbers: Mapping[str, float]) -> dict[str, float]:

@@ -84,8 +84,7 @@ class Results:
         if failed:
             return Trial(number, params, "failed", constraints=bounded, reason=failed)
         if stopped is not None:
-            means = [total / n for n, total in enumerate(accumulate(by_fold.values()), start=1)]
-            steps = dict(enumerate(means, start=1))
+            steps = {n: total / n for n, total in enumerate(accumulate(by_fold.values()), start=1)}
             return Trial(number, params, "pruned", steps=steps, constraints=bounded, reason=stopped)
         return Trial(number, params, "running")
 
