@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.config import overrides as set_options
@@ -52,7 +52,7 @@ class Grid:
     """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows.
 
     `search` proposes further configurations; `racing` stops configurations early. None where the file asks for neither.
-    `given` holds the settings that the file or `--set` gives.
+    `given` holds the settings that the file or `--set` gives; two files that say the same grid at other length are equal.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Grid:
     merged: int = 0
     search: Search | None = None
     racing: Racing | None = None
-    given: frozenset[str] = frozenset(FIELDS)
+    given: frozenset[str] = field(default=frozenset(FIELDS), compare=False)
 
     def dump(self, keys: Sequence[str]) -> str:
         """Return the resolved grid as a grid file: every setting that applies, and each row's key beside it.

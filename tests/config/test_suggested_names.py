@@ -74,7 +74,7 @@ def test_no_synonym_is_the_end_of_a_path():
     [
         ("family: VQVAE", "; did you mean vqvae?"),
         ("family: vae", "one of gaussian_vae, vqvae, autoencoder"),
-        ("data.dataset: cifar100", "celeba, folder"),
+        ("data.dataset: cifar100", "celeba, folder, arrays"),
         ("training.precision: f32", "; did you mean fp32 or tf32?"),
         ("training.precision: fp16", "one of fp32, tf32, bf16"),
         ("keep_models: fold1", "one of none, fold0, all"),
