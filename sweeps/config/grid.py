@@ -52,7 +52,7 @@ class Grid:
     """A sweep's name and its configurations, each once, in the file's order. `merged` counts the repeated rows.
 
     `search` proposes further configurations; `racing` stops configurations early. None where the file asks for neither.
-    `given` holds the settings that the file or `--set` gives; two files that say the same grid at other length are equal.
+    `given` holds the settings that the file or `--set` gives. Grids are equal whatever their files leave to defaults.
     """
 
     name: str
