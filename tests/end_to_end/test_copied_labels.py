@@ -192,7 +192,9 @@ def test_only_takes_a_label_with_its_fold(swept, capsys):
     copied = labels_of_failures(swept, capsys)[3]
     assert command(str(swept[1]), [], Options(str(swept[0]), only=copied)) == 0
     assert command(str(swept[1]), [], Options(str(swept[0]), only=copied.removesuffix(", fold 0"))) == 2
-    assert "2 units match, name one: gaussian_vae 1 none, data.name few images, model.latent 3" in capsys.readouterr().err
+    assert (
+        "2 units match, name one: gaussian_vae 1 none, data.name few images, model.latent 3" in capsys.readouterr().err
+    )
 
 
 def test_a_label_from_before_widening_still_counts(swept, ledger, plan, tmp_path, capsys):
