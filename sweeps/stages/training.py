@@ -43,7 +43,8 @@ def prepare(inputs: Inputs) -> Fit:
     model = build(s.architecture, torch.Generator().manual_seed(unit_seeds["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
     record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
-    return Fit(model, data, s.loss, s.training, sampler, unit_seeds, s.evaluation.latent, s.soft_adapt, record)
+    latent, switch = s.evaluation.latent, s.schedule.switch_epoch
+    return Fit(model, data, s.loss, s.training, sampler, unit_seeds, latent, s.soft_adapt, record, switch)
 
 
 def seeds_of(unit: Unit) -> dict[str, int]:
@@ -77,7 +78,7 @@ def score(inputs: Inputs, fit: Fit) -> Row:
         | {
             "best_epoch": fit.best_epoch,
             "history": fit.history,
-            "sampler_built_with": None if fit.sampler is None else fit.sampler.describe(),
+            "sampler_built_with": fit.sampler_text,
             "parameters": sum(p.numel() for p in fit.model.parameters()),
             "images_trained": fit.images_trained,
             "seeds": unit_seeds,
