@@ -199,7 +199,7 @@ class Schedule(Section):
     switch_epoch: Annotated[
         Count | None,
         Setting(
-            applies=setting_is("method", "multi_decoder"),
+            applies=lambda v: METHODS[v["method"]].two_decoders and not METHODS[v["method"]].head,
             why_not="only method multi_decoder has a second decoder to end",
             of_method=True,
             where="method multi_decoder",

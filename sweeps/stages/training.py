@@ -73,7 +73,7 @@ def score(inputs: Inputs, fit: Fit) -> Row:
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(unit_seeds["evaluation"]))[: len(test)]
     scores |= training_error(fit.model, pixels[train[few.to(device)]], s.loss, unit_seeds, latent, decoder)
     return (
-        score_columns(scores, mean_image_error(pixels, train, test), s.method)
+        score_columns(scores, mean_image_error(pixels, train, test), s.final_method)
         | _split_columns(split)
         | {
             "best_epoch": fit.best_epoch,
