@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mtvae.config import SoftAdapt, Training
-from mtvae.losses import weighting
+from mtvae.losses import FixedWeighting, Weighting, weighting
 from mtvae.runtime.cuda_graph import Record, Recorded
 from mtvae.runtime.precision import tf32_allowed
 
@@ -76,7 +76,7 @@ class Loop(ABC):
         self.module, self.train_indices, self.training = module, train_indices, training
         self.weights, self.generators = weights, dict(generators)
         device = train_indices.device
-        self.weighting = weighting(soft_adapt or SoftAdapt(), weights, device)
+        self.weighting: Weighting = weighting(soft_adapt or SoftAdapt(), weights, device)
         self.optimizer = adamw(module, training, device)
         self.history: list[dict[str, float]] = []
         self.best_epoch, self.best_total = 0, math.inf
@@ -94,6 +94,10 @@ class Loop(ABC):
     @abstractmethod
     def validation_terms(self) -> dict[str, float]:
         """Return the same terms on the validation set, and any others that the history keeps."""
+
+    def may_be_best(self, epoch: int) -> bool:
+        """Whether the weights at the end of an epoch, from 1, can be the best checkpoint."""
+        return True
 
     def before_first_step(self, batch: Tensor) -> None:  # noqa: B027 - most have nothing to do
         """Prepare the module from the first images that will train it, at these indices (N,)."""
@@ -177,7 +181,7 @@ class Loop(ABC):
             | {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
             | {"selection_total": total}
         )
-        if total < self.best_total:
+        if total < self.best_total and self.may_be_best(number):
             self.best_epoch, self.best_total = number, total
             for name, value in self.module.state_dict().items():  # in place: two copies would be the peak of memory
                 if name in self.best_state:
@@ -187,6 +191,21 @@ class Loop(ABC):
         self.order, self.position = None, 0
         for value in self.sums.values():
             value.zero_()
+
+    def keep_terms(self, weights: dict[str, float]) -> None:
+        """Train on with these of the terms, their fixed weights, and the parameters that the module still has.
+
+        The parameters keep their moments. It may only be called between two epochs.
+        """
+        kept = set(map(id, self.module.parameters()))
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                if id(parameter) not in kept:
+                    self.optimizer.state.pop(parameter, None)
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) in kept]
+        self.weights, self.weighting = weights, FixedWeighting(weights)
+        self.sums = {name: self.sums[name] for name in weights}
+        self.recorded.forget()  # the recorded step trains the parameters and terms of before
 
     def load_best(self) -> None:
         """Load the best checkpoint into the module, and free the gradients."""

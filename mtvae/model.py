@@ -42,6 +42,12 @@ class Model(nn.Module):
         if method.conditioned:
             self.conditioned = space.build_decoder(architecture, architecture.condition)
 
+    def drop_conditioned(self) -> None:
+        """Become the plain model: the conditioned decoder ends, and nothing else changes."""
+        assert self.plain is not None
+        self.conditioned = None
+        self.architecture = self.architecture.plain
+
     def encode(self, x: Tensor, generator: torch.Generator | None) -> Latent:
         """Encode images. With a generator z is drawn once per image, without one it is the mean."""
         return self.latent_space(x, generator)  # type: ignore[no-any-return]

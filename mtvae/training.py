@@ -9,7 +9,7 @@ from torch import Tensor
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED, Loss, SoftAdapt, Training
 from mtvae.evaluation import evaluate, to_pixels
-from mtvae.loop import Loop
+from mtvae.loop import Loop, State
 from mtvae.losses import fixed_weights, loss_terms
 from mtvae.model import Model
 from mtvae.runtime.cuda_graph import Record
@@ -33,6 +33,7 @@ class Fit(Loop):
             (`mtvae.evaluation.generators`).
         latent: as `mtvae.evaluation.evaluate`.
         record: as `Loop`.
+        switch_epoch: the last epoch of a model's second decoder (5.4), which `switch` ends; None: it trains to the end.
 
     Raises:
         ValueError: fewer than two training images, or an empty validation set.
@@ -49,6 +50,7 @@ class Fit(Loop):
         latent: str | None = "sample",
         soft_adapt: SoftAdapt | None = None,
         record: Record | None = None,
+        switch_epoch: int | None = None,
     ):
         if len(data.train) < 2 or len(data.selection) < 1:
             raise ValueError(
@@ -56,6 +58,8 @@ class Fit(Loop):
             )
         self.model, self.data, self.loss, self.sampler = model, data, loss, sampler
         self.latent, self.seeds, self.init_seed = latent, seeds, seeds["init"]
+        self.switch_epoch = switch_epoch
+        self.sampler_text = None if sampler is None else sampler.describe()
         device = data.images.device
         generators = {  # permutations are drawn on the CPU
             "batches": torch.Generator().manual_seed(seeds["batches"]),
@@ -68,6 +72,29 @@ class Fit(Loop):
     def before_first_step(self, batch: Tensor) -> None:
         """Let the latent space start from the first batch (`model.codebook_init`)."""
         self.model.latent_space.start(to_pixels(self.data.images[batch]), self.init_seed)
+
+    def may_be_best(self, epoch: int) -> bool:
+        return self.switch_epoch is None or epoch > self.switch_epoch
+
+    def end_epoch(self) -> None:
+        super().end_epoch()
+        if len(self.history) == self.switch_epoch:
+            self.switch()
+
+    def switch(self) -> None:
+        """Go on as the plain model: the conditioned decoder, its moments, its term and SoftAdapt end.
+
+        Encoder and plain decoder keep their weights, moments and step counts, and all generators their state.
+        """
+        self.model.drop_conditioned()
+        self.sampler = None
+        self.keep_terms(fixed_weights(self.model.architecture, self.loss))
+
+    def resume(self, state: State) -> None:
+        switched = self.switch_epoch is not None and len(state["history"]) >= self.switch_epoch
+        if switched and self.model.conditioned is not None:
+            self.switch()
+        super().resume(state)
 
     def train_terms(self, batch: Tensor) -> dict[str, Tensor]:
         x = to_pixels(self.data.images[batch])

@@ -20,6 +20,11 @@ class Architecture(Section):
         """Numbers in a condition of one image: the masked image's and the mask's."""
         return (self.channels + 1) * self.side**2
 
+    @property
+    def plain(self) -> "Architecture":
+        """The shape of the model that a conditioned decoder does not belong to: that of method `none`."""
+        return self.model_copy(update={"method": "none"})
+
 
 def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
     """Return the sizes of a numbered configuration, some of them replaced by `overrides`.

@@ -168,7 +168,7 @@ class SoftAdapt(Section):
 
 
 class Training(Section):
-    """How a model is trained (3.4.3): with AdamW, without a schedule and without gradient clipping."""
+    """How a model is trained (3.4.3): with AdamW, a constant learning rate, and without gradient clipping."""
 
     epochs: Annotated[Count, Setting(synonyms=("num_epochs", "n_epochs", "max_epochs"))] = Field(
         100, description="passes over the training set"
@@ -190,6 +190,25 @@ class Training(Section):
     )
     deterministic: Annotated[bool, Setting(neutral=False)] = Field(
         False, description="on a GPU, use only algorithms that repeat bitwise (slower); a CPU always repeats"
+    )
+
+
+class Schedule(Section):
+    """A training that begins with two decoders and goes on as the plain model (5.4)."""
+
+    switch_epoch: Annotated[
+        Count | None,
+        Setting(
+            applies=lambda v: METHODS[v["method"]].two_decoders and not METHODS[v["method"]].head,
+            why_not="only method multi_decoder has a second decoder to end",
+            of_method=True,
+            where="method multi_decoder",
+        ),
+    ] = Field(
+        None,
+        description="the last epoch with both decoders, below training.epochs. Then decoder 2 and SoftAdapt end, and "
+        "the rest trains on as method none with the fixed weights of `loss`; only later epochs can be best, and the "
+        "kept model is a plain one. null: both decoders to the end",
     )
 
 

@@ -51,8 +51,12 @@ def _best_is_last(settings: Row, record: Row) -> bool | None:
 
 
 def _still_falls(settings: Row, record: Row) -> bool | None:
-    """Compare the mean validation total of the last tenth of the epochs, at least one, with the tenth before it."""
-    totals = [(epoch or {}).get("selection_total") for epoch in record.get("history") or ()]
+    """Compare the mean validation total of the last tenth of the epochs, at least one, with the tenth before it.
+
+    Epochs before a switch to the plain model do not count, because their totals have a term more.
+    """
+    epochs = (record.get("history") or ())[settings.get("schedule.switch_epoch") or 0 :]
+    totals = [(epoch or {}).get("selection_total") for epoch in epochs]
     tenth = max(1, len(totals) // 10)
     late = [total for total in totals[-2 * tenth :] if total is not None and isfinite(total)]
     if len(late) < 2 * tenth:
@@ -127,13 +131,15 @@ def distance_to_shares(row: TableRow) -> float | None:
 
     An epoch's distance is the greatest of its terms' |weight / (loss / sum of losses) - 1|, with the epoch's mean
     losses and its last weights. The result is the least bound of `SHARE` of the epochs in the second half of the
-    training, over all folds. None without SoftAdapt and where the histories were not read.
+    training, over all folds. None without SoftAdapt and where the histories were not read. Epochs after a switch to the
+    plain model do not count, because SoftAdapt ends there.
     """
     if row.settings.get("soft_adapt.variant") is None:
         return None
     distances: list[float] = []
     for record in row.folds.values():
-        epochs = [epoch for epoch in record.get("history") or () if epoch]
+        weighted = (record.get("history") or ())[: row.settings.get("schedule.switch_epoch")]
+        epochs = [epoch for epoch in weighted if epoch]
         distances += [d for epoch in epochs[len(epochs) // 2 :] if (d := _distance(epoch)) is not None]
     return sorted(distances)[ceil(SHARE * len(distances)) - 1] if distances else None
 

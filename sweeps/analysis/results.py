@@ -98,6 +98,11 @@ class TableRow:
         """Its method, from the same sources as `family`."""
         return METHODS.get(self.settings["method"]) or self._from_ledger("method", Method.from_description)
 
+    @property
+    def final_method(self) -> Method:
+        """The method of the model that is scored: `none` after a switch to the plain model."""
+        return self.method if self.settings.get("schedule.switch_epoch") is None else METHODS["none"]
+
     def _from_ledger(self, kind: str, make: Callable[..., Declared]) -> Declared:
         """Make a plug-in's family or method from the ledger's description; without one, from its name only."""
         try:

@@ -16,7 +16,7 @@ from sweeps.config.settings import Settings
 from sweeps.config.stages import STAGES, stages_of
 
 KNOWN_BEFORE = ("parameters", "flops")
-"""Numbers of a `Cost`, known without training: trainable parameters, and operations of one image's forward pass."""
+"""Numbers of the scored model's `Cost`, known without training: parameters, operations of one image's forward pass."""
 
 OTHER_COLUMNS = ("collapsed", "best_epoch", "images_trained", "seconds", "peak_memory")
 """Columns of the ledger besides metrics that a search may bound. `collapsed` is the share of collapsed folds."""
@@ -32,7 +32,7 @@ def all_metrics() -> dict[str, Metric]:
 
 def metrics_of(settings: Settings) -> dict[str, Metric]:
     """Return the metrics that every fold of a configuration has, by name."""
-    conditioned = METHODS[settings.method].conditioned
+    conditioned = METHODS[settings.final_method].conditioned
     metrics = [UNCONDITIONED, TRAINING_UNCONDITIONED]
     metrics += [CONDITIONED, CONDITION_PIXELS] if conditioned else []
     metrics += FAMILIES[settings.family].metrics

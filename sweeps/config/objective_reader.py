@@ -72,6 +72,8 @@ def _problems_of_metric(
     without = next((settings for settings in configurations if metric.name not in metrics_of(settings)), None)
     if without is not None:
         what = f"family {without.family}, method {without.method}"
+        switch = without.schedule.switch_epoch
+        what += "" if switch is None else f", schedule.switch_epoch {switch}"
         problems.append(f"not every configuration has {metric.name}; {what} has not")
     families = dict.fromkeys(settings.family for settings in configurations)
     units = {m.unit for settings in configurations if (m := metrics_of(settings).get(metric.name)) is not None}

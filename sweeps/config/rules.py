@@ -54,6 +54,7 @@ def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
     problems += _fill_in_sizes(values, set_for_row)
     problems += _check_conditioning(values)
     problems += _check_soft_adapt(values)
+    problems += _check_schedule(values)
     problems += _check_image_counts(values)
     if problems:
         raise IncompatibleSettings(problems)
@@ -181,6 +182,14 @@ def _check_soft_adapt(values: dict[str, Value]) -> Problems:
     every, order = values["soft_adapt.every"], values["soft_adapt.accuracy_order"]
     if every is not None and every <= order:
         return [("soft_adapt.every", f"a slope of accuracy order {order} needs the losses of {order + 1} steps")]
+    return []
+
+
+def _check_schedule(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the epoch after which a training goes on as the plain model."""
+    switch, epochs = values["schedule.switch_epoch"], values["training.epochs"]
+    if switch is not None and switch >= epochs:
+        return [("schedule.switch_epoch", f"no epoch would follow the switch: training.epochs is {epochs:,}")]
     return []
 
 

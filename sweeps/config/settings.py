@@ -23,6 +23,7 @@ from mtvae.config import (
     Loss,
     MethodName,
     SamplerName,
+    Schedule,
     Section,
     Setting,
     Sizes,
@@ -105,6 +106,7 @@ class Settings(Section):
     loss: Loss = Loss()
     soft_adapt: SoftAdapt = SoftAdapt()
     training: TrainingOptions = TrainingOptions()
+    schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     resources: Resources = Resources()
     keep_models: Annotated[
@@ -113,7 +115,7 @@ class Settings(Section):
 
     @cached_property
     def architecture(self) -> Architecture:
-        """The shape of the networks."""
+        """The shape of the networks that are trained from the first epoch on."""
         channels, side = shape(self.data)
         sizes = resolve_sizes(self.family, self.configuration, self.model)
         return Architecture(family=self.family, method=self.method, channels=channels, side=side, sizes=sizes)
@@ -122,6 +124,21 @@ class Settings(Section):
     def cost(self) -> Cost:
         """The cost of one image's forward pass, which all folds of a configuration share."""
         return cost(self.architecture)
+
+    @property
+    def final_method(self) -> str:
+        """The method of the model that is scored and kept: `none` if the training switches to the plain model."""
+        return self.method if self.schedule.switch_epoch is None else "none"
+
+    @property
+    def final_architecture(self) -> Architecture:
+        """The shape of the model that is scored and kept."""
+        return self.architecture if self.schedule.switch_epoch is None else self.architecture.plain
+
+    @cached_property
+    def final_cost(self) -> Cost:
+        """The cost as `cost`, of the model that is scored and kept."""
+        return cost(self.final_architecture)
 
     @property
     def condition_sampler(self) -> Conditioning | None:

@@ -40,6 +40,14 @@ class Stage:
 STAGES = Registry(Stage)
 """All stages; each comes after the stages that it requires."""
 
+
+def _training_flops(settings: Settings) -> int:
+    """Return the operations of an epoch's training steps for one image; their mean if a decoder ends at a switch."""
+    epochs, switch = settings.training.epochs, settings.schedule.switch_epoch
+    first = epochs if switch is None else switch
+    return STEP_PASSES * (first * settings.cost.flops + (epochs - first) * settings.final_cost.flops) // epochs
+
+
 STAGES.register(
     Stage(
         TRAINING,
@@ -47,7 +55,7 @@ STAGES.register(
         wanted=lambda settings: True,
         requires=(),
         epochs=lambda settings: settings.training.epochs,
-        flops=lambda settings: STEP_PASSES * settings.cost.flops,
+        flops=_training_flops,
     )
 )
 

@@ -1,4 +1,7 @@
-"""Kept models: `models/<key>-fold<k>.safetensors`, the best weights with the settings that rebuild the network."""
+"""Kept models: `models/<key>-fold<k>.safetensors`, the best weights with the settings that rebuild the network.
+
+The model of a training that switches to the plain model (`schedule.switch_epoch`) is a plain one.
+"""
 
 import json
 from typing import Any
@@ -37,6 +40,6 @@ def load(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, Mo
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     flat: dict[str, Any] = json.loads(header["__metadata__"]["settings"])
     settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})
-    model = build(settings.architecture, torch.Generator(), device)
+    model = build(settings.final_architecture, torch.Generator(), device)
     model.load_state_dict(load_tensors(data))
     return settings, model.eval()

@@ -93,7 +93,7 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
         "every epoch's unweighted terms in the training loss's scale, and the weights at its end",
     ),
     ("sampler_built_with", pa.string(), "the text by which the sampler that drew the masks describes itself"),
-    ("parameters", pa.int64(), "trainable parameters"),
+    ("parameters", pa.int64(), "trainable parameters of the scored model"),
     ("train_images", pa.int64(), "images of the training set"),
     ("selection_images", pa.int64(), "images of the validation set"),
     ("test_images", pa.int64(), "images of the test fold"),

@@ -57,8 +57,10 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool, archive: Arch
     lines += ["", f"{len(rows)} configurations" + (f" ({repeats} repeats merged)" if repeats else "")]
     for row, units in list(zip(rows, plan.rows, strict=True))[:MAX_ROWS]:
         done = sum(unit.id in plan.done for unit in units)
-        parameters = row.cost.parameters
-        lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters:>11,} parameters  {units[0].label}")
+        parameters = f"{row.final_cost.parameters:>11,} parameters"
+        if row.schedule.switch_epoch is not None:
+            parameters += f" ({row.cost.parameters:,} before the switch)"
+        lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters}  {units[0].label}")
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
     failed = len(plan.still_failed)
@@ -92,7 +94,7 @@ def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -
 
 def _unit_bytes(unit: Unit) -> int:
     kept = {"none": False, "fold0": unit.fold == 0, "all": True}[unit.settings.keep_models]
-    model_bytes = 4 * unit.settings.cost.parameters if kept else 0
+    model_bytes = 4 * unit.settings.final_cost.parameters if kept else 0
     return UNIT_FILE_BYTES + EPOCH_BYTES * unit.settings.training.epochs + model_bytes
 
 

@@ -24,7 +24,7 @@ def bounded_numbers(search: Search, record: Record) -> dict[str, float]:
 
 def known_numbers(settings: Settings) -> dict[str, float]:
     """Return the numbers of a configuration that are known without training it."""
-    return {name: getattr(settings.cost, name) for name in KNOWN_BEFORE}
+    return {name: getattr(settings.final_cost, name) for name in KNOWN_BEFORE}
 
 
 def violations(constraints: Iterable[Constraint], numbers: Mapping[str, float]) -> dict[str, float]:

@@ -43,7 +43,8 @@ def prepare(inputs: Inputs) -> Fit:
     model = build(s.architecture, torch.Generator().manual_seed(unit_seeds["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
     record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
-    return Fit(model, data, s.loss, s.training, sampler, unit_seeds, s.evaluation.latent, s.soft_adapt, record)
+    latent, switch = s.evaluation.latent, s.schedule.switch_epoch
+    return Fit(model, data, s.loss, s.training, sampler, unit_seeds, latent, s.soft_adapt, record, switch)
 
 
 def seeds_of(unit: Unit) -> dict[str, int]:
@@ -72,12 +73,12 @@ def score(inputs: Inputs, fit: Fit) -> Row:
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(unit_seeds["evaluation"]))[: len(test)]
     scores |= training_error(fit.model, pixels[train[few.to(device)]], s.loss, unit_seeds, latent, decoder)
     return (
-        score_columns(scores, mean_image_error(pixels, train, test), s.method)
+        score_columns(scores, mean_image_error(pixels, train, test), s.final_method)
         | _split_columns(split)
         | {
             "best_epoch": fit.best_epoch,
             "history": fit.history,
-            "sampler_built_with": None if fit.sampler is None else fit.sampler.describe(),
+            "sampler_built_with": fit.sampler_text,
             "parameters": sum(p.numel() for p in fit.model.parameters()),
             "images_trained": fit.images_trained,
             "seeds": unit_seeds,

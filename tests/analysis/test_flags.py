@@ -56,6 +56,13 @@ def test_a_fold_is_flagged_by_its_record(name, record, wanted):
     assert BY_NAME[name].of_fold({"model.embeddings": 128, "training.epochs": 20}, record) is wanted
 
 
+def test_totals_before_a_switch_are_no_fall():
+    """They have a term more than those after it."""
+    settings, record = {"training.epochs": 20, "schedule.switch_epoch": 18}, totals(*[5.0] * 18, 1.0, 1.0)
+    assert BY_NAME["still_falls"].of_fold(settings, record) is False
+    assert BY_NAME["still_falls"].of_fold(settings | {"schedule.switch_epoch": None}, record) is True
+
+
 def test_a_flag_counts_the_folds_that_tell():
     row = TableRow("", {"training.epochs": 9}, {0: {"best_epoch": 9}, 1: {"best_epoch": None}, 2: {"best_epoch": 3}})
     assert flagged(BY_NAME["best_is_last"], row) == 1
@@ -115,6 +122,13 @@ def test_distance_is_that_of_the_second_half():
     far = (losses, {"a": 0.5, "b": 0.5, "c": None})
     assert distance_to_shares(soft_adapt(*[start] * 10, *[near] * 9, far)) == pytest.approx(0.04)
     assert distance_to_shares(soft_adapt(*[start] * 10, *[near] * 8, far, far)) == pytest.approx(1.0)
+
+
+def test_weights_after_a_switch_are_not_soft_adapts():
+    losses = {"a": 3.0, "b": 1.0}
+    row = soft_adapt(*[(losses, {"a": 0.76, "b": 0.24})] * 4, *[(losses, {"a": 1.0, "b": None})] * 6)
+    row.settings["schedule.switch_epoch"] = 4
+    assert distance_to_shares(row) == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize(

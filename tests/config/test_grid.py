@@ -451,6 +451,13 @@ def test_soft_adapt_is_one_word_or_a_group(read_grid):
         ("{family: autoencoder, soft_adapt: true}", "this family and method train on one term"),
         ("{method: multi_decoder, soft_adapt: true, soft_adapt.every: 5}", "order 5 needs the losses of 6 steps"),
         ("{soft_adapt.beta: 0.1}", "soft_adapt.beta 0.1: SoftAdapt is off in this row"),
+        ("{method: multi_decoder, schedule.switch_epoch: 0}", "schedule.switch_epoch is 0; it must be greater than 0"),
+        (
+            "{method: multi_decoder, schedule.switch_epoch: 9, training.epochs: 9}",
+            "schedule.switch_epoch 9: no epoch would follow the switch: training.epochs is 9",
+        ),
+        ("{method: none, schedule.switch_epoch: 9}", "schedule.switch_epoch 9: only method multi_decoder has a second"),
+        ("{method: single_decoder, schedule.switch_epoch: 9}", "only method multi_decoder has a second decoder to end"),
         ("{method: single_decoder, sampler: exact}", "sampler exact: method single_decoder takes uniform or gaussian"),
         ("{method: multi_decoder, sampler: gaussian}", "sampler gaussian: method multi_decoder takes uniform or exact"),
         ("{method: conditioned, exponent: 3}", "only method single_decoder draws its number"),

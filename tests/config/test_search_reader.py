@@ -316,6 +316,14 @@ def test_every_dimension_is_checked(line, expected):
         (RACED + "3", ["line 3: racing must be a mapping of rule, metric, score_on, direction, not a number"]),
         (RACED + "fast", ["line 3: racing.rule is 'fast'; it must be one of none, forgiving, corrected_t"]),
         (RACED + "{metric: unconditioned}", ["line 3: racing.rule is missing"]),
+        (
+            "name: a\ngrid: [{method: multi_decoder, schedule.switch_epoch: [null, 9]}]\nracing: "
+            "{rule: none, metric: conditioned}",
+            [
+                "line 3: racing.metric: not every configuration has conditioned; family vqvae, method multi_decoder, "
+                "schedule.switch_epoch 9 has not"
+            ],
+        ),
         (RACED + "{rule: none, sore_on: test}", ["line 3: sore_on is not a key of racing, which has rule, metric,"]),
         (
             RACED + "{rule: none, metric: perplexity}",

@@ -27,6 +27,7 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_gaussian.yaml": (30, 150),
     "grid_controls.yaml": (20, 100),
     "grid_exponents.yaml": (28, 140),
+    "grid_schedule.yaml": (8, 40),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),
     "grid_thesis_as_written.yaml": (35, 175),

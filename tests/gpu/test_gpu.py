@@ -52,12 +52,13 @@ def ledger(tmp_path):
     return Ledger(Storage(tmp_path / "results" / "gpu"))
 
 
-def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, **training):
+def unit_of(family="vqvae", method="none", soft_adapt=False, gpus=1.0, switch=None, **training):
     """Return the first fold of a small grid: 2 epochs of 135 images in batches of 16, the last of which is short."""
     options = {"epochs": 2, "batch_size": 16, "deterministic": True} | training
     written = ", ".join(f"{name}: {str(value).lower()}" for name, value in options.items())
     row = [f"family: {family}", f"method: {method}"]
     row += [SOFT_ADAPT] * soft_adapt
+    row += [f"schedule.switch_epoch: {switch}"] * (switch is not None)
     row += ["exponent: 4.0"] * (method == "single_decoder")  # with it most images show some pixels
     text = (
         f"name: gpu\nseed: 3\ndata: {{dataset: digits, limit: 300}}\nfolds: {{n_splits: 2}}\ntraining: {{{written}}}\n"
@@ -92,6 +93,16 @@ def test_a_cuda_graph_gives_the_eager_losses(family, method, soft_adapt, images)
     """Losses of replayed steps equal those of eager steps within 1e-5."""
     eager = trained(unit_of(family, method, soft_adapt), images)
     graph = trained(unit_of(family, method, soft_adapt, cuda_graph=True), images)
+    assert graph.recorded.replay is not None
+    for expected, found in zip(eager.history, graph.history, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES.names())
+def test_a_switch_records_another_graph(family, images):
+    """A training that goes on as the plain model replays its steps on both sides of the switch."""
+    units = [unit_of(family, "multi_decoder", True, switch=1, cuda_graph=graph) for graph in (False, True)]
+    eager, graph = (trained(unit, images) for unit in units)
     assert graph.recorded.replay is not None
     for expected, found in zip(eager.history, graph.history, strict=True):
         assert found == pytest.approx(expected, rel=1e-5)

@@ -62,7 +62,8 @@ def fit(s: Settings, device: str = "cpu", record: Record | None = None) -> Fit:
     model = build(s.architecture, torch.Generator().manual_seed(named["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, SIDE)
     data = TrainingSet(images.to(device), train, selection)
-    return Fit(model, data, s.loss, s.training, sampler, named, s.evaluation.latent, s.soft_adapt, record)
+    latent, switch = s.evaluation.latent, s.schedule.switch_epoch
+    return Fit(model, data, s.loss, s.training, sampler, named, latent, s.soft_adapt, record, switch)
 
 
 @contextmanager

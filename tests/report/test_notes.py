@@ -131,6 +131,14 @@ def test_the_relative_error_stands_beside_the_loss(shown):
             ],
         ),
         (
+            "[{method: none}, {method: multi_decoder, schedule.switch_epoch: [null, 5]}]",
+            [
+                "methods pick their best epoch by different totals: unconditioned (none, multi_decoder after its "
+                "switch), unconditioned + conditioned (multi_decoder), each with its latent terms"
+            ],
+        ),
+        ("[{method: none}, {method: multi_decoder, schedule.switch_epoch: 5}]", []),
+        (
             "[{family: autoencoder, method: [none, conditioned]}]",
             ["methods pick their best epoch by different totals: unconditioned (none), conditioned (conditioned)"],
         ),
@@ -142,6 +150,28 @@ def test_different_totals_of_methods_are_named(shown, rows, wanted):
 
 def test_totals_of_rows_not_shown_are_not(shown):
     assert beginning(shown("[{method: [none, multi_decoder]}]", only=("none",)), "methods pick") == []
+
+
+def test_a_switch_is_part_of_the_method(shown):
+    """A row that switches is compared with the plain row, is named by its epoch, and a note says what it is."""
+    rows = "[{method: none}, {method: multi_decoder, schedule.switch_epoch: [null, 5]}]"
+
+    def result(unit):
+        if unit.settings.schedule.switch_epoch is None:
+            return {}
+        return {"unconditioned_per_pixel": 0.08, "conditioned_per_pixel": None, "conditioned_per_image": None}
+
+    found = [line.split() for line in shown(rows, result, kinds=("differences",)) if "schedule.switch_epoch 5" in line]
+    # settings, baseline, row, difference
+    assert [line[:6] for line in found] == [
+        ["uniform,", "schedule.switch_epoch", "5", "0.100000", "0.080000", "-0.020000"],
+        ["uniform,", "schedule.switch_epoch", "5", "0.200000", "0.200000", "+0.000000"],
+    ]
+    lines = shown(rows, result)
+    assert len(beginning(lines, "schedule.switch_epoch: both decoders train up to this epoch")) == 1
+    (row,) = [line.split() for line in lines if "schedule.switch_epoch 5" in line]
+    assert row[3:5] == ["2/2", "0.080000"] and "-" in row
+    assert beginning(shown("[{method: [none, multi_decoder]}]"), "schedule.switch_epoch:") == []
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ grid:
   - {family: [vqvae, gaussian_vae, autoencoder], method: [none, conditioned, multi_decoder, single_decoder]}
   - {family: [vqvae, gaussian_vae], method: multi_decoder, soft_adapt: [true, original, normalised]}
   - {family: autoencoder, method: multi_decoder, soft_adapt: true, training.shuffle: false}
+  - {family: gaussian_vae, method: multi_decoder, soft_adapt: true, schedule.switch_epoch: 1}
 """
 
 

@@ -175,14 +175,14 @@ def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
 def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict[str, Tensor]:
     """Return a model's outputs for images, uint8 (n,C,H,H), by name; each holds n pictures.
 
-    The names are original, condition (in colour), unconditioned and conditioned, where the method has them. For the
+    The names are original, condition (in colour), unconditioned and conditioned, where the model has them. For the
     first BATCH_SIZE images of the test fold, latents and masks are those of the evaluation on a CPU.
     """
     x = to_pixels(images)
     separate = settings.evaluation.draws == "separate"
     draws_z, draws_pixels = generators(seeds.of_fold(settings.seed, fold, separate_draws=separate))
     z = model.encode(x, draws_z if settings.evaluation.latent != "mean" else None).z
-    if settings.condition_sampler is None:
+    if settings.condition_sampler is None or model.conditioned is None:  # a switch ended the conditioned decoder
         return {"original": x, UNCONDITIONED.name: unconditioned(model, z, x)}
     condition = ConditionSampler(settings.condition_sampler, x.shape[-1])(x, draws_pixels)
     return {

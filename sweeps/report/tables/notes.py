@@ -126,11 +126,11 @@ def _comparability(table: Table, shown: Sequence[str]) -> list[str]:
     """Return what a reader must know to compare rows of different methods."""
     done = [row for row in table.shown if row.folds]
     found = []
-    methods = {row.method.name: row.method for row in done}
-    names = sorted(methods, key=[*METHODS.names(), *methods].index)
-    totals = list(dict.fromkeys(methods[name].terms for name in names))
+    terms = {_name_of_total(row): row.final_method.terms for row in done}
+    names = sorted(terms, key=[*METHODS.names(), *terms].index)
+    totals = list(dict.fromkeys(terms[name] for name in names))
     if len(totals) > 1:
-        texts = [f"{' + '.join(t)} ({', '.join(n for n in names if methods[n].terms == t)})" for t in totals]
+        texts = [f"{' + '.join(t)} ({', '.join(n for n in names if terms[n] == t)})" for t in totals]
         latent = ", each with its latent terms" * any(row.family.terms for row in done)
         found.append(f"methods pick their best epoch by different totals: {', '.join(texts)}{latent}")
     # Batch normalisation of the convolutions may be off, but a conditioned decoder's head always normalises.
@@ -144,7 +144,17 @@ def _comparability(table: Table, shown: Sequence[str]) -> list[str]:
             f"{', '.join(dict.fromkeys(handicapped))}: its {UNCONDITIONED.name} is at a disadvantage, because its "
             "batch normalisation uses statistics of mixed conditions (evaluation.batch_norm: empty does not)"
         )
+    if any(row.final_method is not row.method for row in done):
+        found.append(
+            "schedule.switch_epoch: both decoders train up to this epoch, then the rest goes on as the plain model; "
+            "only later epochs can be best, and there is no conditioned output"
+        )
     return found + _soft_adapt(table)
+
+
+def _name_of_total(row: TableRow) -> str:
+    """Return the name under which a note says by which total a row picks its best epoch."""
+    return row.method.name + (" after its switch" if row.final_method is not row.method else "")
 
 
 def _soft_adapt(table: Table) -> list[str]:
