@@ -1,6 +1,11 @@
 """Shared fixtures. Tests that need real images look for them in ../shared/data, and are skipped if there are none."""
 
 import os
+
+# Before torch is imported. Its threads wait for each other by spinning: beside other work the same tests with two
+# threads took ten times as long. Units compute with one thread anyhow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -96,10 +96,16 @@ def labels_of_tensorboard(swept, capsys):
     return [run.name for run in (swept[0].parent / "tb").iterdir() if run.name.endswith("fold0")]
 
 
+def named(data):
+    """Return the name of a data set, which has a column and a figure of its own, as a label has it."""
+    return f"data.name {json.dumps(data) if ',' in data else data}"
+
+
 def labels_of_cells(swept, capsys):
     from sweeps.report.tables.views import main_sheet
 
-    return [row[0].text for row in main_sheet("axes", read_table(open_ledger(swept[0], "axes"))).rows]
+    rows = main_sheet("axes", read_table(open_ledger(swept[0], "axes"))).rows
+    return [f"{named(row[0].text)}, {next(cell.text for cell in row if 'latent' in cell.text)}" for row in rows]
 
 
 def labels_of_failures(swept, capsys):
@@ -112,8 +118,10 @@ def labels_of_failures(swept, capsys):
 
 
 def labels_of_legends(swept, capsys):
-    return [text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") + " (1/2\N{NO-BREAK SPACE}folds)"
-            for text in drawing.labels(read_table(open_ledger(swept[0], "axes"))).values()]  # fmt: skip
+    table = read_table(open_ledger(swept[0], "axes"))
+    texts = drawing.labels(table)
+    legends = [(row, f"{texts[row.key]} (1/2\N{NO-BREAK SPACE}folds)") for row in table.rows]
+    return [f"{named(row.settings['data.name'])}, {legend}" for row, legend in legends]
 
 
 PLACES = [
@@ -184,7 +192,9 @@ def test_only_takes_a_label_with_its_fold(swept, capsys):
     copied = labels_of_failures(swept, capsys)[3]
     assert command(str(swept[1]), [], Options(str(swept[0]), only=copied)) == 0
     assert command(str(swept[1]), [], Options(str(swept[0]), only=copied.removesuffix(", fold 0"))) == 2
-    assert "2 units match, name one: gaussian_vae 1 none, model.latent 3" in capsys.readouterr().err
+    assert (
+        "2 units match, name one: gaussian_vae 1 none, data.name few images, model.latent 3" in capsys.readouterr().err
+    )
 
 
 def test_a_label_from_before_widening_still_counts(swept, ledger, plan, tmp_path, capsys):
