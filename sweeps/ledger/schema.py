@@ -162,7 +162,14 @@ def _schema(columns: Iterable[Column], kind: str, own: Iterable[Column] = ()) ->
 UNIT_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_RESULTS, *_STAGE], "unit")
 FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE, *_STAGE], "failed")
 ROWS_SCHEMA = _schema(
-    [_IDENTITY[0], ("order", pa.int64(), "place in the grid, from 0"), *_SETTINGS, _DECLARATIONS], "rows"
+    [
+        _IDENTITY[0],
+        ("order", pa.int64(), "place in the grid, from 0"),
+        *_SETTINGS,
+        _DECLARATIONS,
+        ("stages", pa.string(), "JSON: the key of each later stage, by its name; null: none"),
+    ],
+    "rows",
 )
 
 
