@@ -86,9 +86,17 @@ class Prior(Section):
             synonyms=("n_components",),
         ),
     ] = Field(None, description="normal distributions in the mixture")
-    labels: Annotated[bool, _of_prior(synonyms=("conditional", "class_conditional"))] = Field(
-        False, description="fit p(codes given class), where the images have classes; for priors over codes, not uniform"
-    )
+    labels: Annotated[
+        bool | None,
+        _of_prior(
+            applies=_kind_is(*KINDS_WITH_LABELS),
+            default=constant(False),
+            default_text="false",
+            why_not="only a prior over codes, other than uniform, can be given the class",
+            where="priors over codes, except uniform",
+            synonyms=("conditional", "class_conditional"),
+        ),
+    ] = Field(None, description="fit p(codes given class), where the images have classes")
 
 
 def kinds_of(family: str) -> tuple[PriorKind, ...]:

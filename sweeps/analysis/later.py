@@ -41,10 +41,10 @@ def rows_of_stages(
             parents[key] = parent
         return rows[key]
 
-    for row in listed:
-        for stage, key in json.loads(row.get("stages") or "{}").items():
-            if row["key"] in models:
-                row_of(stage, key, row["key"], row)
+    for configuration in listed:
+        for stage, key in json.loads(configuration.get("stages") or "{}").items():
+            if configuration["key"] in models:
+                row_of(stage, key, configuration["key"], configuration)
     known = {key for rows in found.values() for key in rows}
     for record in units:
         parent, fold = record["parent_key"], record["fold"]
@@ -58,14 +58,13 @@ def rows_of_stages(
             row.failed[fold] = wrong
         elif fold in models[parent].folds:
             row.folds[fold] = models[parent].folds[fold] | own
-    for record in failed:
-        if record["parent_key"] in models and (not listed or record["key"] in known):
-            row = row_of(record["stage"], record["key"], record["parent_key"], record)
-            if record["fold"] not in row.folds:
-                row.failed[record["fold"]] = record["reason"]
-    for rows in found.values():
-        for row in rows.values():
-            row.folds = dict(sorted(row.folds.items()))
+    for failure in failed:
+        if failure["parent_key"] in models and (not listed or failure["key"] in known):
+            row = row_of(failure["stage"], failure["key"], failure["parent_key"], failure)
+            if failure["fold"] not in row.folds:
+                row.failed[failure["fold"]] = failure["reason"]
+    for later in [row for rows in found.values() for row in rows.values()]:
+        later.folds = dict(sorted(later.folds.items()))
     return found, parents
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from mtvae.config import FAMILIES, KINDS_WITH_LABELS, METHODS, Sizes, kinds_of, resolve_sizes
+from mtvae.config import FAMILIES, METHODS, Sizes, kinds_of, resolve_sizes
 from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
 from sweeps.data.datasets import DATASETS, Data, DataError, Source, declared, image_count, shape, test_half_count, title
 from sweeps.data.sampling import WITHOUT_CLASSES
@@ -198,9 +198,6 @@ def _check_prior(values: dict[str, Value]) -> Problems:
         problems.append(("prior.kind", f"family {family} {takes}"))
     if kernel is not None and kernel % 2 == 0:
         problems.append(("prior.kernel", "it must be odd, so that it has a centre"))
-    if values["prior.labels"] and kind not in KINDS_WITH_LABELS:
-        why = f"only {', '.join(KINDS_WITH_LABELS[:-1])} and {KINDS_WITH_LABELS[-1]} can be given the class"
-        problems.append(("prior.labels", why))
     return problems
 
 

@@ -38,7 +38,8 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
             Cell(metric_text(row, metric, number_format), row.key in marked.get(metric, ())) for metric in metrics
         ]
         rows.append([*map(Cell, cells(row)), Cell(folds_text(row)), *numbers])
-    differs = [row for row in priors.shown if (s := row.sample("model_difference")) is not None and any(s.by_fold.values())]
+    differences = [(row, row.sample("model_difference")) for row in priors.shown]
+    differs = [row for row, sample in differences if sample is not None and any(sample.by_fold.values())]
     return Sheet(
         "priors",
         f"{name}: priors",
@@ -56,7 +57,7 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
             *(["* or bold: significantly the fewest bits of its model's rows"] if any(marked.values()) else []),
             *[f"{priors.label(row)}: a model was trained again and differs from its record" for row in differs],
         ],
-        lambda: [row_record(priors, row, number_format.scale) for row in priors.shown],
+        lambda: [row_record(priors, row, number_format.scale, metrics) for row in priors.shown],
     )
 
 
