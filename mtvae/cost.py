@@ -6,7 +6,7 @@ Counts the layers of `mtvae.networks`; the tests hold it against the models them
 from functools import lru_cache
 from typing import NamedTuple
 
-from mtvae.config import FAMILIES, METHODS, Architecture, GaussianSizes, VQSizes
+from mtvae.config import FAMILIES, METHODS, Architecture, GaussianSizes, Prior, VQSizes
 from mtvae.networks import (
     Conv,
     Function,
@@ -94,6 +94,35 @@ def cost(architecture: Architecture) -> Cost:
     method = METHODS[architecture.method]
     decoders = [plain] * method.plain + [conditioned] * method.conditioned
     return encoder.plus(*decoders)
+
+
+@lru_cache(maxsize=1024)
+def prior_cost(architecture: Architecture, prior: Prior, classes: int = 0) -> Cost:
+    """Return the cost of a prior over this model's latent space: what it learns, and one image's pass through it.
+
+    Only a PixelCNN is trained by gradients; other priors cost nothing to speak of.
+
+    Args:
+        classes: how many classes condition the prior; 0 for none.
+    """
+    s = architecture.sizes
+    if prior.kind != "pixelcnn":
+        return Cost()
+    assert isinstance(s, VQSizes)
+    assert prior.width is not None and prior.layers is not None and prior.kernel is not None
+    width, grid = prior.width, (architecture.side // 2 ** len(s.hidden)) ** 2
+    total = Cost(s.embeddings * width, width * grid)
+    for own in (0, *[1] * (prior.layers - 1)):  # the first layer leaves out the position itself
+        seen = prior.kernel // 2 + own
+        per_tap = _linear(width * prior.kernel * seen, 2 * width).plus(_linear(width * seen, 2 * width))
+        once = per_tap.plus(_linear(2 * width, 2 * width), _linear(width, width))
+        total = total.plus(_on_grid(once, grid), Cost(classes * 4 * width))
+    return total.plus(_on_grid(_linear(width, width).plus(_linear(width, s.embeddings)), grid))
+
+
+def _on_grid(of_position: Cost, positions: int) -> Cost:
+    """Return the cost of the same weights at so many positions."""
+    return Cost(of_position.parameters, of_position.activations * positions, of_position.flops * positions)
 
 
 def training_bytes(architecture: Architecture, batch_size: int) -> int:

@@ -31,6 +31,7 @@ from mtvae.config.options import (
     SoftAdaptVariant,
     Training,
 )
+from mtvae.config.prior import KINDS_OF, KINDS_WITH_LABELS, Prior, PriorKind, kinds_of
 from mtvae.config.registry import Choice, Registry, is_plug_in
 from mtvae.config.section import Count, Section
 from mtvae.config.setting import Setting, Values, constant, setting_is
@@ -41,6 +42,8 @@ __all__ = [
     "CONDITION_PIXELS",
     "ERROR_AXIS",
     "FAMILIES",
+    "KINDS_OF",
+    "KINDS_WITH_LABELS",
     "METHODS",
     "OF_OUTPUTS",
     "SCALES",
@@ -61,6 +64,8 @@ __all__ = [
     "MethodName",
     "Metric",
     "Precision",
+    "Prior",
+    "PriorKind",
     "Registry",
     "SamplerName",
     "Scale",
@@ -75,6 +80,7 @@ __all__ = [
     "Values",
     "constant",
     "is_plug_in",
+    "kinds_of",
     "resolve_sizes",
     "setting_is",
     "terms",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from mtvae.config.metrics import Metric, Scale
 from mtvae.config.registry import Choice, Registry, import_attribute
@@ -29,6 +29,7 @@ class Family:
             `head_only` differs from `none`.
         halves: whether each width in `hidden` halves the side of the image, which must be divisible accordingly.
         soft_adapt_beta: the default of `soft_adapt.beta` (5.1).
+        latent: what z is, a grid of codes or a vector; it decides which priors fit. None: no prior fits.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Family:
     conditioned_head: bool = False
     halves: bool = False
     soft_adapt_beta: float = 1.28e-2
+    latent: Literal["codes", "vector"] | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return the family's metric of this name, or None."""
@@ -108,6 +110,7 @@ FAMILIES.register(
             ),
         ),
         draws_z=True,
+        latent="vector",
     )
 )
 FAMILIES.register(
@@ -145,6 +148,7 @@ FAMILIES.register(
         conditioned_head=True,
         halves=True,
         soft_adapt_beta=5e-3,
+        latent="codes",
     )
 )
 FAMILIES.register(
@@ -154,6 +158,7 @@ FAMILIES.register(
         cost="mtvae.cost:autoencoder",
         configurations=_GAUSSIAN,
         scale="per_image",
+        latent="vector",
     )
 )
 

@@ -36,6 +36,8 @@ class Setting:
         where: the configurations to which it applies, as text, such as "method single_decoder"; empty for all.
         default_text: its default as text, where the default depends on the configuration.
         synonyms: names that other tools give it; messages about an unknown setting translate them.
+        stage: the later stage that alone reads it; empty for a setting that the training reads. It is no part of the
+            training's key, and configurations that differ only in such settings share their training.
     """
 
     in_key: bool = True
@@ -49,6 +51,7 @@ class Setting:
     where: str = ""
     default_text: str = ""
     synonyms: tuple[str, ...] = ()
+    stage: str = ""
 
     def is_neutral(self, value: Any, values: Values) -> bool:
         """Whether the setting stays out of the key at this value, in a configuration with these values."""

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from sweeps.config.labels import DATA_NAME
 from sweeps.config.settings import FIELDS, SETTING_INFO, column
 from sweeps.ledger.schema import BUILT_IN, IMAGES, Row
-from sweeps.plan.identity import LABEL_ORDER
+from sweeps.plan.identity import LABEL_ORDER, LATER_SETTINGS
 
 METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
 """Metrics of built-in families that have a column in a table."""
@@ -20,8 +20,8 @@ TABLE_COLUMNS = ("dataset", DATA_NAME, "family", "configuration", "method")
 SETTING_COLUMNS = [column(path) for path in FIELDS]
 """All settings."""
 
-KEY_COLUMNS = [column(path) for path, info in SETTING_INFO.items() if info.in_key]
-"""Settings that are part of a unit's key."""
+KEY_COLUMNS = [column(path) for path, info in SETTING_INFO.items() if info.in_key and not info.stage]
+"""Settings that are part of a training's key."""
 
 ROW_COLUMNS = [column(path) for path in LABEL_ORDER if SETTING_INFO[path].in_key or path == DATA_NAME]
 """Settings that make a row another one than another row: those of its key, and the name of its images."""
@@ -29,7 +29,10 @@ ROW_COLUMNS = [column(path) for path in LABEL_ORDER if SETTING_INFO[path].in_key
 SILENT_VALUES = {column(path): info.neutral for path, info in SETTING_INFO.items() if info.silent}
 """Values of settings that the lines above a table leave out."""
 
-LABEL_COLUMNS = [column(path) for path in LABEL_ORDER]
+LATER_COLUMNS = [column(path) for path in LATER_SETTINGS]
+"""The settings that only later stages read. The rows of models have none of them."""
+
+LABEL_COLUMNS = [*[column(path) for path in LABEL_ORDER], *LATER_COLUMNS]
 """All settings, in the order in which labels try them."""
 
 METHOD_COLUMNS = {column(path) for path, info in SETTING_INFO.items() if info.of_method}

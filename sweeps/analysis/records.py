@@ -1,6 +1,7 @@
 """Rows of a table and comparisons as records for other programs, with all numbers at full precision."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from sweeps.analysis.columns import SEPARATE_COLUMNS
@@ -10,10 +11,15 @@ from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.statistics import Sample
 
 
-def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[str, Any]:
+def row_record(
+    table: Table, row: TableRow, scale: str | None = None, metrics: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the record of a row: the settings that tell rows apart, its folds and flags, and all statistics.
 
     In a sweep with a search it has the number of the row's suggestion, which is None for a row of the grid.
+
+    Args:
+        metrics: those with statistics; None for the table's.
     """
     record: dict[str, Any] = {"key": row.key}
     if table.searched is not None:
@@ -27,7 +33,7 @@ def row_record(table: Table, row: TableRow, scale: str | None = None) -> dict[st
     }
     record |= {flag.name: flagged(flag, row) for flag in FLAGS}
     record["error_unit"] = scale or row.scale
-    for metric in (*table.metrics, *table.further_metrics):
+    for metric in (*table.metrics, *table.further_metrics) if metrics is None else metrics:
         values = _sample_record(row.sample(metric, scale))
         record |= {f"{metric}_{name}": value for name, value in values.items()}
     return _without_infinities(record)

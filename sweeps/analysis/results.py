@@ -12,6 +12,7 @@ from sweeps.analysis.columns import (
     BASE_COLUMNS,
     FURTHER_METRICS,
     LABEL_COLUMNS,
+    LATER_COLUMNS,
     METHOD_COLUMNS,
     METRICS,
     ROW_COLUMNS,
@@ -21,6 +22,7 @@ from sweeps.analysis.columns import (
     STAGE_COLUMNS,
     rows_agreeing_except,
 )
+from sweeps.analysis.later import join_to_models, rows_of_stages
 from sweeps.analysis.searched import Searched, read_searched
 from sweeps.analysis.statistics import Sample
 from sweeps.config.labels import DATA_NAME, Labels
@@ -148,6 +150,7 @@ class Table:
             whole table.
         searched: the sweep's search; None if it has none.
         confirmed: configurations of the search on new splits and seeds, which are no rows of the table.
+        later: the rows of each later stage, as tables of their own, with their models' keys.
     """
 
     rows: list[TableRow]
@@ -156,6 +159,8 @@ class Table:
     chosen: frozenset[str] | None = None
     searched: Searched | None = None
     confirmed: tuple[TableRow, ...] = ()
+    later: Mapping[str, "Table"] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _labels(self) -> Labels:
@@ -193,7 +198,13 @@ class Table:
                 near = nearest(pattern, [item.label for item in items], 0.0)
                 raise ReportError(one_line(f"--only {pattern}: no such row{near}"))
             keys |= {items[i].key for i in found}
-        return replace(self, chosen=frozenset(keys)) if patterns else self
+        if not patterns:
+            return self
+        later = {
+            stage: replace(table, chosen=frozenset(key for key, model in table.models.items() if model in keys))
+            for stage, table in self.later.items()
+        }
+        return replace(self, chosen=frozenset(keys), later=later)
 
     @cached_property
     def shared(self) -> Row:
@@ -263,7 +274,7 @@ def read_table(
     more = [*extra_columns, *(() if searched is None else searched.columns)]
     results = list(dict.fromkeys([*BASE_COLUMNS, *more]))
     listed, why, notes = (None, "", []) if all_rows else which_rows.rows_to_show(ledger.storage, run_rows)
-    settings = SETTING_COLUMNS if listed is None else []
+    settings = SETTING_COLUMNS if listed is None else LATER_COLUMNS
     units, damaged = ledger.table("units", [*settings, *STAGE_COLUMNS, "declarations", *results])
     plug_in_columns = [name for name in units.column_names if name not in UNIT_SCHEMA.names]
     failed, damaged_failed = ledger.table("failed", [*settings, *STAGE_COLUMNS, "reason"])
@@ -277,7 +288,7 @@ def read_table(
         if wanted is not None:
             rows, notes = which_rows.rows_of_grid_yaml(rows, wanted)
     else:
-        names = [*SETTING_COLUMNS, "declarations"]
+        names = [name for name in (*SETTING_COLUMNS, "declarations") if name not in LATER_COLUMNS]
         rows = {row["key"]: TableRow(row["key"], _settings(row, names)) for row in listed}
     columns = units.select(["key", "fold", *results]).to_pydict()
     keys, folds = columns.pop("key"), columns.pop("fold")
@@ -293,7 +304,8 @@ def read_table(
     for unit in failed.select(["key", "fold", "reason"]).to_pylist():
         if unit["key"] in rows and unit["fold"] not in rows[unit["key"]].folds:
             rows[unit["key"]].failed[unit["fold"]] = unit["reason"]
-    _join_stages(rows, units, failed)
+    stages, models = rows_of_stages(rows, _later(units), _later(failed), listed or ())
+    join_to_models(rows, stages, models)
     same = SameImages(
         (record["data_hash"], record["files_hash"]) for row in rows.values() for record in row.folds.values()
     )
@@ -306,28 +318,24 @@ def read_table(
     notes += [] if all_rows else which_rows.note_on_other_grids((units, failed), rows)
     again = {c.key for c in searched.confirmations} if searched is not None else set()
     confirmed = tuple(rows.pop(key) for key in list(rows) if key in again)
-    return Table(_grouped(rows.values()), damaged, tuple(notes), searched=searched, confirmed=confirmed)
+    later = {}
+    for stage, found in stages.items():
+        for key, row in found.items():
+            row.images = {fold: rows[models[key]].images[fold] for fold in row.folds}
+        later[stage] = Table(_grouped(found.values()), [], models={key: models[key] for key in found})
+    return Table(_grouped(rows.values()), damaged, tuple(notes), None, searched, confirmed, later)
 
 
-def _join_stages(rows: Mapping[str, TableRow], units: Any, failed: Any) -> None:
-    """Add later stages' records to the row of the training that they are built on, fold by fold."""
-    later = units.filter(units["parent_key"].is_valid()).to_pylist()
-    for record in [record for record in later if record["parent_key"] in rows]:
-        row, fold = rows[record["parent_key"]], record["fold"]
-        metrics = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
-        row.stage_metrics |= {metric.name: metric for metric in metrics}
-        if wrong := not_finite({name: record.get(name) for metric in metrics for name in metric.columns}):
-            row.failed[fold] = f"{record['stage']}: {wrong}"
-        elif fold in row.folds:
-            row.folds[fold] |= {name: record.get(name) for metric in metrics for name in metric.columns}
-    for record in failed.filter(failed["parent_key"].is_valid()).to_pylist():
-        if record["parent_key"] in rows:
-            rows[record["parent_key"]].failed[record["fold"]] = f"{record['stage']}: {record['reason']}"
+def _later(units: Any) -> list[Row]:
+    """Return the records of later stages in a table of units."""
+    found: list[Row] = units.filter(units["parent_key"].is_valid()).to_pylist()
+    return found
 
 
 def _first_of_each_key(units: Any) -> dict[str, TableRow]:
     """Return a row without results for each key, in order of appearance. Settings are read once per key."""
-    names = [name for name in (*SETTING_COLUMNS, "declarations") if name in units.column_names]
+    known = (*SETTING_COLUMNS, "declarations")
+    names = [name for name in known if name in units.column_names and name not in LATER_COLUMNS]
     trained = units.select(["key", *names]).filter(units["parent_key"].is_null())  # a later stage has no row
     found = unit_file.first_of_each_key(trained).to_pylist()
     return {row["key"]: TableRow(row["key"], _settings(row, names)) for row in found}

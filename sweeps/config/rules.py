@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from mtvae.config import FAMILIES, METHODS, Sizes, resolve_sizes
+from mtvae.config import FAMILIES, METHODS, Sizes, kinds_of, resolve_sizes
 from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
 from sweeps.data.datasets import DATASETS, Data, DataError, Source, declared, image_count, shape, test_half_count, title
 from sweeps.data.sampling import WITHOUT_CLASSES
@@ -25,7 +25,9 @@ _CONDITIONAL = [(path, info, info.applies) for path, info in SETTING_INFO.items(
 """The settings that apply only to some configurations, in their order."""
 
 
-_DECIDING = {"family", "method", "configuration", "sampler", "data", "folds", "model", "conditioning", "soft_adapt"}
+_DECIDING = {
+    *("family", "method", "configuration", "sampler", "data", "folds", "model", "conditioning", "soft_adapt", "prior")
+}
 """The settings and sections that the rules below read."""
 
 
@@ -55,6 +57,9 @@ def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
     problems += _check_conditioning(values)
     problems += _check_soft_adapt(values)
     problems += _check_schedule(values)
+    problems += _check_prior(values)
+    if values["prior.kind"] is not None and "keep_models" not in flat:
+        values["keep_models"] = "all"
     problems += _check_image_counts(values)
     if problems:
         raise IncompatibleSettings(problems)
@@ -191,6 +196,18 @@ def _check_schedule(values: dict[str, Value]) -> Problems:
     if switch is not None and switch >= epochs:
         return [("schedule.switch_epoch", f"no epoch would follow the switch: training.epochs is {epochs:,}")]
     return []
+
+
+def _check_prior(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the prior for the family."""
+    family, kind, kernel = values["family"], values["prior.kind"], values["prior.kernel"]
+    problems = []
+    if kind is not None and kind not in (fitting := kinds_of(family)):
+        takes = f"takes {', '.join(fitting[:-1])} or {fitting[-1]}" if fitting else "says nothing of its latent space"
+        problems.append(("prior.kind", f"family {family} {takes}"))
+    if kernel is not None and kernel % 2 == 0:
+        problems.append(("prior.kernel", "it must be odd, so that it has a centre"))
+    return problems
 
 
 def _data(values: dict[str, Value]) -> Data:

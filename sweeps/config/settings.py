@@ -22,6 +22,7 @@ from mtvae.config import (
     FamilyName,
     Loss,
     MethodName,
+    Prior,
     SamplerName,
     Schedule,
     Section,
@@ -108,10 +109,15 @@ class Settings(Section):
     training: TrainingOptions = TrainingOptions()
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
+    prior: Prior = Prior()
     resources: Resources = Resources()
     keep_models: Annotated[
         Literal["none", "fold0", "all"], Setting(in_key=False, synonyms=("save_models", "save_model"))
-    ] = Field("fold0", description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors")
+    ] = Field(
+        "fold0",
+        description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors; with a "
+        "prior, `all` is the default",
+    )
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -119,6 +125,11 @@ class Settings(Section):
         channels, side = shape(self.data)
         sizes = resolve_sizes(self.family, self.configuration, self.model)
         return Architecture(family=self.family, method=self.method, channels=channels, side=side, sizes=sizes)
+
+    @cached_property
+    def without_later(self) -> "Settings":
+        """The settings of the training alone: those that only later stages read have their defaults."""
+        return self if self.prior == Prior() else self.model_copy(update={"prior": Prior()})
 
     @cached_property
     def cost(self) -> Cost:

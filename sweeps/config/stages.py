@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mtvae.config import Metric, Registry
+from mtvae.config.prior import STAGE as PRIOR
+from mtvae.cost import prior_cost
 from sweeps.config.settings import Settings
 
 TRAINING = "training"
@@ -56,6 +58,40 @@ STAGES.register(
         requires=(),
         epochs=lambda settings: settings.training.epochs,
         flops=_training_flops,
+    )
+)
+
+STAGES.register(
+    Stage(
+        PRIOR,
+        run="sweeps.stages.prior:run",
+        wanted=lambda settings: settings.prior.kind is not None,
+        reads=("prior",),
+        metrics=(
+            Metric("bits_per_code", "bits", "bits per code of the test fold", digits=3, direction="lower", term="code"),
+            Metric(
+                "bits_per_image",
+                "bits: -log2 p(codes), or KL(q(z|x) || p(z)) by one draw of z per image",
+                "bits of an image's latent space",
+                digits=1,
+                direction="lower",
+            ),
+            Metric(
+                "bound",
+                "nats per image: log p(x|z) at decoder_variance, less the bits",
+                "lower bound of log p(x) (eq. 2.4), nats per image",
+                digits=1,
+                direction="higher",
+            ),
+            Metric("decoder_variance", "squared error per pixel on the validation set", digits=6),
+            Metric(
+                "model_difference",
+                "largest difference of a score of the model to its record, where it was not kept and trained again",
+                digits=6,
+            ),
+        ),
+        epochs=lambda settings: settings.prior.epochs or 0,
+        flops=lambda settings: STEP_PASSES * prior_cost(settings.architecture, settings.prior).flops,
     )
 )
 

@@ -10,7 +10,7 @@ from sweeps.config.settings import FIELDS, SECTIONS, SETTING_INFO
 from sweeps.text import did_you_mean, misspelt, plain
 
 ABSENT = {
-    "dropout": "no model has dropout; training.weight_decay regularises",
+    "dropout": "no model has dropout, only a prior (prior.dropout); training.weight_decay regularises",
     "optimizer": "every model is trained with AdamW (training.lr, training.weight_decay)",
     "momentum": "every model is trained with AdamW, which takes no momentum here",
     "scheduler": "the learning rate is constant (training.lr)",
@@ -31,12 +31,12 @@ _TOP = ("name", "grid", "base", "search", "racing")
 
 def suggest_setting(key: str) -> str:
     """Return the end of a sentence about an unknown setting: what it may mean, what there is instead, or nothing."""
-    if found := possible_settings(key):
-        return did_you_mean(found)
-    leaf = plain(key.rpartition(".")[2])
+    section, _, leaf = key.rpartition(".")
     absent = {plain(name): why for name, why in ABSENT.items()}
     absent |= {plain(other): ABSENT[name] for other, name in _OTHER_NAMES.items()}
-    return f": {absent[leaf]}" if leaf in absent else ""
+    why = f": {absent[plain(leaf)]}" if plain(leaf) in absent else ""
+    found = possible_settings(key)
+    return did_you_mean(found) if found and (section or not why) else why
 
 
 @lru_cache(maxsize=1000)  # a mistake may be in every block of a file

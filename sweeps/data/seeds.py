@@ -22,6 +22,10 @@ def derive(seed: int, name: str, fold: int | None = None) -> int:
     return int(SeedSequence(seed, spawn_key=spawn_key).generate_state(1, "uint64")[0] >> 1)
 
 
+OF_PRIOR = ("prior_init", "prior_batches", "prior_dropout", "prior_latent", "prior_mixture", "prior_evaluation")
+"""Names of a prior's seeds, which differ between folds too."""
+
+
 def of_fold(
     seed: int, fold: int, same_init: bool = False, separate_draws: bool = False, drawn_half: bool = False
 ) -> dict[str, int]:

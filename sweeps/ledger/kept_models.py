@@ -4,17 +4,26 @@ The model of a training that switches to the plain model (`schedule.switch_epoch
 """
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from mtvae.model import Model, build
+from mtvae.prior.fitting import AnyPrior, build_prior
 from sweeps.config.settings import Settings, unflatten
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
+from sweeps.text import error_line
+
+
+class DamagedModel(ValueError):
+    """A kept file cannot be loaded; the message says which and why."""
 
 
 def is_kept(unit: Unit) -> bool:
@@ -22,10 +31,16 @@ def is_kept(unit: Unit) -> bool:
     return unit.settings.keep_models == "all" or (unit.settings.keep_models == "fold0" and unit.fold == 0)
 
 
-def save(storage: Storage, unit: Unit, model: Model) -> None:
-    """Write a model's weights, on the CPU and contiguous, with its settings as the file's metadata."""
-    tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+def save(storage: Storage, unit: Unit, module: nn.Module, classes: Sequence[str] = ()) -> None:
+    """Write a module's weights, on the CPU and contiguous, with the unit's settings as the file's metadata.
+
+    Args:
+        classes: the names of the classes that condition a prior, in the order of their numbers.
+    """
+    tensors = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
     metadata = {"settings": json.dumps(json_settings(unit.settings)), "fold": str(unit.fold)}
+    if classes:
+        metadata["classes"] = json.dumps(list(classes))
     storage.write(f"models/{unit.name}.safetensors", save_tensors(tensors, metadata))
 
 
@@ -34,12 +49,37 @@ def load(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, Mo
 
     Raises:
         FileNotFoundError: no model is kept under that name.
+        DamagedModel: the file is not a model of its settings.
     """
-    data = storage.read(f"models/{name}.safetensors")
-    # A safetensors file begins with its header's length (8 bytes) and the JSON header; `save` wrote its __metadata__.
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    flat: dict[str, Any] = json.loads(header["__metadata__"]["settings"])
-    settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})
-    model = build(settings.final_architecture, torch.Generator(), device)
-    model.load_state_dict(load_tensors(data))
+    with _read(storage, name) as (settings, tensors, _):
+        model = build(settings.final_architecture, torch.Generator(), device)
+        model.load_state_dict(tensors)
     return settings, model.eval()
+
+
+def load_prior(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, AnyPrior, tuple[str, ...]]:
+    """Load the prior that the unit `name` fitted, in evaluation mode, with the names of its classes.
+
+    Raises:
+        FileNotFoundError, DamagedModel: as `load`.
+    """
+    with _read(storage, name) as (settings, tensors, classes):
+        prior = build_prior(settings.prior, settings.architecture, len(classes))
+        prior.load_state_dict(tensors)
+    return settings, prior.to(device).eval(), classes
+
+
+@contextmanager
+def _read(storage: Storage, name: str) -> Iterator[tuple[Settings, dict[str, torch.Tensor], tuple[str, ...]]]:
+    """Read a kept file's settings, tensors and classes, and turn errors of the body into `DamagedModel`."""
+    data = storage.read(f"models/{name}.safetensors")
+    try:
+        # The file begins with its header's length (8 bytes) and the JSON header; `save` wrote its __metadata__.
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        flat: dict[str, Any] = json.loads(header["settings"])
+        settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})
+        yield settings, load_tensors(data), tuple(json.loads(header.get("classes", "[]")))
+    except Exception as error:  # JSON, pydantic, safetensors and torch raise errors of many classes
+        if isinstance(error, MemoryError):
+            raise
+        raise DamagedModel(f"models/{name}.safetensors is damaged ({error_line(error)[:200]})") from error

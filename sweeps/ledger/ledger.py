@@ -90,6 +90,16 @@ class Ledger:
         self.storage.remove(f"failed/{unit.name}.parquet")
         redo.unmark(self.storage, unit)
 
+    def record(self, unit: Unit) -> Row | None:
+        """Return the record of one done unit; None if it has none that can be read."""
+        columns = UNIT_SCHEMA.names
+        table, _ = self._try_read_unit(f"units/{unit.name}.parquet", unit.id, columns)
+        for part in [table] if table is not None else self.batches(BATCH, []):
+            for i in [i for i, id_ in enumerate(unit_file.ids(part)) if id_ == unit.id]:
+                found: Row = part.slice(i, 1).to_pylist()[0]
+                return found
+        return None
+
     def adopt(self, same: Mapping[UnitId, Unit]) -> int:
         """Record units as done with the results of done units that are the same work under another key.
 

@@ -3,6 +3,7 @@
 DIR/<sweep>/rows.parquet    one row for each row of the grid: key, order, every setting. grid.yaml is for people.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from sweeps.config.settings import Settings
 from sweeps.ledger import unit_file
 from sweeps.ledger.schema import ROWS_SCHEMA, Row, declarations, settings_columns
 from sweeps.ledger.storage import Storage
-from sweeps.plan.identity import key_of
+from sweeps.plan.identity import key_of, units_of
 
 ROWS = "rows.parquet"
 
@@ -41,10 +42,17 @@ def resolved(grid: Resolved) -> list[Row]:
 
 def _encoded(keys: Sequence[str], rows: Sequence[Settings]) -> bytes:
     records = [
-        {"key": key, "order": order, "declarations": declarations(settings)} | settings_columns(settings)
+        {"key": key, "order": order, "declarations": declarations(settings), "stages": _stages(settings)}
+        | settings_columns(settings)
         for order, (key, settings) in enumerate(zip(keys, rows, strict=True))
     ]
     return unit_file.encode(records, ROWS_SCHEMA)
+
+
+def _stages(settings: Settings) -> str | None:
+    """Return the column `stages` of a row."""
+    keys = {unit.stage: unit.key for unit in units_of(settings) if unit.requires}
+    return json.dumps(keys) if keys else None
 
 
 def _decoded(file: pa.NativeFile) -> list[Row]:

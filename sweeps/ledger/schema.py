@@ -162,18 +162,26 @@ def _schema(columns: Iterable[Column], kind: str, own: Iterable[Column] = ()) ->
 UNIT_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_RESULTS, *_STAGE], "unit")
 FAILED_SCHEMA = _schema([*_IDENTITY, *_SETTINGS, *_FAILURE, *_STAGE], "failed")
 ROWS_SCHEMA = _schema(
-    [_IDENTITY[0], ("order", pa.int64(), "place in the grid, from 0"), *_SETTINGS, _DECLARATIONS], "rows"
+    [
+        _IDENTITY[0],
+        ("order", pa.int64(), "place in the grid, from 0"),
+        *_SETTINGS,
+        _DECLARATIONS,
+        ("stages", pa.string(), "JSON: the key of each later stage, by its name; null: none"),
+    ],
+    "rows",
 )
 
 
 def schema_with(families: Iterable[Family], stages: Iterable[Sequence[Metric]] = ()) -> pa.Schema:
     """Return `UNIT_SCHEMA` with the further metrics and terms of these families, and the metrics of stages."""
-    families = list(families)
+    families, stages = list(families), list(stages)
     found = [*[family.metrics for family in families], *stages]
     metrics = {metric.name: metric for metrics in found for metric in metrics}.values()
     own = [(name, pa.float64(), metric.unit) for metric in metrics for name in metric.columns]
     own = [column for column in own if column[0] not in UNIT_SCHEMA.names]
-    terms = list(dict.fromkeys([*TERMS, *[term for family in families for term in family.terms]]))
+    of_stages = [metric.term for metrics in stages for metric in metrics if metric.term]
+    terms = list(dict.fromkeys([*TERMS, *[term for family in families for term in family.terms], *of_stages]))
     if not own and terms == TERMS:
         return UNIT_SCHEMA
     results = [(n, pa.list_(history_type(terms)) if n == "history" else type_, unit) for n, type_, unit in _RESULTS]

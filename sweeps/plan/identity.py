@@ -18,16 +18,27 @@ from sweeps.plan.unit import Unit
 KEY_VERSION = 1
 
 
-LABEL_ORDER = sorted(SETTING_INFO, key=lambda path: not (SETTING_INFO[path].in_key or path == DATA_NAME))
-"""The settings in the order in which labels try them: those that are part of the key, with `data.name` behind
-`data.dataset`, then the others."""
+LATER_SETTINGS = tuple(path for path, info in SETTING_INFO.items() if info.stage)
+"""The settings that only later stages read."""
+
+LABEL_ORDER = sorted(
+    (path for path in SETTING_INFO if path not in LATER_SETTINGS),
+    key=lambda path: not (SETTING_INFO[path].in_key or path == DATA_NAME),
+)
+"""The settings in the order in which labels try them: those that are part of the training's key, with `data.name`
+behind `data.dataset`, then the others. Those of later stages are left out."""
 
 _IN_KEY = frozenset(path for path, info in SETTING_INFO.items() if info.in_key)
 WITH_NEUTRAL_VALUE = frozenset(path for path, info in SETTING_INFO.items() if info.neutral is not NO_VALUE)
 
 
 def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the resolved settings that are part of the key: they apply, and are not at a neutral value."""
+    """Return the resolved settings that are part of the training's key: they apply, and have no neutral value."""
+    return {path: value for path, value in _key_settings(flat).items() if not SETTING_INFO[path].stage}
+
+
+def _key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the resolved settings that are part of a key: they apply, and are not at a neutral value."""
     return {
         path: value
         for path, value in flat.items()
@@ -88,22 +99,30 @@ def stage_key(settings: Settings, stage: Stage, parents: Sequence[str]) -> str:
     They are the hash of the settings that the stage reads, of its parents' keys, which stand for everything that the
     parents depend on, and of KEY_VERSION.
     """
-    read = {path: v for path, v in key_settings(flatten(settings)).items() if path.partition(".")[0] in stage.reads}
+    read = {path: v for path, v in _key_settings(flatten(settings)).items() if path.partition(".")[0] in stage.reads}
     return _hash(read | {"": KEY_VERSION, "stage": stage.name, "parents": list(parents)})
 
 
-def units_of(settings: Settings, flat: Mapping[str, Value] | None = None, label: str = "") -> list[Unit]:
-    """Return all units of a configuration, stage by stage and fold by fold. `flat` is as in `key_of`."""
+def units_of(
+    settings: Settings, flat: Mapping[str, Value] | None = None, label: str = "", later_label: str = ""
+) -> list[Unit]:
+    """Return all units of a configuration, stage by stage and fold by fold.
+
+    Args:
+        flat: as in `key_of`.
+        label: of the training.
+        later_label: of later stages, which shows their own settings too.
+    """
     key, folds = key_of(settings, flat), range(settings.folds.n_splits)
     keys = {TRAINING: key}
-    units = [Unit(key, fold, settings, label) for fold in folds]
+    units = [Unit(key, fold, settings.without_later, label) for fold in folds]
     for stage in stages_of(settings):
         if stage.name == TRAINING:
             continue
         parents = list(dict.fromkeys([TRAINING, *stage.requires]))
         key = keys[stage.name] = stage_key(settings, stage, [keys[name] for name in parents])
         required = [tuple((keys[name], fold) for name in parents) for fold in folds]
-        units += [Unit(key, fold, settings, label, stage.name, required[fold]) for fold in folds]
+        units += [Unit(key, fold, settings, later_label or label, stage.name, required[fold]) for fold in folds]
     return units
 
 

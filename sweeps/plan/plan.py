@@ -1,6 +1,6 @@
 """The plan of a sweep: the units of its grid, and which of them are still to be trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from sweeps.config.grid import Grid
 from sweeps.config.labels import Labels
 from sweeps.config.settings import flatten
-from sweeps.plan.identity import LABEL_ORDER, units_of
+from sweeps.config.stages import TRAINING
+from sweeps.plan.identity import LABEL_ORDER, LATER_SETTINGS, units_of
 from sweeps.plan.unit import Unit, UnitId
 
 
@@ -29,13 +30,18 @@ class Plan:
 
     @cached_property
     def _labelled(self) -> tuple[list[list[Unit]], list[str]]:
-        """The units of all configurations, and the settings that tell the configurations apart."""
+        """The units of all models with what is built on them, and the settings that tell the configurations apart."""
         if not self.grid.rows:  # a search that has asked for nothing yet
             return [], []
         flats = [flatten(settings) for settings in self.grid.rows]
-        labels = Labels(flats, LABEL_ORDER)
-        rows = [units_of(s, flat, labels.label(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
-        return rows, labels.names
+        labels, later = Labels(flats, LABEL_ORDER), Labels(flats, [*LABEL_ORDER, *LATER_SETTINGS])
+        rows: dict[str, dict[UnitId, Unit]] = {}
+        for settings, flat in zip(self.grid.rows, flats, strict=True):
+            units = units_of(settings, flat, labels.label(flat), later.label(flat))
+            row = rows.setdefault(units[0].key, {})
+            # Configurations that share a training list it once. It keeps its models if a later stage needs them.
+            row |= {unit.id: unit for unit in units if unit.id not in row or unit.settings.keep_models == "all"}
+        return [_training_first(row.values()) for row in rows.values()], later.names
 
     @property
     def label_settings(self) -> list[str]:
@@ -44,7 +50,7 @@ class Plan:
 
     @cached_property
     def rows(self) -> list[list[Unit]]:
-        """The units of each configuration, in the grid's order."""
+        """The units of each model, its training's first, and of all that is built on it, in the grid's order."""
         rows, _ = self._labelled
         if self.chosen is None:
             return rows
@@ -101,6 +107,10 @@ class Plan:
     def still_failed(self) -> list[Unit]:
         """The units that failed and have not been done since."""
         return [unit for unit in self.units if unit.id in self.failed - self.done]
+
+
+def _training_first(units: Iterable[Unit]) -> list[Unit]:
+    return sorted(units, key=lambda unit: unit.stage != TRAINING)
 
 
 def seconds_left(missing: Sequence[Unit], seconds_by_key: Mapping[str, Sequence[float]]) -> tuple[float, int]:

@@ -17,7 +17,7 @@ from sweeps.report.tables.formats import Format, render
 from sweeps.report.tables.sheet import Sheet
 from sweeps.text import nearest, one_line
 
-Kind = Literal["table", "differences", "claims", "published", "statistics", "search"]
+Kind = Literal["table", "differences", "claims", "published", "statistics", "search", "priors"]
 KINDS = get_args(Kind)
 
 
@@ -78,6 +78,10 @@ def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
         from sweeps.report.tables.search_sheet import search_sheet
 
         return search_sheet(name, table)
+    if kind == "priors":
+        from sweeps.report.tables.priors_sheet import priors_sheet
+
+        return priors_sheet(name, table, request.number_format)
     if kind == "published":
         from sweeps.report.thesis.published import published_sheet
 

@@ -1,13 +1,17 @@
 """How a stage is carried out: its inputs, and the loop that trains for it."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+import torch
+from torch import Tensor, nn
+
 from mtvae.model import Model
 from sweeps.data.datasets import test_half_count, test_image_count
-from sweeps.data.readers import Images
+from sweeps.data.readers import Images, Labels
 from sweeps.data.splits import FoldDraw, FoldNumbers, Split, split
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row, not_finite
@@ -55,6 +59,7 @@ class Inputs:
         storage: the sweep's folder, where kept models are; None: no model is kept, and none can be loaded.
         notes: lines that the stage adds to the unit's log.
         folds: for each image the fold that it is tested in; None: drawn here.
+        labels: the place of each image's class in `classes`, int16 (N,); None if the images have no classes.
     """
 
     unit: Unit
@@ -63,6 +68,8 @@ class Inputs:
     storage: Storage | None = None
     notes: list[str] = field(default_factory=list)
     folds: Mapping[FoldDraw, FoldNumbers] | None = None
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
 
     @cached_property
     def split(self) -> Split:
@@ -72,21 +79,29 @@ class Inputs:
         numbers = (self.folds or {}).get(FoldDraw.of(s.folds, s.seed))
         return split(len(self.images) - test_images, s.folds, s.seed, self.unit.fold, half, numbers, test_images)
 
+    @property
+    def pixels(self) -> Tensor:
+        """All images as uint8 (N,C,H,H) on the device. On the CPU they are no copy: workers share the bytes."""
+        with warnings.catch_warnings():  # torch warns that the images are read-only; nothing writes to them
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.as_tensor(self.images, device=self.device)
+
     def parent_models(self) -> Sequence[Model]:
         """Return the kept models of the units that this one requires.
 
         Raises:
             FileNotFoundError: a model was not kept.
+            DamagedModel: a model cannot be loaded.
         """
         names = [f"{key}-fold{fold}" for key, fold in self.unit.requires]
         if self.storage is None:
             raise FileNotFoundError("no folder of kept models")
         return [kept_models.load(self.storage, name, self.device)[1] for name in names]
 
-    def keep(self, model: Model) -> None:
-        """Keep a model if the setting `keep_models` asks for it."""
+    def keep(self, module: nn.Module, classes: Sequence[str] = ()) -> None:
+        """Keep a model or a prior, and the classes that condition it, if the setting `keep_models` asks for it."""
         if self.storage is not None and kept_models.is_kept(self.unit):
-            kept_models.save(self.storage, self.unit, model)
+            kept_models.save(self.storage, self.unit, module, classes)
 
 
 class NotFinite(ArithmeticError):

@@ -3,7 +3,6 @@
 import datetime
 import resource
 import sys
-import warnings
 
 import torch
 
@@ -35,9 +34,7 @@ def prepare(inputs: Inputs) -> Fit:
         torch.cuda.empty_cache()  # memory of this process's previous unit: others share the GPU
         torch.cuda.reset_peak_memory_stats()
     s = inputs.unit.settings
-    with warnings.catch_warnings():  # torch warns that the images are read-only; nothing writes to them
-        warnings.simplefilter("ignore", UserWarning)
-        pixels = torch.as_tensor(inputs.images, device=device)  # on the CPU no copy: workers share the bytes
+    pixels = inputs.pixels
     data = TrainingSet(pixels, torch.tensor(split.train, device=device), torch.tensor(split.selection, device=device))
     unit_seeds = seeds_of(inputs.unit)
     model = build(s.architecture, torch.Generator().manual_seed(unit_seeds["init"]), device)

@@ -64,7 +64,7 @@ def run_unit(
         return Outcome.DONE_BEFORE
     checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}", *loaded.notes]
-    inputs = Inputs(unit, loaded.images, device, ledger.storage, log, loaded.folds)
+    inputs = Inputs(unit, loaded.images, device, ledger.storage, log, loaded.folds, loaded.labels, loaded.classes)
     try:
         run: Run = import_attribute(STAGES[unit.stage].run)
         with reproducible(unit.settings.training.deterministic), _event_files(tensorboard, unit) as live:

@@ -77,7 +77,10 @@ def test_overrides_replace_values_everywhere_and_are_validated(read_grid):
     ("text", "expected"),
     [
         (f"name: a\nsed: 1\n{BLOCK}", "g.yaml, line 2: sed is not a setting; did you mean seed?"),
-        (f"name: a\nepochs: 1\n{BLOCK}", "g.yaml, line 2: epochs is not a setting; did you mean training.epochs?"),
+        (
+            f"name: a\nepochs: 1\n{BLOCK}",
+            "g.yaml, line 2: epochs is not a setting; did you mean training.epochs or prior.epochs?",
+        ),
         (
             f"name: a\ntraining:\n  epochs: ten\n{BLOCK}",
             "g.yaml, line 3: training.epochs is 'ten'; it must be an integer",

@@ -1,0 +1,140 @@
+"""A gated PixelCNN over a grid of codes: p(code | codes before it), row by row (2.5.1).
+
+After van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders".
+
+Codes are read row by row. A vertical stack sees all rows above a position, and a horizontal stack sees the positions to
+its left and the vertical stack; together they have no blind spot. The convolutions have only the weights that a mask
+would keep. They do not pad, so that `mtvae.prior.sampling` can run them on single rows and positions.
+
+Shapes: N grids of side h, K codes, width W; codes are integers (N,h,h), logits are (N,K,h,h).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def gate(features: Tensor) -> Tensor:
+    """Return tanh of the first half of the channels times the sigmoid of the second half: (N,2W,..) to (N,W,..)."""
+    value, door = features.chunk(2, 1)
+    return value.tanh() * door.sigmoid()
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks.
+
+    Args:
+        kernel: odd; how many columns the vertical stack sees. It sees half as many rows above a position, rounded down.
+        first: whether it is the layer that reads codes. It leaves out the position itself, and it has no residual
+            connection, which would show the code to be predicted.
+        classes: how many classes condition the layer; 0 for none.
+    """
+
+    def __init__(self, width: int, kernel: int, first: bool, dropout: float, classes: int):
+        super().__init__()
+        self.reach, self.first = kernel // 2, first
+        own = 0 if first else 1  # later layers see the features of their own position, which do not know its code
+        self.rows = self.reach + own
+        self.columns = self.reach + own
+        self.down = nn.Conv2d(width, 2 * width, (self.rows, kernel))
+        self.right = nn.Conv2d(width, 2 * width, (1, self.columns))
+        self.across = nn.Conv2d(2 * width, 2 * width, 1)
+        self.out = nn.Conv2d(width, width, 1)
+        self.of_class = nn.Embedding(classes, 4 * width) if classes else None
+        self.dropout = nn.Dropout(dropout)
+
+    def class_biases(self, labels: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+        """Return what the classes (N,) add to the features of each stack, (N,2W,1,1), or zero without classes."""
+        if self.of_class is None:
+            return 0.0, 0.0
+        down, right = self.of_class(labels)[..., None, None].chunk(2, 1)
+        return down, right
+
+    def vertical(self, rows: Tensor, bias: Tensor | float) -> Tensor:
+        """Return the vertical stack's features before the gate.
+
+        Args:
+            rows: (N,W,`rows` + r - 1,h) features of the layer below, for r rows of results (N,2W,r,h).
+        """
+        features: Tensor = self.down(F.pad(rows, (self.reach, self.reach))) + bias
+        return features
+
+    def horizontal(self, left: Tensor, vertical: Tensor, here: Tensor, bias: Tensor | float) -> Tensor:
+        """Return the horizontal stack's output (N,W,r,c).
+
+        Args:
+            left: (N,W,r,`columns` + c - 1) features of the layer below.
+            vertical: (N,2W,r,c) the vertical stack before the gate.
+            here: (N,W,r,c) features of the layer below at the positions themselves, for the residual connection.
+        """
+        features = self.dropout(gate(self.right(left) + self.across(vertical) + bias))
+        output: Tensor = self.out(features)
+        return output if self.first else output + here
+
+    def forward(self, v: Tensor, h: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return both stacks' features (N,W,h,h) from those of the layer below."""
+        of_v, of_h = self.class_biases(labels)
+        # The first layer sees the rows above and the columns to the left, so the last row and column are not read.
+        above = F.pad(v, (0, 0, self.reach, -1 if self.first else 0))
+        left = F.pad(h, (self.reach, -1 if self.first else 0))
+        before_gate = self.vertical(above, of_v)
+        return self.dropout(gate(before_gate)), self.horizontal(left, before_gate, h, of_h)
+
+
+class PixelCNN(nn.Module):
+    """p(codes) as the product of p(code | codes before it), each a softmax over K codes.
+
+    Args:
+        classes: how many classes condition every layer; 0 for none.
+
+    Raises:
+        ValueError: the kernel is even or 1, so that a position would see nothing.
+    """
+
+    def __init__(self, codes: int, layers: int, width: int, kernel: int, dropout: float = 0.0, classes: int = 0):
+        super().__init__()
+        if kernel < 3 or kernel % 2 == 0:
+            raise ValueError(f"kernel {kernel} must be odd and at least 3")
+        self.codes, self.classes = codes, classes
+        self.embedding = nn.Embedding(codes, width)
+        self.gated_layers = [GatedLayer(width, kernel, i == 0, dropout, classes) for i in range(layers)]
+        self.layers = nn.ModuleList(self.gated_layers)
+        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, codes, 1))
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Return a learnt vector for each code: (N,h,h) to (N,W,h,h)."""
+        vectors: Tensor = self.embedding(codes).movedim(-1, 1)
+        return vectors
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits (N,K,h,h) of every code given the codes before it and, with classes, the labels (N,)."""
+        v = h = self.embed(codes)
+        for layer in self.gated_layers:
+            v, h = layer(v, h, labels)
+        logits: Tensor = self.head(h)
+        return logits
+
+    def nats(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return -log p of each code given those before it, (N,h,h) in nats."""
+        return F.cross_entropy(self(codes, labels), codes, reduction="none")
+
+
+def receptive_field(model: PixelCNN, side: int, row: int, column: int) -> Tensor:
+    """Return how strongly one position's logits depend on the vector of every position, (h,h).
+
+    It is the largest absolute gradient over the channels, in evaluation mode, at random codes of a fixed seed.
+    """
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(model.codes, (1, side, side), generator=generator)
+    labels = torch.zeros(1, dtype=torch.long) if model.classes else None
+    mode = model.training
+    model.eval()
+    embedded = model.embed(codes).detach().requires_grad_()
+    v = h = embedded
+    for layer in model.gated_layers:
+        v, h = layer(v, h, labels)
+    model.head(h)[0, :, row, column].square().sum().backward()
+    model.zero_grad()
+    model.train(mode)
+    assert embedded.grad is not None
+    return embedded.grad.abs().amax((0, 1))

@@ -1,0 +1,97 @@
+"""The stage `prior`: fit a prior to the latent space of the trained model of the same fold (2.2.2), and measure it.
+
+It is fitted to the training set of the fold. The validation set picks a PixelCNN's epoch and the decoder's variance,
+and the test fold is measured.
+"""
+
+import datetime
+
+import torch
+from torch import Tensor
+
+from mtvae.model import Model
+from mtvae.prior.fitting import AnyPrior, PriorFit, build_prior, codes_of, vectors_of
+from mtvae.prior.likelihood import measure
+from mtvae.prior.mixtures import MixturePrior
+from mtvae.prior.pixelcnn import PixelCNN
+from sweeps.data import seeds
+from sweeps.ledger.schema import Row
+from sweeps.stages.base import Inputs, Train, finite
+from sweeps.stages.parents import model_of
+
+
+def run(inputs: Inputs, train: Train) -> Row:
+    """Fit, measure and keep a prior. Return the unit's result columns."""
+    model, difference = model_of(inputs, train)
+    unit, device, split = inputs.unit, inputs.device, inputs.split
+    images = inputs.pixels
+    parts = {name: torch.tensor(getattr(split, name), device=device) for name in ("train", "selection", "test")}
+    labels = _labels(inputs, device)
+    named = {name: seeds.derive(unit.settings.seed, name, unit.fold) for name in seeds.OF_PRIOR}
+    prior, trained = _fit(inputs, train, model, images, parts, labels, named)
+    prior = prior.to(device).eval()
+    of = {name: None if labels is None else labels[places] for name, places in parts.items()}
+    seed = named["prior_evaluation"]
+    variance = measure(model, prior, images[parts["selection"]], seed, labels=of["selection"]).distortion
+    found = measure(model, prior, images[parts["test"]], seed, variance or None, of["test"])
+    results = finite(
+        {
+            "bits_per_code": found.bits_per_code,
+            "bits_per_image": found.bits_per_image,
+            "bound": found.bound,
+            "decoder_variance": variance,
+            "model_difference": difference,
+            "parameters": sum(p.numel() for p in prior.parameters()),
+            "train_images": len(split.train),
+            "selection_images": len(split.selection),
+            "test_images": len(split.test),
+            "split_hash": split.hash,
+            "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+            "finished_at": datetime.datetime.now(datetime.UTC),
+        }
+        | trained
+    )
+    inputs.keep(prior, inputs.classes if labels is not None else ())
+    return results
+
+
+def _labels(inputs: Inputs, device: str) -> Tensor | None:
+    """Return the classes of all images (N,) if the prior is given them; a line says it if the images have none."""
+    if not inputs.unit.settings.prior.labels:
+        return None
+    if inputs.labels is None:
+        inputs.notes.append("the images have no classes, so the prior is not given any")
+        return None
+    return torch.as_tensor(inputs.labels.astype("int64"), device=device)
+
+
+def _fit(
+    inputs: Inputs,
+    train: Train,
+    model: Model,
+    images: Tensor,
+    parts: dict[str, Tensor],
+    labels: Tensor | None,
+    named: dict[str, int],
+) -> tuple[AnyPrior, Row]:
+    """Return a fitted prior, and the columns of its training."""
+    settings = inputs.unit.settings.prior
+    classes = 0 if labels is None else len(inputs.classes)
+    prior = build_prior(settings, model.architecture, classes, named["prior_init"]).to(inputs.device)
+    if isinstance(prior, MixturePrior):
+        prior.fit(vectors_of(model, images[parts["train"]], named["prior_latent"]), named["prior_mixture"])
+        return prior, {"best_epoch": None, "images_trained": 0}
+    if not isinstance(prior, PixelCNN):
+        prior.fit(codes_of(model, images[parts["train"]]), None if labels is None else labels[parts["train"]])
+        return prior, {"best_epoch": None, "images_trained": 0}
+    codes = codes_of(model, images)
+
+    def make() -> PriorFit:
+        module = build_prior(settings, model.architecture, classes, named["prior_init"]).to(inputs.device)
+        assert isinstance(module, PixelCNN)
+        return PriorFit(module, codes, parts["train"], parts["selection"], settings, named, labels)
+
+    fit = train(make)
+    fit.load_best()
+    columns = {"best_epoch": fit.best_epoch, "history": fit.history, "images_trained": fit.images_trained}
+    return fit.pixelcnn, columns
