@@ -39,7 +39,7 @@ def _of_pixelcnn(default: Any, synonyms: tuple[str, ...] = ()) -> Setting:
     return _of_prior(
         applies=_kind_is("pixelcnn"),
         default=constant(default),
-        default_text=str(default),
+        default_text=f"{default:g}",
         why_not="only prior.kind pixelcnn has it",
         where="prior.kind pixelcnn",
         synonyms=synonyms,
@@ -57,7 +57,7 @@ class Prior(Section):
     layers: Annotated[Annotated[int, Field(ge=1, le=256)] | None, _of_pixelcnn(15)] = Field(
         None, description="gated layers (2.5.1)"
     )
-    width: Annotated[Count | None, _of_pixelcnn(64, ("channels", "n_channels"))] = Field(
+    width: Annotated[Count | None, _of_pixelcnn(64, ("n_channels",))] = Field(
         None, description="channels of every layer, and numbers in the vector of a code"
     )
     kernel: Annotated[Annotated[int, Field(ge=3, le=31)] | None, _of_pixelcnn(3)] = Field(

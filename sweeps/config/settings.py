@@ -112,11 +112,11 @@ class Settings(Section):
     prior: Prior = Prior()
     resources: Resources = Resources()
     keep_models: Annotated[
-        Literal["none", "fold0", "all"], Setting(in_key=False, synonyms=("save_models", "save_model"))
+        Literal["none", "fold0", "all"],
+        Setting(in_key=False, synonyms=("save_models", "save_model"), default_text="fold0; all with a prior"),
     ] = Field(
         "fold0",
-        description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors; with a "
-        "prior, `all` is the default",
+        description="the folds whose best checkpoint is kept as models/<key>-fold<k>.safetensors",
     )
 
     @cached_property

@@ -36,7 +36,8 @@ def suggest_setting(key: str) -> str:
     absent |= {plain(other): ABSENT[name] for other, name in _OTHER_NAMES.items()}
     why = f": {absent[plain(leaf)]}" if plain(leaf) in absent else ""
     found = possible_settings(key)
-    return did_you_mean(found) if found and (section or not why) else why
+    in_section = section and any(path.startswith(f"{section.casefold()}.") for path in found)
+    return did_you_mean(found) if found and (in_section or not why) else why
 
 
 @lru_cache(maxsize=1000)  # a mistake may be in every block of a file
@@ -61,8 +62,9 @@ def _misspelt(section: str, leaf: str) -> list[str]:
 
 
 def _in_section(section: str, paths: list[str]) -> list[str]:
-    """Return the paths of the written section, or all of them if none is in it."""
-    return [path for path in paths if section and path.startswith(f"{section.casefold()}.")] or paths
+    """Return the paths of the written section or of the one that it misspells, or all of them if none is in it."""
+    meant = [section.casefold()] if section.casefold() in SECTIONS or not section else misspelt(section, SECTIONS)
+    return [path for path in paths if path.partition(".")[0] in meant and "." in path] or paths
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeps.config.grid import Grid
 from sweeps.config.labels import Labels
-from sweeps.config.settings import flatten
+from sweeps.config.settings import Settings, flatten
 from sweeps.config.stages import TRAINING
 from sweeps.plan.identity import LABEL_ORDER, LATER_SETTINGS, units_of
 from sweeps.plan.unit import Unit, UnitId
@@ -35,10 +35,11 @@ class Plan:
             return [], []
         flats = [flatten(settings) for settings in self.grid.rows]
         labels, later = Labels(flats, LABEL_ORDER), Labels(flats, [*LABEL_ORDER, *LATER_SETTINGS])
-        rows: dict[str, dict[UnitId, Unit]] = {}
+        rows: dict[Settings, dict[UnitId, Unit]] = {}
         for settings, flat in zip(self.grid.rows, flats, strict=True):
             units = units_of(settings, flat, labels.label(flat), later.label(flat))
-            row = rows.setdefault(units[0].key, {})
+            model = settings.without_later.model_copy(update={"keep_models": "none"})
+            row = rows.setdefault(model, {})
             # Configurations that share a training list it once. It keeps its models if a later stage needs them.
             row |= {unit.id: unit for unit in units if unit.id not in row or unit.settings.keep_models == "all"}
         return [_training_first(row.values()) for row in rows.values()], later.names

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtvae.config import FAMILIES, METHODS
+from mtvae.config import FAMILIES, KINDS_OF, METHODS, kinds_of
 from sweeps.config import reference
 from sweeps.config.rules import IncompatibleSettings, resolve
 from sweeps.config.settings import FIELDS, SETTING_INFO, flatten
@@ -35,13 +35,18 @@ def configurations():
             found.append(flatten(resolve(flat, frozenset(flat))))
         except IncompatibleSettings:
             continue
-    return found
+    kinds = [(family.name, kind) for family in FAMILIES.built_in() for kind in kinds_of(family.name)]
+    return found + [flatten(resolve({"family": family, "prior.kind": kind}, frozenset())) for family, kind in kinds]
 
 
 def in_words(where, flat):
     """Whether the words about where a setting applies name this configuration."""
     if where == "SoftAdapt on":
         return flat["soft_adapt.variant"] is not None
+    if where.startswith("prior.kind"):
+        return flat["prior.kind"] == where.split()[1]
+    if where == "priors over codes, except uniform":
+        return flat["prior.kind"] in {*KINDS_OF["codes"]} - {"uniform"}
     if ", or method" in where:  # either of two conditions
         return any(in_words(part, flat) for part in where.split(", or "))
     values = {
@@ -82,7 +87,7 @@ def test_a_default_is_what_a_row_gets(path, configurations):
         assert len(found) > 1
     elif text == "that of data.root":
         assert found == {"nowhere"}
-    elif path == "data.root":
+    elif path in ("data.root", "prior.kind"):
         assert text == "null"
     elif len(found) > 1 or " " in text:
         assert all(value in text for value in found), (text, found)
@@ -106,7 +111,7 @@ def test_types_are_in_a_readers_words():
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
-        ("lr", ["training.lr"]),
+        ("lr", ["training.lr", "prior.lr"]),
         ("LEARNING_RATE", ["training.lr"]),
         ("resources", ["resources.cpus", "resources.gpus", "resources.memory"]),
         ("*.batch_norm", ["model.batch_norm", "evaluation.batch_norm"]),

@@ -29,10 +29,11 @@ def problems(block, overrides=(), head=""):
         ("data_root", ["data.root"]),
         ("training.limit", ["data.limit"]),
         ("trainig.lr", ["training.lr"]),
+        ("priors.lr", ["prior.lr"]),
         ("model.latent_dim", ["model.latent"]),
         ("SoftAdapt", ["soft_adapt"]),
-        ("epoch", ["training.epochs"]),
-        ("batch_sise", ["training.batch_size"]),
+        ("epoch", ["training.epochs", "prior.epochs"]),
+        ("batch_sise", ["training.batch_size", "prior.batch_size"]),
         ("loss.w3", []),
         ("learning_rate_decay", []),
         ("colour_of_the_sky", []),
@@ -59,7 +60,7 @@ def test_a_suggestion_is_never_the_name_itself(path, data):
         changed = changed[:at] + data.draw(st.sampled_from(["", "x", "_", "S"])) + changed[at + 1 :]
     if changed not in FIELDS:
         found = possible_settings(changed)
-        assert set(found) <= {*FIELDS, *SECTIONS, "name", "grid"} - {changed}
+        assert set(found) <= {*FIELDS, *SECTIONS, "name", "grid", "base", "search", "racing"} - {changed}
 
 
 def test_no_synonym_is_the_end_of_a_path():

@@ -1,5 +1,6 @@
 """rows.parquet: a grid's rows for reports, never mixed with the rows of another grid."""
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -37,7 +38,7 @@ def test_columns_are_those_of_the_units(ledger, tiny):
     assert schema.names[:2] == ["key", "order"]
     assert [(f.name, f.type) for f in list(schema)[2:]] == [
         (name, UNIT_SCHEMA.field(name).type) for name in [*SETTING_COLUMNS, "soft_adapt", "declarations"]
-    ]
+    ] + [("stages", pa.string())]
 
 
 def test_a_report_needs_no_grid_file(ledger, tiny, plan):
