@@ -70,7 +70,7 @@ def _nearest_value(dimension: Dimension, default: Value, given: Value) -> Value:
     if isinstance(dimension, Choices):
         chosen = [value for value in (given, default) if any(_same(value, choice) for choice in dimension.values)]
         return chosen[0] if chosen else dimension.values[0]
-    return nearest(dimension, default if _is_number(default) else _middle(dimension))
+    return nearest(dimension, default) if _is_number(default) else short(dimension, _middle(dimension))
 
 
 def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None, str]:
@@ -132,6 +132,18 @@ def nearest(dimension: Range, value: float) -> int | float:
         steps = round((value - dimension.low) / dimension.step)
         value = float(_decimal(dimension.low) + steps * _decimal(dimension.step))
     return round(value) if dimension.integer else float(value)
+
+
+def short(dimension: Range, value: float) -> int | float:
+    """Return a number of a range near a proposed one, with few digits, because people read and copy it from labels.
+
+    It has at most 4 significant digits, or more where the range would otherwise have fewer than 1,000 such numbers. A
+    bound keeps all its digits.
+    """
+    smaller = min(abs(value), dimension.high - dimension.low)
+    if smaller and dimension.step is None and not dimension.integer:
+        value = round(value, 3 - math.floor(math.log10(smaller)))
+    return nearest(dimension, value)
 
 
 def highest(dimension: Range) -> float:

@@ -47,7 +47,7 @@ def test_a_search_ends_with_a_table(search, results, capsys):
     ledger = ledger_of(results)
     keys = [key for _, _, key, _ in suggestions_of(ledger)]
     assert [row["key"] for row in rows.read(ledger.storage)[0]] == keys
-    assert ledger.storage.names("") == ["grid.yaml", "rows.parquet"]
+    assert ledger.storage.names("") == ["grid.yaml", "rows.parquet", "search.json"]
     assert search() == 0  # nothing is left, so nothing is read or started
     assert "done:" not in capsys.readouterr().out
 

@@ -1,8 +1,11 @@
 """A search's space: points, the settings that they mean, and the configurations that have one."""
 
 import json
+import math
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from searches import SMALL, small
 
 from sweeps.config.rules import IncompatibleSettings
@@ -19,6 +22,7 @@ from sweeps.search.space import (
     params_of,
     search_for,
     settings_of,
+    short,
 )
 
 POINT = {"method": "single_decoder", "exponent": 25.0, "model.latent": 8, "training.lr": 3e-4}
@@ -88,6 +92,46 @@ def test_nearest_number_of_a_range(dimension, value, expected):
     found = nearest(dimension, value)
     assert found == expected and type(found) is type(expected)
     assert contains(dimension, found)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "expected"),
+    [
+        (Range(1e-4, 1e-2, log=True), 0.00123456789, 0.001235),
+        (Range(1e-4, 1e-2, log=True), 0.000100004, 1e-4),
+        (Range(1e-4, 0.0098765, log=True), 0.0098764, 0.009876),
+        (Range(1e-4, 0.0098765, log=True), 0.00987649, 0.009876),
+        (Range(0.00123456, 1), 0.0012346, 0.001235),
+        (Range(0.00123456, 1), 0.00123458, 0.001235),
+        (Range(1000, 1001), 1000.51234, 1000.512),
+        (Range(-1, 1), 0.0, 0.0),
+        (Range(-1, 1), -0.123456, -0.1235),
+        (Range(1, 5e6), 1234567.8, 1235000.0),
+        (Range(0.1, 1, 0.1), 0.7000000000000001, 0.7),
+        (Range(4, 2**20, log=True, integer=True), 123457, 123457),
+    ],
+)
+def test_proposed_numbers_are_short(dimension, value, expected):
+    found = short(dimension, value)
+    assert found == expected and type(found) is type(expected)
+
+
+FINITE = st.floats(-(2.0**53), 2.0**53)
+
+
+@given(FINITE, FINITE, st.floats(0, 1), st.booleans())
+def test_short_numbers_stay_near(low, high, share, log):
+    """They lie in the range, within a thousandth of the number and of the range, and are their own short form."""
+    low, high = sorted(map(abs, (low, high)) if log else (low, high))
+    assume(low < high and (low > 0 or not log) and math.isfinite(1 / (high - low)))
+    value = min(max(low + share * (high - low), low), high)
+    dimension = Range(low, high, log=log)
+    found = short(dimension, value)
+    assert contains(dimension, found)
+    assert abs(found - value) <= 1.001e-3 * min(abs(value), high - low)
+    assert short(dimension, found) == found
+    if low < found < high and abs(value) < high - low:
+        assert float(f"{found:.4g}") == found
 
 
 def test_highest_number_meets_the_steps():
