@@ -33,7 +33,7 @@ class Plan:
         if not self.grid.rows:  # a search that has asked for nothing yet
             return [], []
         flats = [flatten(settings) for settings in self.grid.rows]
-        labels = Labels(flats, LABEL_ORDER)
+        labels = Labels(flats, LABEL_ORDER, () if self.grid.search is None else self.grid.search.space)
         rows = [units_of(s, flat, labels.label(flat)) for s, flat in zip(self.grid.rows, flats, strict=True)]
         return rows, labels.names
 
