@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from disturbance import adopting, temporary_files
-from hunting import Hunt
+from hunting import FOLDS, Hunt
 from records import rows_of
 from searching import state_of
 
@@ -84,7 +84,7 @@ def assert_nothing_is_lost(hunt, n):
     keys = {key for _, _, key, _ in suggestions}
     assert len(keys) == n
     assert hunt.unfinished == set()
-    assert scores.keys() | failed.keys() <= {(key, fold) for key in keys for fold in range(3)}
+    assert scores.keys() | failed.keys() <= {(key, fold) for key in keys for fold in range(FOLDS)}
     assert len(ledger.read()[0]) == len(scores)
     assert scores.keys().isdisjoint(failed)
     archive = searching.open_archive(ledger, sweep)
@@ -112,16 +112,16 @@ def test_two_workers_and_two_drivers_lose_nothing(begun, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_confirmation_resumes_with_two_drivers(begun, tmp_path):
-    """A driver with two workers is killed, and then two drivers train what is left, with the digits of one."""
+    """A driver with two workers is killed, and two drivers in process train what is left, with the digits of one."""
     confirm = ["--confirm", "2"]
     hunt, undisturbed = begun.copy(tmp_path / "hunted", seed=3), begun.copy(tmp_path / "undisturbed", seed=3)
     assert undisturbed.run(30, *INLINE, *confirm) == 0
     hunt.strike(hunt.start(30, *TWO_WORKERS, *confirm), signal.SIGKILL)
-    drivers = [hunt.start(30, *flags, *confirm) for flags in (TWO_WORKERS, INLINE)]
+    drivers = [hunt.start(30, *flags, *confirm) for flags in (INLINE, INLINE)]
     assert [hunt.wait(driver) for driver in drivers] == [0, 0]
     confirmed, _ = read_confirmations(hunt.ledger.storage)
     assert confirmed == read_confirmations(undisturbed.ledger.storage)[0]
     new = hunt.ledger.units() - begun.ledger.units()
-    assert new == {(confirmation.key, fold) for confirmation in confirmed for fold in range(3)}
+    assert new == {(confirmation.key, fold) for confirmation in confirmed for fold in range(FOLDS)}
     assert len(hunt.ledger.read()[0]) == len(hunt.ledger.units())
     assert_equals(hunt, undisturbed)

@@ -19,8 +19,8 @@ SEARCH = """
 name: hunted
 seed: 3
 data: {dataset: digits, limit: 60}
-folds: {n_splits: 3}
-training: {epochs: 3, batch_size: 16, checkpoint_seconds: 0}
+folds: {n_splits: 2}
+training: {epochs: 2, batch_size: 16, checkpoint_seconds: 0}
 base: {family: gaussian_vae, configuration: 1, model.hidden: [8, 16]}
 search:
   configurations: 30
@@ -33,6 +33,7 @@ search:
 """
 """A conditional space, in which some learning rates are too large: their losses are not finite."""
 
+FOLDS = 2
 WORKERS = "ray::ImplicitFunc"  # Tune's name for one that trains
 
 
@@ -65,7 +66,7 @@ class Hunt:
         """Run a driver to its end, and return its exit code."""
         return self.wait(self.start(configurations, *flags))
 
-    def wait(self, driver, seconds=120):
+    def wait(self, driver, seconds=300):
         """Wait for a driver's end, and return its exit code."""
         until = time.monotonic() + seconds
         while driver.poll() is None:
@@ -86,7 +87,7 @@ class Hunt:
 
     def wait_for_progress(self, driver):
         """Wait for one to three new files, and then for a random moment."""
-        before, wanted, until = self.files(), self.random.randint(1, 3), time.monotonic() + 120
+        before, wanted, until = self.files(), self.random.randint(1, 3), time.monotonic() + 300
         while len(self.files() - before) < wanted and driver.poll() is None:
             assert time.monotonic() < until, self.log
             time.sleep(0.002)
@@ -94,7 +95,7 @@ class Hunt:
 
     def wait_for_workers(self, driver):
         """Wait until a worker trains, and return all that do, by process number."""
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while not (found := [p for p, line in descendants().items() if WORKERS in line and p not in self.known]):
             assert driver.poll() is None and time.monotonic() < until, self.log
             time.sleep(0.05)
@@ -120,4 +121,4 @@ class Hunt:
         ended = ledger.units() | ledger.units("failed")
         stopped = {Path(name).stem for name in ledger.storage.names("stopped")}
         keys = {key for *_, key, refused in suggestions_of(ledger) if not refused} - stopped
-        return {key for key in keys if any((key, fold) not in ended for fold in range(3))}
+        return {key for key in keys if any((key, fold) not in ended for fold in range(FOLDS))}
