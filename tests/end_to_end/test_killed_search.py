@@ -19,7 +19,7 @@ from sweeps.run import searching
 from sweeps.search.source import SearchSource
 
 INLINE, ONE_WORKER, TWO_WORKERS = ["--inline"], ["--workers", "1"], ["--workers", "2"]
-N = 42
+N = 52
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ search:
   space:
     method: [multi_decoder, single_decoder]
     exponent: {low: 10, high: 80, step: 5}
-    training.lr: {low: 1.0e-4, high: 10, log: true}
+    training.lr: {low: 1.0e-4, high: 2, log: true}
     model.latent: {low: 4, high: 64, log: true}
 """
 """A conditional space, in which some learning rates are too large: their losses are not finite."""
