@@ -164,7 +164,8 @@ class Table:
 
     @cached_property
     def _labels(self) -> Labels:
-        return Labels([row.settings for row in self.rows], LABEL_COLUMNS)
+        searched = () if self.searched is None else self.searched.description.space
+        return Labels([row.settings for row in self.rows], LABEL_COLUMNS, searched)
 
     @property
     def columns(self) -> list[str]:

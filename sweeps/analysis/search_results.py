@@ -12,7 +12,6 @@ from sweeps.analysis.optimism import BestMean, corrected_best
 from sweeps.analysis.results import Table, TableRow
 from sweeps.analysis.searched import Searched
 from sweeps.analysis.statistics import Difference, Sample, difference, holm
-from sweeps.config.search import Choices, Dimension
 from sweeps.config.settings import Value, column
 
 State = Literal["complete", "stopped", "failed", "refused", "unfinished", "outside"]
@@ -133,13 +132,7 @@ def _point(searched: Searched, row: TableRow) -> dict[str, Value]:
     """Return the searched settings of a row, as far as the space has their values."""
     settings = {path: row.settings.get(column(path)) for path in searched.description.space}
     space = searched.description.space
-    return {path: value for path, value in settings.items() if value is not None and _holds(space[path], value)}
-
-
-def _holds(dimension: Dimension, value: Value) -> bool:
-    if isinstance(dimension, Choices):
-        return any(value == choice and type(value) is type(choice) for choice in dimension.values)
-    return isinstance(value, int | float) and dimension.low <= value <= dimension.high
+    return {path: value for path, value in settings.items() if value is not None and space[path].holds(value)}
 
 
 def _of_row(searched: Searched, row: TableRow, result: Result) -> Result:

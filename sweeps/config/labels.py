@@ -8,7 +8,7 @@ ledger, to its value.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from mtvae.config import METHODS
@@ -41,17 +41,21 @@ _COUNT = re.compile(r" \(\d+/\d+ folds\)$")  # a figure's legend adds this to a 
 _QUOTED = re.compile(r'[,"\[\]]|\s\s|^\s|\s$|\)$|^(null|-|)$')
 
 
-def distinguishing_settings(rows: Sequence[Row], names: Iterable[str]) -> list[str]:
+def distinguishing_settings(rows: Sequence[Row], names: Iterable[str], searched: Collection[str] = ()) -> list[str]:
     """Return the settings that tell rows apart, in the order of a label.
 
-    These are the settings of `LEADING` that differ. Another setting is added if it differs between rows that agree in
-    all settings before it. So a size that follows from family and configuration is left out.
+    These are the settings of `LEADING` and the searched ones that differ. Another setting is added if it differs
+    between rows that agree in all settings before it. So a size that follows from family and configuration is left out.
     """
     shown = [name for name in LEADING if _differs(rows, name)]
     for name in names:
         if name == DATA_NAME and _DATASET & set(shown):
             shown += [name] if any(row.get(name) is not None for row in rows) else []
-        elif name not in LEADING and _differs(rows, name):
+        elif name in LEADING or not _differs(rows, name):
+            continue
+        elif name in searched:
+            shown.append(name)
+        else:
             value_of: dict[str, str] = {}  # values of the settings shown so far -> value of this setting
             for row in rows:
                 value = repr(row.get(name))
@@ -108,9 +112,14 @@ def _quoted_if_needed(value: str) -> str:
 class Labels:
     """The labels of a sweep's rows."""
 
-    def __init__(self, rows: Sequence[Row], names: Iterable[str]):
-        """`names`: the settings that may tell rows apart, in the order in which they are tried."""
-        self.names = distinguishing_settings(rows, names)
+    def __init__(self, rows: Sequence[Row], names: Iterable[str], searched: Collection[str] = ()):
+        """Choose the settings that labels show.
+
+        Args:
+            names: the settings that may tell rows apart, in the order in which they are tried.
+            searched: the settings that a search varies.
+        """
+        self.names = distinguishing_settings(rows, names, searched)
         self._names_after_head = [name for name in self.names if name not in HEAD]
 
     def label(self, row: Row) -> str:

@@ -1,8 +1,12 @@
 """The `search:` and `racing:` blocks of a grid file, as plain values: what a search varies, and what it minimises."""
 
-from collections.abc import Mapping
+import itertools
+import math
+import random
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from decimal import Decimal
+from typing import Literal, TypeGuard
 
 from sweeps.config.settings import Value
 
@@ -16,6 +20,10 @@ class Choices:
     """A setting that takes one of some values."""
 
     values: tuple[Value, ...]
+
+    def holds(self, value: Value) -> bool:
+        """Whether a value is one of them."""
+        return any(is_same(value, choice) for choice in self.values)
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,60 @@ class Range:
     log: bool = False
     integer: bool = False
 
+    @property
+    def highest(self) -> float:
+        """The highest number, which is below `high` if the steps do not meet it."""
+        if self.step is None:
+            return self.high
+        low, step = decimal(self.low), decimal(self.step)
+        return float(low + (decimal(self.high) - low) // step * step)
+
+    def holds(self, value: Value) -> bool:
+        """Whether a value is one of the numbers."""
+        if not is_number(value) or not self.low <= value <= self.highest:
+            return False
+        if self.step is None:
+            return not self.integer or isinstance(value, int)
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-8  # as Optuna compares
+
+
+def decimal(number: float) -> Decimal:
+    """Return a number as it is written, because 0.1 + 2 * 0.1 is not 0.3 in floating point."""
+    return Decimal(repr(number))
+
+
+def is_same(a: Value, b: Value) -> bool:
+    """Whether two values of a setting are the same; unlike `==` it tells true from 1."""
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+
+
+def is_number(value: Value) -> TypeGuard[int | float]:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
 
 Dimension = Choices | Range
+
+
+def combinations(space: Mapping[str, Dimension], most: int) -> Iterator[dict[str, Value]]:
+    """Yield all combinations of choices and bounds of a space, or some of them if there are more than `most`.
+
+    The same ones are drawn each time.
+    """
+    options = [_extremes(dimension) for dimension in space.values()]
+    drawn: Iterable[tuple[Value, ...]] = itertools.product(*options)
+    if math.prod(map(len, options)) > most:
+        draw = random.Random(0)
+        drawn = (tuple(map(draw.choice, options)) for _ in range(most))
+    return (dict(zip(space, values, strict=True)) for values in drawn)
+
+
+def _extremes(dimension: Dimension) -> tuple[Value, ...]:
+    if isinstance(dimension, Choices):
+        return dimension.values
+    bounds = (dimension.low, dimension.highest)
+    return tuple(map(int, bounds)) if dimension.integer else bounds
 
 
 @dataclass(frozen=True)

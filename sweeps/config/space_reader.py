@@ -1,9 +1,6 @@
 """Reads `search.space`: what each searched setting may be, and whether any configuration of the space is valid."""
 
-import itertools
-import math
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
@@ -16,7 +13,7 @@ from sweeps.config.grid_reader import SHORTHAND, GridReader, SourcedValue
 from sweeps.config.problems import explain_invalid, group_message, short_yaml, unknown_setting_message
 from sweeps.config.rules import IncompatibleSettings, Problems, resolve
 from sweeps.config.scalars import resolve_ambiguous
-from sweeps.config.search import Choices, Dimension, Range
+from sweeps.config.search import Choices, Dimension, Range, combinations
 from sweeps.config.settings import FIELDS, SECTIONS, SETTING_INFO, Settings, Value, flatten, union_members, validator
 from sweeps.text import number_text
 
@@ -195,22 +192,12 @@ def corners(
     """
     valid: list[Corner] = []
     refused = []
-    for values in _combinations([d.values if isinstance(d, Choices) else (d.low, d.high) for d in space.values()]):
-        chosen = dict(zip(space, values, strict=True))
+    for chosen in combinations(space, MAX_CORNERS):
         try:
             valid.append(Corner(chosen, resolve({**base, **chosen}, frozenset())))
         except IncompatibleSettings as error:
             refused.append((chosen, error.problems))
     return valid, refused
-
-
-def _combinations(options: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
-    if math.prod(map(len, options)) <= MAX_CORNERS:
-        yield from itertools.product(*options)
-        return
-    draw = random.Random(0)  # the same combinations each time, so that a file is either refused or not
-    for _ in range(MAX_CORNERS):
-        yield tuple(map(draw.choice, options))
 
 
 def check_space(

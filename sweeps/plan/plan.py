@@ -34,7 +34,9 @@ class Plan:
         if not self.grid.rows:  # a search that has asked for nothing yet
             return [], []
         flats = [flatten(settings) for settings in self.grid.rows]
-        labels, later = Labels(flats, LABEL_ORDER), Labels(flats, [*LABEL_ORDER, *LATER_SETTINGS])
+        searched = () if self.grid.search is None else self.grid.search.space
+        labels = Labels(flats, LABEL_ORDER, searched)
+        later = Labels(flats, [*LABEL_ORDER, *LATER_SETTINGS], searched)
         rows: dict[Settings, dict[UnitId, Unit]] = {}
         for settings, flat in zip(self.grid.rows, flats, strict=True):
             units = units_of(settings, flat, labels.label(flat), later.label(flat))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sweeps.analysis.results import read_table
-from sweeps.analysis.search_results import parts_of
+from sweeps.analysis.search_results import Result, parts_of
 from sweeps.config.grid import Grid
 from sweeps.config.settings import Settings, flatten
 from sweeps.data.seeds import derive
@@ -16,8 +16,9 @@ from sweeps.plan.identity import key_of
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.run.status import status
-from sweeps.search.asked import Archive, each_value, judge
+from sweeps.search.asked import Archive, each_value, judge, reasons_text
 from sweeps.search.space import params_of
+from sweeps.text import count_text
 
 
 def describe(sweep: Grid, archive: Archive | None) -> SearchDescription | None:
@@ -56,7 +57,7 @@ def choose(ledger: Ledger, sweep: Grid, archive: Archive, n: int) -> list[Confir
     compared on the same folds. It derives from the sweep's, so the same choice gives the same units again.
 
     Raises:
-        ChoiceError: no configuration of the search has all its folds.
+        ChoiceError: no configuration of the search has all its folds and keeps the constraints.
     """
     found = archive.with_suggestions(sweep).rows
     by_key = {key_of(settings): settings for settings in found}
@@ -64,7 +65,7 @@ def choose(ledger: Ledger, sweep: Grid, archive: Archive, n: int) -> list[Confir
     table = read_table(ledger, run_rows=rows.resolved(shown), search=describe(sweep, archive))
     parts = parts_of(table)
     if not any(part.ranked for part in parts):
-        raise ChoiceError("--confirm: no configuration of the search has all its folds yet; run it without --confirm")
+        raise ChoiceError(f"--confirm: {_why_none([result for part in parts for result in part.results])}")
     defaults = {each_value(archive.search, i): settings for i, settings in archive.defaults()}
     wanted: dict[str, Settings] = {}
     for part in parts:
@@ -76,6 +77,16 @@ def choose(ledger: Ledger, sweep: Grid, archive: Archive, n: int) -> list[Confir
     new = [Confirmation(key, key_of(_again(settings, seed)), seed) for key, settings in wanted.items()]
     known = {confirmation.key for confirmation in before}
     return [*before, *[confirmation for confirmation in new if confirmation.key not in known]]
+
+
+def _why_none(results: Sequence[Result]) -> str:
+    """Return why there is nothing to confirm."""
+    complete = [result for result in results if result.state == "complete"]
+    if not complete:
+        return "no configuration of the search has all its folds yet; run it without --confirm"
+    missed = reasons_text(text for result in complete for text in result.misses)
+    n = count_text(len(complete), "configuration")
+    return f"the search has {n} with all folds, but none keeps the constraints; missed: {missed}"
 
 
 def confirm_seed(seed: int) -> int:

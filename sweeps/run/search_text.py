@@ -76,7 +76,7 @@ def _cost(archive: Archive) -> list[str]:
     found = corners(archive.parts)
     if not found:
         return ["the rules or the constraints refuse the corners of the space, so its cost is unknown"]
-    labels = Labels([flatten(settings) for settings in found], LABEL_ORDER)
+    labels = Labels([flatten(settings) for settings in found], LABEL_ORDER, archive.search.space)
     lines = []
     for part, default in archive.defaults():
         of = "" if archive.search.each is None else f" of {value_text(each_value(archive.search, part))}"

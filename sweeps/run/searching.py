@@ -40,7 +40,10 @@ def check(sweep: Grid, options: Options) -> None:
     if sweep.search is None and options.export_study is not None:
         raise ChoiceError(f"--export-study writes the study of a search, and sweep {sweep.name} has none")
     if sweep.search is None and options.confirm is not None:
-        raise ChoiceError(f"--confirm trains the best of a search again, and sweep {sweep.name} has no search")
+        raise ChoiceError(
+            f"--confirm trains the best of a search again, and sweep {sweep.name} has no search; "
+            "--set seed=NUMBER trains its rows on new splits"
+        )
 
 
 def open_archive(ledger: Ledger, sweep: Grid) -> Archive | None:

@@ -14,7 +14,7 @@ from sweeps.ledger.suggestions import Suggestion, read_all, settings_of_file
 from sweeps.plan.identity import key_of, units_of
 from sweeps.plan.unit import Unit
 from sweeps.search.objective import constraint_text, known_numbers, violations
-from sweeps.search.space import Params, applies, contains, default_params, params_of, search_for, settings_of
+from sweeps.search.space import Params, applies, default_params, params_of, search_for, settings_of
 from sweeps.text import count_text, number_text
 
 
@@ -231,15 +231,7 @@ def _unchanged(search: Search, suggestion: Suggestion) -> Settings | None:
 
 def _in_space(search: Search, params: Mapping[str, Value]) -> bool:
     """Whether the space has these settings and values."""
-    for path, value in params.items():
-        dimension = search.space.get(path)
-        if isinstance(dimension, Choices):
-            inside = any(value == choice and type(value) is type(choice) for choice in dimension.values)
-        else:
-            inside = dimension is not None and contains(dimension, value)
-        if not inside:
-            return False
-    return True
+    return all(path in search.space and search.space[path].holds(value) for path, value in params.items())
 
 
 def reasons_text(reasons: Iterable[str], most: int = 3) -> str:

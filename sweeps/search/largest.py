@@ -1,15 +1,13 @@
 """The corners of a search's space: configurations that need the most and the least of what a suggestion may need."""
 
-import math
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mtvae.cost import training_bytes
-from sweeps.config.search import Choices, Dimension, Search
-from sweeps.config.settings import Settings, Value
+from sweeps.config.search import Search, combinations
+from sweeps.config.settings import Settings
 from sweeps.search.asked import judge
-from sweeps.search.space import Params, applies, default_params, highest
+from sweeps.search.space import Params, applies, default_params
 
 MOST = 200
 """How many combinations of choices and bounds are resolved."""
@@ -53,21 +51,9 @@ def _valid(parts: Sequence[Search]) -> list[Settings]:
 
 
 def _corners(search: Search) -> Iterator[Params]:
-    options = {path: _extremes(dimension) for path, dimension in search.space.items()}
-    n = math.prod(map(len, options.values()))
-    draw = random.Random(0)
-    for i in range(n) if n <= MOST else (draw.randrange(n) for _ in range(MOST)):
+    for chosen in combinations(search.space, MOST):
         params: Params = {}
-        for path, values in options.items():
-            i, place = divmod(i, len(values))
+        for path, value in chosen.items():
             if applies(search, path, params):
-                params[path] = values[place]
+                params[path] = value
         yield params
-
-
-def _extremes(dimension: Dimension) -> tuple[Value, ...]:
-    """Return all choices, or the bounds of a range, the upper one first."""
-    if isinstance(dimension, Choices):
-        return dimension.values
-    bounds = (highest(dimension), dimension.low)
-    return tuple(map(int, bounds)) if dimension.integer else bounds

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from sweeps.config.search import Choices, Dimension, Search
 from sweeps.config.settings import Value
 from sweeps.data.seeds import derive
-from sweeps.search.space import Params, applies, nearest
+from sweeps.search.space import Params, applies, short
 from sweeps.search.study import Trial
 from sweeps.text import value_text
 
@@ -158,14 +158,14 @@ def _stored(value: Value) -> Value:
 
 
 def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Value:
-    """Return the value that is proposed for a setting. A number is exactly one of those that the space holds."""
+    """Return the value that is proposed for a setting. A number is one of those that the space holds, and short."""
     if isinstance(dimension, Choices):
         stored = [_stored(value) for value in dimension.values]
         return dimension.values[stored.index(trial.suggest_categorical(path, stored))]
     low, high, step = dimension.low, dimension.high, dimension.step
     if dimension.integer:
-        return nearest(dimension, trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=dimension.log))
-    return nearest(dimension, trial.suggest_float(path, low, high, step=step, log=dimension.log))
+        return short(dimension, trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=dimension.log))
+    return short(dimension, trial.suggest_float(path, low, high, step=step, log=dimension.log))
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class SearchSource:
         self._results = Results(archive.search, ledger, retry)
         self._examples = corners(self._archive.parts)
         flats = [flatten(settings) for settings in (*(row[0].settings for row in rows), *self._examples)]
-        self._labels = Labels(flats, LABEL_ORDER)
+        self._labels = Labels(flats, LABEL_ORDER, archive.search.space)
         self._units: dict[int, list[Unit]] = {}  # of suggestions, by number
         self._rows = {row[0].key: row for row in rows}
         self._points = self._points_of_rows()

@@ -7,11 +7,10 @@ the settings before it; the space lists settings in their order, so a point is b
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any, TypeGuard
+from typing import Any
 
 from sweeps.config.rules import IncompatibleSettings, fill_in, resolve
-from sweeps.config.search import Choices, Dimension, Range, Search
+from sweeps.config.search import Choices, Dimension, Range, Search, decimal, is_number, is_same
 from sweeps.config.settings import FIELDS, Settings, Value, flatten, null_is_a_value
 from sweeps.plan.identity import key_settings
 from sweeps.text import one_line, value_text
@@ -68,9 +67,9 @@ def default_params(search: Search) -> Params:
 
 def _nearest_value(dimension: Dimension, default: Value, given: Value) -> Value:
     if isinstance(dimension, Choices):
-        chosen = [value for value in (given, default) if any(_same(value, choice) for choice in dimension.values)]
+        chosen = [value for value in (given, default) if dimension.holds(value)]
         return chosen[0] if chosen else dimension.values[0]
-    return nearest(dimension, default if _is_number(default) else _middle(dimension))
+    return nearest(dimension, default) if is_number(default) else short(dimension, _middle(dimension))
 
 
 def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None, str]:
@@ -84,7 +83,7 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
     """
     theirs = key_settings(flat)
     for path, value in search.base.items():
-        if value is not None and path in theirs.keys() - search.space.keys() and not _same(value, theirs[path]):
+        if value is not None and path in theirs.keys() - search.space.keys() and not is_same(value, theirs[path]):
             return None, f"differs in {path}, which is not searched"
     params: Params = {}
     for path, dimension in search.space.items():
@@ -99,7 +98,7 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
     except IncompatibleSettings as error:
         return None, one_line(f"outside the space: {error}")
     for path in FIELDS:
-        if not _same(ours.get(path), theirs.get(path)):
+        if not is_same(ours.get(path), theirs.get(path)):
             return None, f"differs in {path}, which is not searched"
     return params, ""
 
@@ -107,55 +106,36 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
 def _point_values(dimension: Dimension, path: str, value: Value, flat: Mapping[str, Value]) -> Iterator[Value]:
     """Yield the values of a dimension that a resolved value stands for: itself, or null where that is the default."""
     if isinstance(dimension, Range):
-        if contains(dimension, value):
+        if dimension.holds(value):
             yield value
         return
-    yield from (choice for choice in dimension.values if _same(choice, value))
-    if None in dimension.values and _same(fill_in({**flat, path: None})[path], value):
+    yield from (choice for choice in dimension.values if is_same(choice, value))
+    if None in dimension.values and is_same(fill_in({**flat, path: None})[path], value):
         yield None
-
-
-def contains(dimension: Range, value: Value) -> bool:
-    """Whether a range holds a number."""
-    if not _is_number(value) or not dimension.low <= value <= highest(dimension):
-        return False
-    if dimension.step is None:
-        return not dimension.integer or isinstance(value, int)
-    steps = (value - dimension.low) / dimension.step
-    return abs(steps - round(steps)) < 1e-8  # as Optuna compares
 
 
 def nearest(dimension: Range, value: float) -> int | float:
     """Return the number of a range that is nearest to a number."""
-    value = min(max(value, dimension.low), highest(dimension))
-    if dimension.step is not None:  # decimal, because 0.1 + 2 * 0.1 is not 0.3 in floating point
+    value = min(max(value, dimension.low), dimension.highest)
+    if dimension.step is not None:
         steps = round((value - dimension.low) / dimension.step)
-        value = float(_decimal(dimension.low) + steps * _decimal(dimension.step))
+        value = float(decimal(dimension.low) + steps * decimal(dimension.step))
     return round(value) if dimension.integer else float(value)
 
 
-def highest(dimension: Range) -> float:
-    """Return the highest number of a range, which is below `high` if the steps do not meet it."""
-    if dimension.step is None:
-        return dimension.high
-    low, step = _decimal(dimension.low), _decimal(dimension.step)
-    return float(low + (_decimal(dimension.high) - low) // step * step)
+def short(dimension: Range, value: float) -> int | float:
+    """Return a number of a range near a proposed one, with few digits, because people read and copy it from labels.
 
-
-def _decimal(number: float) -> Decimal:
-    return Decimal(repr(number))
+    It has at most 4 significant digits, or more where the range would otherwise have fewer than 1,000 such numbers. A
+    bound keeps all its digits.
+    """
+    smaller = min(abs(value), dimension.high - dimension.low)
+    if smaller and dimension.step is None and not dimension.integer:
+        value = round(value, 3 - math.floor(math.log10(smaller)))
+    return nearest(dimension, value)
 
 
 def _middle(dimension: Range) -> float:
     if dimension.log:
         return math.sqrt(dimension.low * dimension.high)
     return (dimension.low + dimension.high) / 2
-
-
-def _is_number(value: Value) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _same(a: Value, b: Value) -> bool:
-    """Whether two values of a setting are the same; unlike `==` it tells true from 1."""
-    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)

@@ -129,6 +129,16 @@ def test_a_label_with_the_data_set_names_own_images():
     assert find_rows_by_label(folders, "data.name my cats") == ([1], None)
 
 
+def test_searched_settings_are_shown_where_they_differ():
+    """The rows differ in the first of them already; a searched setting with one value is left out."""
+    rows = [{"model.latent": 4 + i, "training.lr": 0.001 * (i + 1), "training.epochs": 5, "seed": i} for i in range(2)]
+    names = ["training.epochs", "seed", "model.latent", "training.lr"]
+    assert distinguishing_settings(rows, names[2:]) == ["model.latent"]
+    searched = ("training.lr", "training.epochs")
+    assert distinguishing_settings(rows, names, searched) == ["seed", "training.lr"]
+    assert distinguishing_settings(rows, names[2:], searched) == ["model.latent", "training.lr"]
+
+
 def test_what_follows_from_other_settings_is_left_out():
     rows = [ROW | {"method": "none", "training.lr": 0.1}, ROW | {"training.lr": 0.2}]
     assert distinguishing_settings(rows, FIELDS) == ["method"]

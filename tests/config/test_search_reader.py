@@ -53,9 +53,9 @@ def problems(text, overrides=()):
 
 
 def reread(found):
-    """Return a grid as it is read from its own dump."""
+    """Return a grid as it is read from its own dump, which gives every setting."""
     text = found.dump([key_of(row) for row in found.rows])
-    return grid.read(yaml_reader.parse(text), "grid.yaml")
+    return replace(grid.read(yaml_reader.parse(text), "grid.yaml"), given=found.given)
 
 
 def test_a_full_search_is_read(read_grid):

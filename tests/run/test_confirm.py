@@ -171,11 +171,26 @@ def test_it_needs_a_complete_search(tmp_path, capsys):
     assert not (tmp_path / "results").exists()
 
 
+def test_no_configuration_keeps_the_constraints(tmp_path, capsys):
+    """The line says how many are complete, and what they miss."""
+    text = SEARCH.replace("configurations: 6", "configurations: 2")
+    text += "  constraints: {collapsed: '<= -1', best_epoch: '<= 1'}\n"
+    sweep = Sweep(tmp_path, text)
+    sweep.run()
+    capsys.readouterr()
+    assert sweep.run(confirm=1) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--confirm: the search has 2 configurations with all folds, but none keeps the constraints; missed: "
+        "2 collapsed <= -1"
+    ]
+
+
 def test_a_sweep_without_search_is_refused(tmp_path, capsys):
     text = "name: searched\ndata: {dataset: digits}\nracing: forgiving\ngrid: [{method: none}]\n"
     assert Sweep(tmp_path, text).run(confirm=1) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "--confirm trains the best of a search again, and sweep searched has no search"
+        "--confirm trains the best of a search again, and sweep searched has no search; "
+        "--set seed=NUMBER trains its rows on new splits"
     ]
 
 

@@ -6,10 +6,12 @@ from searching import SEARCH, read, slow_toy, suggestions_of, toy
 from sweeps.backends.stop import Stop
 from sweeps.ledger import rows
 from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.suggestions import read_all
 from sweeps.plan.unit import Outcome
 from sweeps.run.command import command
 from sweeps.run.options import Options
 from sweeps.run.train import Components
+from sweeps.text import value_text
 
 
 @pytest.fixture
@@ -47,9 +49,20 @@ def test_a_search_ends_with_a_table(search, results, capsys):
     ledger = ledger_of(results)
     keys = [key for _, _, key, _ in suggestions_of(ledger)]
     assert [row["key"] for row in rows.read(ledger.storage)[0]] == keys
-    assert ledger.storage.names("") == ["grid.yaml", "rows.parquet"]
+    assert ledger.storage.names("") == ["grid.yaml", "rows.parquet", "search.json"]
     assert search() == 0  # nothing is left, so nothing is read or started
     assert "done:" not in capsys.readouterr().out
+
+
+def test_a_row_shows_what_is_searched(search, results, capsys):
+    """A setting is shown though an earlier one tells the few rows apart already. It fits into 80 columns."""
+    assert search() == 0
+    table = [line[:80] for line in capsys.readouterr().out.splitlines() if " 3/3 " in line]
+    found, _ = read_all(ledger_of(results).storage)
+    assert len(table) == len(found) == 3
+    for suggestion in found:
+        latent, rate = suggestion.params["model.latent"], value_text(suggestion.params["training.lr"])
+        assert sum(f"model.latent {latent}, training.lr {rate} " in line for line in table) == 1
 
 
 def test_a_dry_run_says_what_is_searched(search, results, capsys):

@@ -1,8 +1,11 @@
 """A search's space: points, the settings that they mean, and the configurations that have one."""
 
 import json
+import math
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from searches import SMALL, small
 
 from sweeps.config.rules import IncompatibleSettings
@@ -11,14 +14,13 @@ from sweeps.config.settings import flatten
 from sweeps.plan.identity import key_of
 from sweeps.search.space import (
     applies,
-    contains,
     default_params,
     from_json,
-    highest,
     nearest,
     params_of,
     search_for,
     settings_of,
+    short,
 )
 
 POINT = {"method": "single_decoder", "exponent": 25.0, "model.latent": 8, "training.lr": 3e-4}
@@ -87,11 +89,51 @@ def test_nearest_number_of_a_range(dimension, value, expected):
     """Numbers of a range with a step are those that a person writes: 0.3, not 0.30000000000000004."""
     found = nearest(dimension, value)
     assert found == expected and type(found) is type(expected)
-    assert contains(dimension, found)
+    assert dimension.holds(found)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "expected"),
+    [
+        (Range(1e-4, 1e-2, log=True), 0.00123456789, 0.001235),
+        (Range(1e-4, 1e-2, log=True), 0.000100004, 1e-4),
+        (Range(1e-4, 0.0098765, log=True), 0.0098764, 0.009876),
+        (Range(1e-4, 0.0098765, log=True), 0.00987649, 0.009876),
+        (Range(0.00123456, 1), 0.0012346, 0.001235),
+        (Range(0.00123456, 1), 0.00123458, 0.001235),
+        (Range(1000, 1001), 1000.51234, 1000.512),
+        (Range(-1, 1), 0.0, 0.0),
+        (Range(-1, 1), -0.123456, -0.1235),
+        (Range(1, 5e6), 1234567.8, 1235000.0),
+        (Range(0.1, 1, 0.1), 0.7000000000000001, 0.7),
+        (Range(4, 2**20, log=True, integer=True), 123457, 123457),
+    ],
+)
+def test_proposed_numbers_are_short(dimension, value, expected):
+    found = short(dimension, value)
+    assert found == expected and type(found) is type(expected)
+
+
+FINITE = st.floats(-(2.0**53), 2.0**53)
+
+
+@given(FINITE, FINITE, st.floats(0, 1), st.booleans())
+def test_short_numbers_stay_near(low, high, share, log):
+    """They lie in the range, within a thousandth of the number and of the range, and are their own short form."""
+    low, high = sorted(map(abs, (low, high)) if log else (low, high))
+    assume(low < high and (low > 0 or not log) and math.isfinite(1 / (high - low)))
+    value = min(max(low + share * (high - low), low), high)
+    dimension = Range(low, high, log=log)
+    found = short(dimension, value)
+    assert dimension.holds(found)
+    assert abs(found - value) <= 1.001e-3 * min(abs(value), high - low)
+    assert short(dimension, found) == found
+    if low < found < high and abs(value) < high - low:
+        assert float(f"{found:.4g}") == found
 
 
 def test_highest_number_meets_the_steps():
-    assert (highest(Range(10, 84, 5)), highest(Range(0.1, 0.7, 0.2)), highest(Range(1, 9.5))) == (80, 0.7, 9.5)
+    assert (Range(10, 84, 5).highest, Range(0.1, 0.7, 0.2).highest, Range(1, 9.5).highest) == (80, 0.7, 9.5)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +148,7 @@ def test_highest_number_meets_the_steps():
     ],
 )
 def test_values_outside_a_range(dimension, value):
-    assert not contains(dimension, value)
+    assert not dimension.holds(value)
 
 
 @pytest.mark.parametrize(

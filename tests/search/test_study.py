@@ -53,6 +53,17 @@ def test_every_sampler_searches_a_small_space(sampler):
     assert sampler == "random" or found.count(1) >= 2
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_proposals_can_be_copied(sampler):
+    """A proposed rate has at most 4 significant digits, which a label shows, and is told to the study as it is."""
+    search, trials = small(sampler=sampler, space={"training.lr": SMALL.space["training.lr"]}), []
+    for number in range(12):
+        params = propose(search, trials, number)
+        assert float(f"{params['training.lr']:.4g}") == params["training.lr"]
+        trials.append(Trial(number, params, "complete", float(number)))
+    assert len({trial.params["training.lr"] for trial in trials}) == 12
+
+
 def proposals_of_every_sampler():
     searches_ = [small(sampler=sampler) for sampler in SAMPLERS]
     return [propose(search, made_trials(search, 30), 30) for search in searches_]
