@@ -147,9 +147,7 @@ def test_the_live_table_shows_a_running_probe(tmp_path, sweep):
     with console.capture() as shown:
         console.print(progress.render())
     lines = [line.strip() for line in shown.get().splitlines()]
-    assert [line for line in lines if line.startswith(("fold 1", "probe"))][:3] == [
-        "fold 1  0%  epoch 1/1", "probe 0", "probe 1",
-    ]  # fmt: skip
+    assert {"fold 1  0%  epoch 1/1", "probe 0", "probe 1"} <= set(lines)
 
 
 def plan(tmp_path):

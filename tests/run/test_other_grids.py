@@ -79,7 +79,9 @@ def test_grids_one_after_another_need_no_note(run, results):
     assert code == 0
     assert table_of(printed) == report(results, "two", ReportRequest())
     assert "wrote its rows" not in printed
-    assert printed.splitlines()[-1] == "not shown: 1 row (2 units) of other grids; the report's --all shows them"
+    assert (
+        table_of(printed).splitlines()[-1] == "not shown: 1 row (2 units) of other grids; the report's --all shows them"
+    )
 
 
 @pytest.mark.parametrize("options", [{"shard": "1/2"}, {"only": "autoencoder 1 none, fold 0"}, {}])
