@@ -20,12 +20,18 @@ class RunningFile:
     """
 
     def __init__(self, storage: Storage):
-        self.storage, self.name, self.written_at = storage, temporary_name(NAME), 0.0
+        self.storage, self.name = storage, temporary_name(NAME)
+        self.written_at, self.units = -WRITE_SECONDS, frozenset[str]()
 
     def note(self, running: Mapping[str, float]) -> None:
-        """Write the running units, by name, with the parts of them that are trained, unless that was done just now."""
-        if time.monotonic() - self.written_at > WRITE_SECONDS:
-            self.written_at = time.monotonic()
+        """Write the running units, by name, with the parts of them that are trained.
+
+        It is written at once when a unit starts or ends (not in an object store, where a write takes long), and from
+        time to time while they train.
+        """
+        changed = self.storage.local and running.keys() != self.units
+        if changed or time.monotonic() - self.written_at > WRITE_SECONDS:
+            self.written_at, self.units = time.monotonic(), frozenset(running)
             try:
                 self.storage.write(self.name, json.dumps({"at": time.time(), "units": dict(running)}).encode())
             except StorageError:

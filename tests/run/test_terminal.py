@@ -119,6 +119,16 @@ def test_a_status_agrees_with_the_report_on_damage(run, ledger, tmp_path):
     assert "6 of 6 units done" in out and "not read" not in out and err == ""
 
 
+def test_a_start_is_noted_at_once(ledger):
+    """The parts that are trained are noted every few seconds only."""
+    running, names = RunningFile(ledger.storage), ["0123456789ab-fold0", "0123456789ab-fold1"]
+    for parts, noted in [((), 0), ((0.0,), 0), ((0.0, 0.0), 0), ((0.5, 0.5), 0), ((0.5,), 0.5)]:
+        running.note(dict(zip(names, parts, strict=False)))
+        assert running_units(ledger.storage) == {("0123456789ab", i): noted for i in range(len(parts))}
+    running.remove()
+    assert running_units(ledger.storage) is None
+
+
 def test_a_killed_command_runs_nothing(ledger):
     """Its file is left behind, and the process that wrote it is gone. Another program's file is ignored too."""
     name = temporary_name("running")
