@@ -4,6 +4,7 @@ import io
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -13,9 +14,9 @@ GAP = 2
 """Spaces between two columns."""
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal on stdout; None if stdout is no terminal, where nothing is folded."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Return the columns of the terminal on stdout or another stream; None without one, where nothing is folded."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
 
 
 def as_text(drawn: RenderableType, width: int) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -32,9 +33,11 @@ def draw(progress: "Progress", width: int, height: int) -> Group:
     rest = [row for row in progress.rows if not any(unit.id in progress.running for unit in row)]
     blocks = [_block(progress, row) for row in (*running, *rest)]
     marks_width = max((marks.cell_len for _, marks in blocks), default=1)
-    shown = _fitting(blocks, max(width - marks_width - GAP, 1), room)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, GAP, 0, 0), width=width)
-    table.add_column(overflow="fold", ratio=1)
+    label_width = max(width - marks_width - GAP, 1)
+    shown = _fitting(blocks, label_width, room)
+    longest = max((cell_len(line) for text in shown for line in text.plain.split("\n")), default=1)
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, GAP, 0, 0))
+    table.add_column(overflow="fold", width=min(label_width, longest))
     table.add_column(no_wrap=True, width=marks_width)
     for text, (_, marks) in zip(shown, blocks, strict=False):
         table.add_row(text, marks)

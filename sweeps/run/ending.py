@@ -35,11 +35,11 @@ def said_at_end(plan: Plan, ledger: Ledger, ran: Ran, results: str) -> list[str]
         counts += f"; this run took {duration(ran.seconds)}"
     elif done + stopped == total:
         counts += ", nothing to do"
-    lines = ["", counts, f"results: {ledger.storage.root}"]
+    lines = ["", *folded([counts], terminal_width()), f"results: {ledger.storage.root}"]
     if done:
         where = "" if results == DEFAULT_RESULTS else f" --results {shlex.quote(results)}"
         lines.append(f"next: {program('report')} {shlex.quote(plan.grid.name)}{where} --write")
-    return folded(list(map(one_line, lines)), terminal_width())
+    return list(map(one_line, lines))  # a path or a command that is copied must be in one piece
 
 
 def conclude(plan: Plan, ledger: Ledger, ran: Ran, unfinished: Archive | None = None, is_status: bool = False) -> int:
@@ -69,7 +69,7 @@ def conclude(plan: Plan, ledger: Ledger, ran: Ran, unfinished: Archive | None = 
         if is_status and running_units(ledger.storage) is not None:
             _complain(f"{done}; another command runs the sweep")
         else:
-            _complain(f"{done}; {which} resumes the sweep: {program()} {shlex.join(arguments)}")
+            _complain(f"{done}; {which} resumes the sweep:", f"{program()} {shlex.join(arguments)}")
         return STOPPED
     if failed:
         _complain(f"{len(failed)} of {len(plan.units)} units failed; --retry trains them again")
@@ -78,8 +78,14 @@ def conclude(plan: Plan, ledger: Ledger, ran: Ran, unfinished: Archive | None = 
     return FAILED if failed or blocked else DONE
 
 
-def _complain(line: str) -> None:
-    print(one_line(line), file=sys.stderr)
+def _complain(line: str, command: str = "") -> None:
+    """Print a line to stderr. A command that does not fit beside it stands below it, in one piece to be copied."""
+    line, command = one_line(line), one_line(command)
+    width = terminal_width(sys.stderr)
+    if width is None or len(line) + 1 + len(command) <= width:
+        print(f"{line} {command}" if command else line, file=sys.stderr)
+    else:
+        print(*folded([line], width), *([command] if command else []), sep="\n", file=sys.stderr)
 
 
 def _saved(plan: Plan, ledger: Ledger) -> str:

@@ -160,10 +160,16 @@ def test_a_stop_says_what_it_saved(run, ledger, keep_handlers):
 
 
 @pytest.mark.parametrize("width", [30, 60, 80])
-def test_status_and_end_fit_the_terminal(run, monkeypatch, width):
+def test_status_and_end_fit_the_terminal(run, ledger, monkeypatch, width):
     for module in ("command", "ending"):
-        monkeypatch.setattr(f"sweeps.run.{module}.terminal_width", lambda: width)
+        monkeypatch.setattr(f"sweeps.run.{module}.terminal_width", lambda stream=None: width)
     run()
     for options in ({}, {"status": True}, {"dry_run": True}):
         _, out, _ = run(**options)
-        assert max(map(len, out.splitlines())) <= width
+        lines = [line for line in out.splitlines() if not line.startswith(("results: ", "next: "))]
+        assert max(map(len, lines)) <= width
+    ledger.storage.remove(f"units/{ledger.storage.names('units')[0]}")
+    monkeypatch.setattr("sys.argv", ["sweeps.run", "a_grid.yaml", "--status", "--set", "training.epochs=3"])
+    text, command_line = run(status=True)[2].rsplit("\n", 2)[:2]
+    assert max(map(len, text.split("\n"))) <= width
+    assert command_line == "python -m sweeps.run a_grid.yaml --set training.epochs=3"
