@@ -35,7 +35,7 @@ def draw(progress: "Progress", width: int, height: int) -> Group:
     marks_width = max((marks.cell_len for _, marks in blocks), default=1)
     label_width = max(width - marks_width - GAP, 1)
     shown = _fitting(blocks, label_width, room)
-    longest = max((cell_len(line) for text in shown for line in text.plain.split("\n")), default=1)
+    longest = max((cell_len(line) for text, _ in blocks for line in text.plain.split("\n")), default=1)
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, GAP, 0, 0))
     table.add_column(overflow="fold", width=min(label_width, longest))
     table.add_column(no_wrap=True, width=marks_width)

@@ -72,6 +72,7 @@ def command(
             plan = current_plan(ledger, sweep, options, archive)
             plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
             lines = probe_lines(plan, probe(plan, options, components), options.at_a_time)
+            lines += ["what the search will still suggest is in none of these numbers"] * (archive is not None)
             print(*folded(list(map(one_line, lines)), terminal_width()), sep="\n")
             return DONE
         if options.status:
