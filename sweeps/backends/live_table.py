@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Console, Group
 from rich.text import Text
 
 from sweeps.config.stages import TRAINING
@@ -25,27 +25,23 @@ STATES = ("running", "complete", "with failures", "begun", "waiting")
 def draw(progress: "Progress", width: int, height: int) -> Group:
     """Return the live table: two lines of counts, the running rows, then other rows as far as they fit.
 
-    A line summarises the rows that do not fit. Every line is at most `width` wide, because each column folds its text.
+    A line summarises the rows that do not fit. Every line is at most `width` wide, because long texts are folded.
     """
-    head = _head(progress)
-    room = height - SPARE_LINES - sum(_lines(line, width) for line in head)
-    running = [row for row in progress.rows if any(unit.id in progress.running for unit in row)]
-    rest = [row for row in progress.rows if not any(unit.id in progress.running for unit in row)]
-    blocks = [_block(progress, row) for row in (*running, *rest)]
-    marks_width = max((marks.cell_len for _, marks in blocks), default=1)
-    label_width = max(width - marks_width - GAP, 1)
-    shown = _fitting(blocks, label_width, room)
-    longest = max((cell_len(line) for text, _ in blocks for line in text.plain.split("\n")), default=1)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, GAP, 0, 0))
-    table.add_column(overflow="fold", width=min(label_width, longest))
-    table.add_column(no_wrap=True, width=marks_width)
-    for text, (_, marks) in zip(shown, blocks, strict=False):
-        table.add_row(text, marks)
-    parts: list[RenderableType] = [*head]
-    parts += [table] if shown else []
-    hidden = [*running, *rest][len(shown) :]
-    parts += [_summary(progress, hidden, bool(shown))] if hidden else []
-    return Group(*parts)
+    lines = [line for text in _head(progress) for line in _folded(text, width)]
+    room = height - SPARE_LINES - len(lines)
+    runs = [any(unit.id in progress.running for unit in row) for row in progress.rows]
+    rows = [row for row, running in zip(progress.rows, runs, strict=True) if running]
+    rows += [row for row, running in zip(progress.rows, runs, strict=True) if not running]
+    candidates = rows[: max(room, 1)]  # each takes a line at least
+    marks = [_marks(progress, row) for row in candidates]
+    most = max(width - max((text.cell_len for text in marks), default=1) - GAP, 1)
+    label_width = min(most, max((cell_len(one_line(row[0].label)) for row in candidates), default=1))
+    blocks = [_block(progress, row, text, label_width, width) for row, text in zip(candidates, marks, strict=True)]
+    shown = _fitting(blocks, room, len(candidates) == len(rows))
+    lines += [line for block in blocks[:shown] for line in block]
+    if rows[shown:]:
+        lines.append(_summary(progress, rows[shown:], shown > 0))
+    return Group(*lines)
 
 
 def _head(progress: "Progress") -> list[Text]:
@@ -60,46 +56,53 @@ def _head(progress: "Progress") -> list[Text]:
     return [Text(one_line(first)), Text(one_line(", ".join(times)))]
 
 
-def _block(progress: "Progress", row: Sequence[Unit]) -> tuple[Text, Text]:
-    """Return a row's label, with a line below it for each running unit, and the marks of its units."""
-    text = Text(one_line(row[0].label))
+def _marks(progress: "Progress", row: Sequence[Unit]) -> Text:
+    """Return the marks of a row's units, or how many of them are done if they are many."""
+    if len(row) > MOST_MARKS:
+        return Text(f"{sum(unit.id in progress.done for unit in row)}/{len(row)}")
+    return Text.from_markup("".join(progress.mark(unit) for unit in row))
+
+
+def _block(progress: "Progress", row: Sequence[Unit], marks: Text, label_width: int, width: int) -> list[Text]:
+    """Return the lines of a row: its label with the marks beside it, and below it those of each running unit."""
+    first, *more = _folded(Text(one_line(row[0].label)), label_width)
+    first.pad_right(label_width + GAP - first.cell_len)
+    lines = [first.append_text(marks), *more]
     for unit in row:
         if unit.id in progress.running:
-            text.append(f"\n  {_running_text(progress, unit)}", "dim")
-    if len(row) > MOST_MARKS:
-        done = sum(unit.id in progress.done for unit in row)
-        return text, Text(f"{done}/{len(row)}")
-    return text, Text.from_markup("".join(progress.mark(unit) for unit in row))
+            lines += _running_lines(progress, unit, width)
+    return lines
 
 
-def _running_text(progress: "Progress", unit: Unit) -> str:
+def _running_lines(progress: "Progress", unit: Unit, width: int) -> list[Text]:
     """Return a running unit's fold, how much of it is trained, and its losses, two spaces apart."""
     parts = [f"fold {unit.fold}" if unit.stage == TRAINING else f"{unit.stage} {unit.fold}"]
     epoch, epochs = progress.epoch(unit)
     if epochs:
         parts += [f"{progress.part_trained(unit):.0%}", f"epoch {epoch}/{epochs}"]
     _, losses = progress.losses.get(unit.id, (0.0, {}))
-    parts += [f"{name} {value:.4g}" for name, value in losses.items()]
-    return one_line("  ".join(parts))
+    parts += [one_line(f"{name} {value:.4g}") for name, value in losses.items()]
+    found: list[str] = []
+    for part in parts:
+        if found and cell_len(found[-1]) + GAP + cell_len(part) <= width - 2 * GAP:
+            found[-1] += " " * GAP + part
+        else:
+            found.append(part)
+    lines = [line for text in found for line in _folded(Text(text, "dim"), max(width - 2 * GAP, 1))]
+    return [Text(" " * (GAP if i == 0 else 2 * GAP)).append_text(line) for i, line in enumerate(lines)]
 
 
-def _fitting(blocks: Sequence[tuple[Text, Text]], width: int, room: int) -> list[Text]:
-    """Return the texts of the first rows that fit, with one line less than the room if some rows do not."""
-    lines = [_lines(text, width) for text, _ in blocks]
-    if sum(lines) <= room:
-        return [text for text, _ in blocks]
-    shown, used = [], 0
-    for (text, _), n in zip(blocks, lines, strict=True):
-        if used + n > room - 1:
-            break
-        shown.append(text)
-        used += n
-    return shown
+def _fitting(blocks: Sequence[Sequence[Text]], room: int, are_all: bool) -> int:
+    """Return how many of the first rows fit, with one line less than the room if some rows do not."""
+    if are_all and sum(map(len, blocks)) <= room:
+        return len(blocks)
+    used = list(accumulate(map(len, blocks)))
+    return sum(lines <= room - 1 for lines in used)
 
 
-def _lines(text: Text, width: int) -> int:
-    """Return how many lines a text takes in a column of this width."""
-    return len(text.wrap(_CONSOLE, width, overflow="fold"))
+def _folded(text: Text, width: int) -> list[Text]:
+    """Return the lines of a text in a column of this width."""
+    return list(text.wrap(_CONSOLE, width, overflow="fold")) or [text]
 
 
 _CONSOLE = Console()
@@ -121,6 +124,6 @@ def _state(progress: "Progress", row: Sequence[Unit]) -> str:
         return "running"
     if ids <= progress.done:
         return "complete"
-    if ids & (progress.failed | progress.plan.failed) - progress.done:
+    if ids & progress.failed or (ids & progress.plan.failed) - progress.done:
         return "with failures"
     return "begun" if ids & progress.done else "waiting"

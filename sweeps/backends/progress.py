@@ -210,7 +210,7 @@ class Progress:
             return "[green]●[/]"
         if unit.id in self.running:
             return "[yellow]◐[/]"
-        return "[red]x[/]" if unit.id in self.failed | self.plan.failed else "[dim]○[/]"
+        return "[red]x[/]" if unit.id in self.failed or unit.id in self.plan.failed else "[dim]○[/]"
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds left, from the images per second since the start; None before the first epoch."""
