@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -69,7 +70,8 @@ class Progress:
         self.terminal = (sys.stdout.isatty() if terminal is None else terminal) and verbosity != QUIET
         self.doing, self.introduced = "", False
         self.live: Live | None = None
-        self.speaking: threading.Thread | None = None
+        self.stops: SimpleQueue[int | None] = SimpleQueue()  # the units running at a stop; None: the end
+        self.speaking = threading.Thread(target=self._print_stop, daemon=True)
 
     @property
     def total(self) -> int:
@@ -94,14 +96,15 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._changed()
+        self.speaking.start()
         if self.terminal:
             self.live = Live(get_renderable=self.render, refresh_per_second=2, console=Console(), transient=True)
             self.live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self.speaking is not None:
-            self.speaking.join()
+        self.stops.put(None)
+        self.speaking.join()
         if self.live is not None:
             self.live.stop()
 
@@ -179,13 +182,19 @@ class Progress:
         self.on_change({u: self.part_trained(u) for u in self.units_running.values()})
 
     def announce_stop(self) -> None:
-        """Print what a stop saves. A signal's handler may call it: a thread prints, which waits for other output."""
-        n = len(self.running)
-        line = "stopping: no unit runs"
-        if n:
-            line = f"stopping: saving {count_text(n, 'running unit')}; Ctrl-C again stops at once and saves nothing"
-        self.speaking = threading.Thread(target=self._print, args=(line,), daemon=True)
-        self.speaking.start()
+        """Let another thread print what a stop saves.
+
+        A signal's handler calls this. It may have interrupted a print or anything else that holds a lock; a
+        SimpleQueue takes an item even then.
+        """
+        self.stops.put(len(self.running))
+
+    def _print_stop(self) -> None:
+        """Wait for a stop, and print what it saves; print nothing at the end without a stop."""
+        n = self.stops.get()
+        if n is not None:
+            saving = f"saving {count_text(n, 'running unit')}; Ctrl-C again stops at once and saves nothing"
+            self._print(f"stopping: {saving if n else 'no unit runs'}")
 
     def part_trained(self, unit: Unit) -> float:
         """Return how much of a running unit's training is done, from 0 to 1."""

@@ -58,22 +58,11 @@ def command(
             rows_now = archive.with_suggestions(sweep).rows
             sweep, archive = confirming.only_confirmed(sweep, confirming.confirmed_rows(confirmations, rows_now)), None
             write_grid = partial(_write_confirmed, ledger, whole, of_search, confirmations)
-        if options.dry_run:
+        if options.dry_run or options.probe:
             plan = current_plan(ledger, sweep, options, archive)
             plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
-            machine = Machine.here() if options.address is None else None
-            text = dry_run(plan, ledger, options.at_a_time, options.retry, archive, machine)
-            print(*folded(text.split("\n"), terminal_width()), sep="\n")
-            _print_damage(ledger)
-            return DONE
-        if options.probe:
-            from sweeps.run.probe import probe, probe_lines
-
-            plan = current_plan(ledger, sweep, options, archive)
-            plan = plan.retraining(units_to_redo(ledger, plan, options.redo))
-            lines = probe_lines(plan, probe(plan, options, components), options.at_a_time)
-            lines += ["what the search will still suggest is in none of these numbers"] * (archive is not None)
-            print(*folded(list(map(one_line, lines)), terminal_width()), sep="\n")
+            lines = _probed if options.probe else _planned
+            print(*folded(lines(ledger, plan, options, archive, components), terminal_width()), sep="\n")
             return DONE
         if options.status:
             plan = _print_status(ledger, whole, options, of_search)
@@ -119,10 +108,29 @@ def _print_status(ledger: Ledger, sweep: grid.Grid, options: Options, archive: A
     return plan
 
 
-def _print_damage(ledger: Ledger) -> None:
-    """Print that a damaged compacted file's units do not count as done. (A unit's own file counts by its name.)"""
+def _planned(
+    ledger: Ledger, plan: Plan, options: Options, archive: Archive | None, components: Components
+) -> list[str]:
+    """Return the lines of a dry run."""
+    machine = Machine.here() if options.address is None else None
+    text = dry_run(plan, ledger, options.at_a_time, options.retry, archive, machine)
+    return [*text.split("\n"), *_damage_lines(ledger)]
+
+
+def _probed(ledger: Ledger, plan: Plan, options: Options, archive: Archive | None, components: Components) -> list[str]:
+    """Return the lines of a probe, which trains some steps."""
+    from sweeps.run.probe import probe, probe_lines
+
+    lines = probe_lines(plan, probe(plan, options, components), options.at_a_time)
+    lines += ["what the search will still suggest is in none of these numbers"] * (archive is not None)
+    return list(map(one_line, lines))
+
+
+def _damage_lines(ledger: Ledger) -> list[str]:
+    """Return that a damaged compacted file's units do not count as done. (A unit's own file counts by its name.)"""
     if ledger.damaged_compacted:
-        print(
+        return [
             f"{ledger.storage.path(COMPACTED)}: damaged ({ledger.damaged_compacted}), so its units do not count as "
             f"done; a run keeps it as {COMPACTED}.damaged and trains them again"
-        )
+        ]
+    return []

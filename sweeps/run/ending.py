@@ -31,7 +31,7 @@ def said_at_end(plan: Plan, ledger: Ledger, ran: Ran, results: str) -> list[str]
     done, total = plan.count(plan.done), len(plan.units)
     stopped = sum(plan.is_stopped(unit) and unit.id not in plan.done for unit in plan.units)
     counts = f"{done} of {total} done" + (f", {stopped} stopped by a race" if stopped else "")
-    if ran.trained or ran.stopped:
+    if ran.seconds:
         counts += f"; this run took {duration(ran.seconds)}"
     elif done + stopped == total:
         counts += ", nothing to do"

@@ -64,7 +64,7 @@ def test_a_unit_is_a_line_with_scores(run):
     assert start == "tiny: 6 units to train; reading the images of digits"
     for i, line in enumerate(lines, 1):
         assert line.startswith(f"[{i}/6] done: ")
-        assert re.search(rf"-fold\d\){SCORES}(  about \d+ s left)?$", line), line
+        assert re.search(rf"-fold\d\){SCORES}(  about \d+ (s|min) left)?$", line), line
 
 
 def test_quiet_prints_nothing_of_success(run):
