@@ -117,6 +117,14 @@ class Loop(ABC):
         under_way = min(self.position * self.training.batch_size, len(self.train_indices))
         return len(self.history) * len(self.train_indices) + under_way
 
+    def losses(self) -> dict[str, float]:
+        """Return the means of the unweighted training terms in the running epoch; between epochs, in the last one."""
+        if not self.position:
+            last = self.history[-1] if self.history else {}
+            return {name: last[f"train_{name}"] for name in self.sums if f"train_{name}" in last}
+        trained = min(self.position * self.training.batch_size, len(self.train_indices))
+        return {name: value.item() / trained for name, value in self.sums.items()}
+
     def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
         """Train to the end of an epoch, measure the validation set, and keep the weights if they are the best so far.
 

@@ -33,6 +33,24 @@ def count_text(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
+def size_text(n_bytes: float) -> str:
+    """Return bytes as text in B, kB, MB or GB."""
+    for name in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {name}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text in s, min or h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def one_line(text: str) -> str:
     """Make line breaks and terminal escapes in a text visible, so that a file's text cannot control the terminal."""
     if text.isprintable():

@@ -11,7 +11,7 @@ from sweeps.data.seen import SeenImages, check_seen
 from sweeps.data.splits import FoldDraw, fold_numbers
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
-from sweeps.plan.unit import Outcome, Unit
+from sweeps.plan.unit import OnProgress, Outcome, Unit
 from sweeps.plan.work_source import Record, WorkSource
 from sweeps.text import error_line
 
@@ -26,7 +26,7 @@ class RunUnit(Protocol):
         unit: Unit,
         loaded: Loaded,
         context: "RunContext",
-        on_progress: Callable[[int], None],
+        on_progress: OnProgress,
         should_stop: Callable[[], bool],
     ) -> Outcome:
         """Return how the unit ended. Either error ends the sweep.
@@ -41,7 +41,7 @@ def train_unit(
     unit: Unit,
     loaded: Loaded,
     context: "RunContext",
-    on_progress: Callable[[int], None],
+    on_progress: OnProgress,
     should_stop: Callable[[], bool],
 ) -> Outcome:
     """Run one unit on a GPU if its settings give it a share of one, else on the CPU.

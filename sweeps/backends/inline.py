@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from sweeps.backends.base import WAIT_SECONDS, RunContext, load_with_folds
 from sweeps.backends.progress import Progress
 from sweeps.backends.stop import Stop
-from sweeps.data.datasets import Loaded, Source
+from sweeps.data.datasets import Loaded, Source, title
 from sweeps.data.readers import LOG
-from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import Done, Wait, WorkSource
 
 
@@ -52,15 +52,15 @@ class Inline:
             images = unit.settings.source
             if images not in loaded:
                 loaded.clear()
+                progress.prepare(f"reading the images of {title(images.data)}")
                 with printing_reader_log(progress):
                     loaded[images] = load_with_folds(context.load, images, envelope.drawn(images))
                 progress.say(context.check_images(images, loaded[images]))
             progress.started(unit)
 
-            def on_progress(trained: int, unit: Unit = unit) -> None:
-                progress.trained(unit, trained)
-
             alone = unit.with_gpus(1.0) if unit.settings.resources.gpus else unit  # no other unit uses the GPU
-            outcome = context.run_unit(alone, loaded[images], context, on_progress, lambda: stop.requested)
+            outcome = context.run_unit(
+                alone, loaded[images], context, partial(progress.trained, unit), lambda: stop.requested
+            )
             progress.finished(unit, outcome)
             source.finished(unit, outcome, context.record(unit, outcome, envelope.columns))

@@ -1,10 +1,11 @@
 """A unit: one stage of one configuration on one fold, which is done or not done."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Self
+from typing import Protocol, Self
 
 from sweeps.config.settings import Settings
 from sweeps.config.stages import STAGES, TRAINING
@@ -13,6 +14,16 @@ from sweeps.data.splits import fold_sizes
 
 UnitId = tuple[str, int]
 """(key, fold): identifies a unit in the ledger."""
+
+
+class OnProgress(Protocol):
+    """Takes note of how far a unit is. Called before the first step and after every step."""
+
+    def __call__(self, images: int, losses: Callable[[], Mapping[str, float]] = dict) -> None:
+        """Take note of the images that the unit has trained so far.
+
+        `losses` returns the means of the training terms in the running epoch, by name. It may wait for the device.
+        """
 
 
 class Outcome(StrEnum):

@@ -14,6 +14,7 @@ from sweeps.report.actions import Actions
 from sweeps.report.contents import KINDS, ReportRequest, report
 from sweeps.report.tables.cells import NumberFormat, Spread
 from sweeps.report.tables.formats import Format
+from sweeps.screen import terminal_width
 from sweeps.text import UNSET, one_line
 from sweeps.version import show_version
 
@@ -76,8 +77,9 @@ def main(
         kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
         chosen = tuple(columns.split(",")) if columns else None
         request = ReportRequest(
-            tuple(dict.fromkeys(kinds)), format, NumberFormat(spread, scale), chosen, all_rows, tuple(only or ())
-        )
+            tuple(dict.fromkeys(kinds)), format, NumberFormat(spread, scale), chosen, all_rows, tuple(only or ()),
+            terminal_width(),
+        )  # fmt: skip
         actions = Actions(compact, write, export, curves, tensorboard)
         names = find_sweeps(results, sweep)
         if len(names) > 1 and (export or curves):

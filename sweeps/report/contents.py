@@ -15,6 +15,7 @@ from sweeps.report.tables import views
 from sweeps.report.tables.cells import THESIS, NumberFormat
 from sweeps.report.tables.formats import Format, render
 from sweeps.report.tables.sheet import Sheet
+from sweeps.screen import folded
 from sweeps.text import nearest, one_line
 
 Kind = Literal["table", "differences", "claims", "published", "statistics", "search", "priors"]
@@ -31,6 +32,7 @@ class ReportRequest:
     columns: tuple[str, ...] | None = None
     all_rows: bool = False
     only: tuple[str, ...] = ()  # labels of the rows to show; empty: all rows
+    width: int | None = None  # of the terminal that a text is to fit; None: no line is folded
 
     def __post_init__(self) -> None:
         """Raise ReportError for an unknown kind, or for more than CSV can hold."""
@@ -103,7 +105,12 @@ def report(results: str, sweep: str, request: ReportRequest, in_hand: Sequence[R
     remarks = [one_line(line) for line in (*damage_lines(table.damaged), *table.notes)]
     if not table.rows:
         return "\n".join([f"{one_line(sweep)}: {why_empty(table)}", *remarks])
-    shown = render(sheets(sweep, table, request), request.format)
+    found = sheets(sweep, table, request)
+    if request.format == "text" and request.width is not None:
+        from sweeps.report.tables.on_screen import on_screen
+
+        return "\n".join([on_screen(found, request.width), *folded(remarks, request.width)])
+    shown = render(found, request.format)
     if request.format != "text":
         for line in remarks:
             print(line, file=sys.stderr)

@@ -52,7 +52,12 @@ def main(
         typer.Option(metavar="A", help="a running Ray cluster (auto, HOST:PORT); default: Ray on this machine"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run, and what it would cost")] = False,
-    status: Annotated[bool, typer.Option("--status", help="print how many units of each row are done")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="train each shape for some steps, and print how many hours the rest takes")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="print what is done of each row, its scores, and what runs")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="train failed units again")] = False,
     redo: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="train done units again: a label, a part of one, or with *")
@@ -90,6 +95,11 @@ def main(
             min=1, metavar="[N]", help="train the search's best N and its default on new splits and seeds [default: 1]"
         ),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print failures and errors only")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="print a line too when a unit starts, and on a terminal when it ends"),
+    ] = False,
     settings: Annotated[
         bool, typer.Option("--settings", help="list all settings, or those that a PATTERN in place of GRID names")
     ] = False,
@@ -113,7 +123,7 @@ def main(
         workers = None  # it is for sweeps with workers, and this command has none
     options = Options(
         results, workers, inline, address, dry_run, status, retry, tensorboard, redo, only, shard, wait, per_gpu,
-        accept_images, export_study, confirm,
+        accept_images, export_study, confirm, quiet, verbose, probe,
     )  # fmt: skip
     code = command(grid_file, overrides or [], options)
     output.all_was_written()  # whether the output could be written does not change the exit code

@@ -15,7 +15,7 @@ from sweeps.ledger.search_file import KnownRow, SearchDescription
 from sweeps.plan.identity import key_of
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
-from sweeps.run.status import status
+from sweeps.run.status import Status, read_status
 from sweeps.search.asked import Archive, each_value, judge, reasons_text
 from sweeps.search.space import params_of
 from sweeps.text import count_text
@@ -115,7 +115,8 @@ def only_confirmed(sweep: Grid, confirmed: Sequence[Settings]) -> Grid:
     return Grid(sweep.name, tuple(confirmed))
 
 
-def status_lines(plan: Plan) -> list[str]:
+def status_lines(ledger: Ledger, plan: Plan, width: int | None = None) -> list[str]:
     """Return the status of confirmations: a line per configuration."""
-    first, *lines = status(plan).splitlines()
+    plan, status = read_status(plan, ledger)
+    first, *lines = Status(status.records, status.running, []).text(plan, width=width).splitlines()
     return [f"on new splits and seeds:{first.partition(':')[2]}", *lines]

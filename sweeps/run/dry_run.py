@@ -12,35 +12,33 @@ from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
 from sweeps.plan.unit import Unit
 from sweeps.run import search_text
+from sweeps.run.machine import Machine, warnings
 from sweeps.search.asked import Archive
-from sweeps.text import count_text, value_text
+from sweeps.text import count_text, size_text, value_text
 
 PROCESS_BYTES = 870 * 10**6  # of a worker, less images and model (measured: 680 MB before the first image, then scores)
 UNIT_FILE_BYTES, EPOCH_BYTES = 35_000, 250  # of a Parquet file and a log (measured: 46 kB in all at 40 epochs)
 MAX_ROWS = 60
 
 
-def size_text(n_bytes: float) -> str:
-    """Return bytes as text in B, kB, MB or GB."""
-    for name in ("B", "kB", "MB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} {name}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} GB"
-
-
 def worker_bytes(settings: Settings) -> int:
     """Estimate the memory of a worker that trains this configuration."""
-    architecture = settings.architecture
-    images = image_count(settings.data) * architecture.channels * architecture.side**2
-    return PROCESS_BYTES + images + training_bytes(architecture, settings.training.batch_size)
+    return PROCESS_BYTES + _image_bytes(settings) + training_bytes(settings.architecture, settings.training.batch_size)
 
 
-def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool, archive: Archive | None = None) -> str:
+def dry_run(
+    plan: Plan,
+    ledger: Ledger,
+    workers: int,
+    retry: bool,
+    archive: Archive | None = None,
+    machine: Machine | None = None,
+) -> str:
     """Return rows, units, images to train, memory and disk as text, and hours as far as units were measured.
 
     Args:
         archive: the suggestions of the sweep's search, if it has one.
+        machine: where the units are to train; None if that is not known, as on a cluster.
     """
     rows = [units[0].settings for units in plan.rows]
     possible = search_text.possible(archive if plan.chosen is None else None)
@@ -78,7 +76,16 @@ def dry_run(plan: Plan, ledger: Ledger, workers: int, retry: bool, archive: Arch
     ]
     if archive is not None and (more := search_text.new_units(archive)):
         lines.append(f"the search adds up to {count_text(more, 'unit')}, which are in none of these numbers but memory")
+    if machine is not None and (missing or possible):
+        to_train = [*(unit.settings for unit in missing), *possible]
+        own = max(worker_bytes(row) - _image_bytes(row) for row in to_train)
+        images = sum(map(_image_bytes, {row.data: row for row in to_train}.values()))
+        lines += warnings(machine, to_train, own, images, workers)
     return "\n".join(lines + _data_notes([*rows, *possible]))
+
+
+def _image_bytes(settings: Settings) -> int:
+    return image_count(settings.data) * settings.architecture.channels * settings.architecture.side**2
 
 
 def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:

@@ -30,11 +30,19 @@ class Options:
     accept_images: bool = False
     export_study: str | None = None
     confirm: int | None = None
+    quiet: bool = False
+    verbose: bool = False
+    probe: bool = False
 
     @property
     def in_process(self) -> bool:
         """Whether units train in this process, without Ray."""
         return self.inline or self.only is not None
+
+    @property
+    def verbosity(self) -> int:
+        """How much is printed, from -1 (only failures) to 1."""
+        return int(self.verbose) - int(self.quiet)
 
     @property
     def at_a_time(self) -> int:
@@ -50,7 +58,13 @@ class Options:
                 raise ChoiceError(f"--{name} {UNSET}")
         if self.status and (self.redo or self.only):
             raise ChoiceError("--status shows all rows and trains nothing: leave out --redo and --only")
-        others = self.dry_run or self.status or self.redo or self.only or self.retry or self.confirm
+        if self.quiet and self.verbose:
+            raise ChoiceError("--quiet prints less and --verbose more: leave out one of them")
+        if self.status and (self.retry or self.dry_run or self.probe):
+            raise ChoiceError("--status trains nothing and is no plan: leave out --retry, --dry-run and --probe")
+        if self.dry_run and self.probe:
+            raise ChoiceError("--dry-run trains nothing, --probe trains a few steps: leave out one of them")
+        others = self.dry_run or self.status or self.redo or self.only or self.retry or self.confirm or self.probe
         if self.export_study and others:
             raise ChoiceError("--export-study writes a file and trains nothing: leave out the other options")
         if self.only and self.shard:

@@ -1,6 +1,7 @@
 """Train the missing units of a sweep."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from sweeps.analysis import scores
 from sweeps.backends.base import Backend, RunContext, RunUnit, train_unit
 from sweeps.backends.inline import Inline
 from sweeps.backends.progress import Progress
@@ -18,6 +20,7 @@ from sweeps.data.hashes import Hashes
 from sweeps.data.seen import SeenImages
 from sweeps.ledger import redo
 from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.running import RunningFile
 from sweeps.ledger.schema import IMAGES
 from sweeps.ledger.suggestions import SEARCH, STOPPED, remove_stopped
 from sweeps.plan.equivalent_limits import done_under_other_keys
@@ -103,6 +106,26 @@ class Components:
 DEFAULT_COMPONENTS = Components()
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a run did.
+
+    Attributes:
+        stopped: whether a stop was requested.
+        trained: how many units ended in it.
+        seconds: how long it took.
+        told: the failed units whose reason it printed.
+    """
+
+    stopped: bool = False
+    trained: int = 0
+    seconds: float = 0.0
+    told: frozenset[UnitId] = frozenset()
+
+
+NOTHING_RAN = Ran()
+
+
 def train(
     ledger: Ledger,
     sweep: grid.Grid,
@@ -110,8 +133,8 @@ def train(
     components: Components = DEFAULT_COMPONENTS,
     archive: Archive | None = None,
     write_grid: Callable[[], None] | None = None,
-) -> bool:
-    """Train the missing units and what a search suggests, and return whether a stop was requested.
+) -> Ran:
+    """Train the missing units and what a search suggests, and return what was done.
 
     Args:
         archive: the suggestions in the ledger, if the grid has a search.
@@ -148,9 +171,17 @@ def train(
     ask = archive is not None and archive.may_ask and options.only is None
     if not to_train and not ask:
         write_grid()
-        return False
+        return NOTHING_RAN
     searching.check_images(archive if ask else None)
-    progress = Progress(plan, to_train, before_first_unit=write_grid)
+    running = RunningFile(ledger.storage)
+    progress = Progress(
+        plan,
+        to_train,
+        before_first_unit=write_grid,
+        details=partial(scores.ending, ledger),
+        on_change=lambda parts: running.note({unit.name: part for unit, part in parts.items()}),
+        verbosity=options.verbosity,
+    )
     sources = searching.Sources(
         ledger, sweep, plan, archive, options.retry, progress.say, partial(_make_source, components, plan)
     )
@@ -159,18 +190,24 @@ def train(
     progress.expect(source.envelope().n_units)
     if not progress.total:  # the hours of the search are used up
         write_grid()
-        return False
+        return NOTHING_RAN
     seen = {} if options.accept_images else _images_seen(plan, done)
     context = RunContext(ledger, provenance(), tensorboard, components.run_unit, seen=seen)
     stop = Stop()
     stop.install_handlers()
-    with progress:
-        (components.backend or backend_for(options)).run(source, context, progress, stop)
+    stop.listeners.append(progress.announce_stop)
+    began_at = time.monotonic()
+    try:
+        with progress:
+            (components.backend or backend_for(options)).run(source, context, progress, stop)
+    finally:
+        running.remove()
     _sweep_temporary(ledger)  # a worker that died while it wrote a file left it behind
     if archive is not None:  # other drivers may have written fewer suggestions after this one's last
         archive.refresh()
         ledger.write_rows(searching.shown_rows(ledger, sweep, archive))
-    return stop.requested
+    seconds = time.monotonic() - began_at
+    return Ran(stop.requested, progress.finished_units, seconds, frozenset(progress.told))
 
 
 def _make_source(components: Components, plan: Plan, units: Sequence[Unit]) -> WorkSource:

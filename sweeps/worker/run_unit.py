@@ -18,14 +18,11 @@ from sweeps.ledger.provenance import machine
 from sweeps.ledger.schema import Row
 from sweeps.ledger.storage import StorageError
 from sweeps.ledger.tensorboard import Live
-from sweeps.plan.unit import Outcome, Unit
+from sweeps.plan.unit import OnProgress, Outcome, Unit
 from sweeps.stages.base import Inputs, NotFinite, Run, T, Trainable, finite
 from sweeps.text import error_line
 from sweeps.worker.checkpoint import Checkpoint
 from sweeps.worker.devices import out_of_memory
-
-OnProgress = Callable[[int], None]
-"""Called before the first step and after every step with the number of images that the unit has trained so far."""
 
 
 class _Stopped(Exception):
@@ -38,7 +35,7 @@ def run_unit(
     ledger: Ledger,
     device: str,
     provenance: Row,
-    on_progress: OnProgress = lambda images: None,
+    on_progress: OnProgress = lambda images, losses=dict: None,
     should_stop: Callable[[], bool] = lambda: False,
     tensorboard: str | None = None,
 ) -> Outcome:
@@ -106,7 +103,7 @@ class _Train:
             self.log.append(restored)
             if not self.checkpoint.resumed:
                 trained = make()
-        self.on_progress(trained.images_trained)
+        self._report(trained)
         if self.live is not None:
             for record in trained.history:  # not empty if the unit resumes: the new event file gets every epoch
                 self.live.epoch(record)
@@ -117,8 +114,11 @@ class _Train:
                 self.live.epoch(trained.history[-1])
         return trained
 
+    def _report(self, trained: Trainable) -> None:
+        self.on_progress(trained.images_trained, getattr(trained, "losses", dict))  # a plug-in's may have none
+
     def _after_step(self, trained: Trainable) -> None:
-        self.on_progress(trained.images_trained)
+        self._report(trained)
         if self.should_stop():
             self.checkpoint.save(trained)
             raise _Stopped

@@ -64,3 +64,14 @@ def test_a_broken_screen_fails_no_unit(callback, trial, ledger, hook):
     call(callback, trial, hook)
     assert isinstance(callback.suggestions.fatal_error, BrokenPipeError)
     assert ledger.units("failed") == frozenset()
+
+
+def test_losses_reach_the_live_table_only(callback, trial):
+    """Tune would keep them, with statistics of each."""
+    callback.progress.terminal = True
+    result = {"images": 5, "losses": {"latent": 0.25}}
+    callback.on_trial_start(iteration=0, trials=[], trial=trial)
+    callback.on_trial_result(iteration=0, trials=[], trial=trial, result=result)
+    unit = trial.config["unit"]
+    assert callback.progress.losses[unit.id][1] == {"latent": 0.25}
+    assert result == {"images": 5}

@@ -1,4 +1,4 @@
-"""The live table, as a terminal of 80 columns shows it."""
+"""What a running sweep counts and prints."""
 
 from rich.console import Console
 
@@ -7,13 +7,6 @@ from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Outcome
 
 NOTHING = (frozenset(), frozenset())
-LONGEST_NAME = "n" * 64
-GRID = f"""
-name: {LONGEST_NAME}
-data: {{dataset: digits, limit: 100}}
-grid:
-  - {{method: single_decoder, exponent: [1, 2, 3], seed: [{", ".join(map(str, range(78)))}]}}
-"""
 
 
 def test_units_in_no_plan_are_added(read_grid, capsys):
@@ -37,22 +30,44 @@ def test_units_in_no_plan_are_added(read_grid, capsys):
     assert "6 of 14 units done, 4 running, 0 failed" in shown.get()
 
 
-def test_the_head_fits_80_columns(read_grid, monkeypatch):
-    """1,170 units of a sweep with the longest name: 1,000 failed, 128 under way, fast and with days to go."""
-    plan = Plan(read_grid(GRID), frozenset(), frozenset())
-    assert len(plan.units) == 1170
-    progress = Progress(plan, plan.units, terminal=True)
-    monkeypatch.setattr("sweeps.backends.progress.time.monotonic", lambda: 360_000.0)
-    for unit in plan.units[:1000]:
-        progress.finished(unit, Outcome.FAILED)
-    for unit in plan.units[1000:1128]:
-        progress.started(unit)
-    progress.started_at, progress.images = 0.0, 123_456 * 360_000
-    progress.images_left = 10 * progress.images
-    console = Console(width=80)
-    with console.capture() as shown:
-        console.print(progress.render())
-    time_left, counts, columns, *_ = shown.get().splitlines()
-    assert time_left.rstrip() == f"{LONGEST_NAME}: 1000.0 h left"
-    assert counts.rstrip() == "0 of 1170 units done, 128 running, 1000 failed; 123,456 images/s"
-    assert columns.split() == ["configuration", "folds", "running"]
+def lines_of(plan, capsys, outcome, **arguments):
+    """Return the lines that the start and the end of one unit print."""
+    progress = Progress(plan, plan.units, details=lambda unit, outcome: f"why {outcome}", **arguments)
+    with progress:
+        progress.prepare("starting Ray with 2 workers")
+        progress.prepare("reading the images of digits")
+        progress.started(plan.units[0])
+        progress.finished(plan.units[0], outcome)
+    return capsys.readouterr().out.splitlines(), progress
+
+
+def test_without_a_terminal_a_unit_is_one_line(plan, capsys):
+    """A line at the start, then one for each unit that ended, with its scores or with the reason."""
+    lines, progress = lines_of(plan, capsys, Outcome.DONE, terminal=False)
+    assert lines == [
+        "tiny: 6 units to train; starting Ray with 2 workers",
+        f"[1/6] done: {plan.units[0]}  why done",
+    ]
+    lines, progress = lines_of(plan, capsys, Outcome.FAILED, terminal=False)
+    assert lines[1:] == [f"[1/6] failed: {plan.units[0]}: why failed"]
+    assert progress.told == {plan.units[0].id}
+
+
+def test_verbosity_decides_what_is_printed(plan, capsys):
+    """Quiet prints failures only; verbose prints starts too. A failure stays above a live table."""
+    failure = f"[1/6] failed: {plan.units[0]}: why failed"
+    assert lines_of(plan, capsys, Outcome.DONE, terminal=False, verbosity=-1)[0] == []
+    assert lines_of(plan, capsys, Outcome.FAILED, terminal=True, verbosity=-1)[0] == [failure]
+    assert f"started: {plan.units[0]}" in lines_of(plan, capsys, Outcome.DONE, terminal=False, verbosity=1)[0]
+
+
+def test_a_stop_is_announced_from_a_handler(plan, capsys):
+    """A signal's handler may not print, because it may have interrupted a print. So a thread does."""
+    with Progress(plan, plan.units, terminal=False) as progress:
+        progress.announce_stop()
+    assert capsys.readouterr().out == "stopping: no unit runs\n"
+    with Progress(plan, plan.units, terminal=False) as progress:
+        progress.started(plan.units[0])
+        progress.announce_stop()
+    line = "stopping: saving 1 running unit; Ctrl-C again stops at once and saves nothing\n"
+    assert capsys.readouterr().out == line

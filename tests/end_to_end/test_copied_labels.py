@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sweeps.analysis.results import read_table
+from sweeps.backends import live_table
 from sweeps.backends.progress import Progress
 from sweeps.config import grid
 from sweeps.ledger import redo, tensorboard
@@ -67,7 +68,7 @@ def plan(swept, ledger):
 
 def labels_of_status(swept, capsys):
     command(str(swept[1]), [], Options(str(swept[0]), status=True))
-    return [line.split("  ", 2)[2] for line in capsys.readouterr().out.splitlines()[1:]]
+    return [line.split("  ")[2] for line in capsys.readouterr().out.splitlines()[1:]]
 
 
 def labels_of_dry_run(swept, capsys):
@@ -82,8 +83,8 @@ def labels_of_progress(swept, capsys):
 def labels_of_live_table(swept, capsys):
     plan = Plan(grid.load(str(swept[1])), frozenset(), frozenset())
     console = Console(width=400, record=True, file=io.StringIO())
-    console.print(Progress(plan, plan.units, terminal=True).render())
-    return [line.partition("  ")[0].rstrip(" ○") for line in console.export_text().splitlines()[3:]]
+    console.print(live_table.draw(Progress(plan, plan.units, terminal=True), 400, 50))
+    return [line.partition("  ")[0].rstrip(" ○") for line in console.export_text().splitlines()[2:]]
 
 
 def labels_of_logs(swept, capsys):

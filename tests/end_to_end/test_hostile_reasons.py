@@ -26,7 +26,7 @@ def test_a_failures_reason_is_plain_text(tiny_file, tmp_path, capsys, hostile):
     results = str(tmp_path / "results")
 
     def fail_one(unit, loaded, context, on_progress, should_stop):
-        def fail(images):
+        def fail(images, losses):
             if unit.settings.family == "gaussian_vae" and unit.fold == 0:
                 raise ValueError(hostile)
 

@@ -56,6 +56,16 @@ def test_the_same_seeds_give_the_same_digits():
     assert first.history != other.history
 
 
+def test_losses_are_means_over_the_running_epoch():
+    """After the last step of an epoch they are what its history says, and so they stay until the next step."""
+    f, looks = fit(epochs=2), []
+    assert f.losses() == {}
+    f.epoch(lambda: looks.append(f.losses()))
+    recorded = {name: f.history[0][f"train_{name}"] for name in f.weights}
+    assert looks[0] != looks[-1]
+    assert looks[-1] == pytest.approx(recorded) and f.losses() == recorded
+
+
 def test_the_best_epoch_has_the_least_total():
     """The best epoch has the least validation total, and `load_best` restores its weights."""
     f = run(fit(epochs=6, lr=0.02))

@@ -4,7 +4,8 @@ import pytest
 from work_sources import chain
 
 from sweeps.plan.plan import Plan
-from sweeps.run.command import DONE, FAILED, STOPPED, conclude
+from sweeps.run.ending import DONE, FAILED, STOPPED, conclude
+from sweeps.run.train import Ran
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def end(tiny, ledger, capsys):
         ids = [unit.id for unit in units]
         plan = Plan(tiny, frozenset(ids[i] for i in done), frozenset(ids[i] for i in failed))
         plan.__dict__["rows"] = [units]  # a grid with stages that require others
-        return conclude(plan, ledger, stopped), capsys.readouterr().err
+        return conclude(plan, ledger, Ran(stopped)), capsys.readouterr().err
 
     return end
 

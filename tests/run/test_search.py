@@ -112,7 +112,7 @@ def test_a_stopped_search_says_how_far_it_is(search, results, capsys):
         patch.setattr("sweeps.run.train.Stop", Requested)
         assert search(run_unit=stop_in_the_second) == 75
     assert "4 of 6 units done, 1 of 3 configurations of the search; the same" in capsys.readouterr().err
-    assert search(status=True) == 75
+    assert search(status=True) == 0
     out, err = capsys.readouterr()
     assert "search: 2 of 3 configurations suggested, 0 refused, 1 left" in out
     assert "  1/3  " in out
@@ -126,7 +126,7 @@ def test_options_of_units_name_suggestions(search, results, capsys):
     assert search() == 0
     capsys.readouterr()
     assert search(status=True) == 0
-    label = capsys.readouterr().out.splitlines()[-1].split("  ")[-1]
+    label = capsys.readouterr().out.splitlines()[-1].split("  ")[2]
     assert search(redo=label) == 0
     assert capsys.readouterr().out.count("done: ") == 3
     ledger = ledger_of(results)

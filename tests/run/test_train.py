@@ -34,6 +34,6 @@ def test_twins_are_found_once_a_look(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Ledger, "units", lambda self, *folder: looks.append(folder) or units(self, *folder))
     monkeypatch.setattr(train, "done_under_other_keys", lambda *args: searches.append(args) or find(*args))
     sweep = grid.read(yaml_reader.parse(TWINS.format(limit="null")), "twins.yaml")
-    assert not train.train(ledger, sweep, Options(str(tmp_path), inline=True))
+    assert not train.train(ledger, sweep, Options(str(tmp_path), inline=True)).stopped
     assert len(searches) == looks.count(()) == looks.count(("failed",)) == 2
     assert len(ledger.units()) == 4

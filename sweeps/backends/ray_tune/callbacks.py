@@ -65,7 +65,8 @@ class Callback(PickledEmpty, tune.Callback):
     ) -> None:
         self.suggestions.fatal_error = self.suggestions.fatal_error or result.get("fatal_error")
         if "images" in result:
-            self.progress.trained(self.unit_of(trial), result["images"])
+            losses = result.get("losses", {})
+            self.progress.trained(self.unit_of(trial), result["images"], lambda: losses)
         for name in result.keys() - KEPT_IN_RESULTS:  # Tune keeps results of all trials, with statistics of each number
             del result[name]
 

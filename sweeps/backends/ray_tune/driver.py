@@ -32,7 +32,7 @@ from sweeps.data.readers import LOG_SECONDS
 from sweeps.data.splits import FoldDraw
 from sweeps.plan.unit import Unit
 from sweeps.plan.work_source import Envelope, WorkSource
-from sweeps.text import error_line
+from sweeps.text import count_text, error_line
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class RayTune:
         examples: Sequence[Unit] = envelope.units
         if self.per_gpu is not None:
             examples = [unit.with_gpus(1.0) for unit in examples]
+        where = "" if self.address is None else f" on the cluster at {self.address}"
+        progress.prepare(f"starting Ray with {count_text(self.workers, 'worker')}{where}")
         ours = not ray.is_initialized()  # a notebook or a test may have started Ray; then it keeps running
         scratch = session.scratch_folder()
         try:
@@ -93,11 +95,13 @@ class RayTune:
             nodes.check_gpus(examples, self.sees_gpu)
             if self.address is not None:
                 nodes.check_storage(context.ledger)
+            progress.prepare("reading the images of " + ", ".join(title(source.data) for source in envelope.sources))
             images = _load_images(envelope, context, progress)
             with_share = self._choose_shares(examples, images, progress)
             suggestions = Suggestions(source, envelope.columns, context, stop, with_share)
             trainable = tune.with_parameters(trial, context=context, images=images, stop_file=stop_file)
             callback, stopper = Callback(suggestions, progress), Stopper(stop, progress, suggestions)
+            progress.prepare("starting the workers")
             run_trials(trainable, suggestions, callback, stopper, self.workers, scratch)
             if suggestions.fatal_error is not None:
                 raise suggestions.fatal_error

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -24,12 +25,12 @@ def trial(config: dict[str, Any], context: RunContext, images: dict[Source, Any]
     unit: Unit = config["unit"]
     trained, reported_at = 0, -math.inf  # so that the images at the start are reported at once
 
-    def on_progress(n: int) -> None:
+    def on_progress(images: int, losses: Callable[[], Mapping[str, float]] = dict) -> None:
         nonlocal trained, reported_at
-        trained = n
+        trained = images
         if time.monotonic() - reported_at > REPORT_SECONDS:
             reported_at = time.monotonic()
-            tune.report({"images": trained})
+            tune.report({"images": trained, "losses": dict(losses())})
 
     loaded: Loaded = ray.get(images[unit.settings.source])
     try:
