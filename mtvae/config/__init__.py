@@ -30,10 +30,11 @@ from mtvae.config.options import (
     SoftAdaptVariant,
     Training,
 )
+from mtvae.config.own_model import Batch, OwnModel, Shape, own_sizes
 from mtvae.config.registry import Choice, Registry, is_plug_in
 from mtvae.config.section import Count, Section
 from mtvae.config.setting import Setting, Values, constant, setting_is
-from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes
+from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes, size_kind
 
 __all__ = [
     "CONDITIONED",
@@ -47,6 +48,7 @@ __all__ = [
     "TRAINING_UNCONDITIONED",
     "UNCONDITIONED",
     "Architecture",
+    "Batch",
     "Choice",
     "Conditioning",
     "ConditioningOptions",
@@ -59,12 +61,14 @@ __all__ = [
     "Method",
     "MethodName",
     "Metric",
+    "OwnModel",
     "Precision",
     "Registry",
     "SamplerName",
     "Scale",
     "Section",
     "Setting",
+    "Shape",
     "Sizes",
     "SoftAdapt",
     "SoftAdaptVariant",
@@ -73,7 +77,9 @@ __all__ = [
     "Values",
     "constant",
     "is_plug_in",
+    "own_sizes",
     "resolve_sizes",
     "setting_is",
+    "size_kind",
     "terms",
 ]

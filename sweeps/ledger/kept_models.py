@@ -23,6 +23,8 @@ def save(storage: Storage, unit: Unit, model: Model) -> None:
     """Write a model's weights, on the CPU and contiguous, with its settings as the file's metadata."""
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     metadata = {"settings": json.dumps(json_settings(unit.settings)), "fold": str(unit.fold)}
+    if model.architecture.classes:  # a folder, which tells the number of classes, may not be where the model is loaded
+        metadata["classes"] = str(model.architecture.classes)
     storage.write(f"models/{unit.name}.safetensors", save_tensors(tensors, metadata))
 
 
@@ -35,8 +37,10 @@ def load(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, Mo
     data = storage.read(f"models/{name}.safetensors")
     # A safetensors file begins with its header's length (8 bytes) and the JSON header; `save` wrote its __metadata__.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    flat: dict[str, Any] = json.loads(header["__metadata__"]["settings"])
+    metadata: dict[str, str] = header["__metadata__"]
+    flat: dict[str, Any] = json.loads(metadata["settings"])
     settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})
-    model = build(settings.architecture, torch.Generator(), device)
+    architecture = settings.architecture.model_copy(update={"classes": int(metadata.get("classes", "0"))})
+    model = build(architecture, torch.Generator(), device)
     model.load_state_dict(load_tensors(data))
     return settings, model.eval()

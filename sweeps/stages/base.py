@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from mtvae.model import Model
 from sweeps.data.datasets import test_half_count, test_image_count
-from sweeps.data.readers import Images
+from sweeps.data.readers import Images, Labels
 from sweeps.data.splits import FoldDraw, FoldNumbers, Split, split
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row, not_finite
@@ -55,6 +55,7 @@ class Inputs:
         storage: the sweep's folder, where kept models are; None: no model is kept, and none can be loaded.
         notes: lines that the stage adds to the unit's log.
         folds: for each image the fold that it is tested in; None: drawn here.
+        labels: each image's class, int16 (N,); None without classes.
     """
 
     unit: Unit
@@ -63,6 +64,7 @@ class Inputs:
     storage: Storage | None = None
     notes: list[str] = field(default_factory=list)
     folds: Mapping[FoldDraw, FoldNumbers] | None = None
+    labels: Labels | None = None
 
     @cached_property
     def split(self) -> Split:

@@ -8,8 +8,8 @@ import warnings
 import torch
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import METHODS
-from mtvae.evaluation import Scores, evaluate, mean_image_error, training_error, with_empty_statistics
+from mtvae.config import FAMILIES
+from mtvae.evaluation import mean_image_error
 from mtvae.model import build
 from mtvae.runtime.cuda_graph import cuda_graph
 from mtvae.training import Fit, TrainingSet
@@ -38,12 +38,15 @@ def prepare(inputs: Inputs) -> Fit:
     with warnings.catch_warnings():  # torch warns that the images are read-only; nothing writes to them
         warnings.simplefilter("ignore", UserWarning)
         pixels = torch.as_tensor(inputs.images, device=device)  # on the CPU no copy: workers share the bytes
-    data = TrainingSet(pixels, torch.tensor(split.train, device=device), torch.tensor(split.selection, device=device))
+    labels = None if inputs.labels is None else torch.tensor(inputs.labels, dtype=torch.int64, device=device)
+    train, selection = (torch.tensor(part, device=device) for part in (split.train, split.selection))
+    data = TrainingSet(pixels, train, selection, labels)
     unit_seeds = seeds_of(inputs.unit)
     model = build(s.architecture, torch.Generator().manual_seed(unit_seeds["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
     record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
-    return Fit(model, data, s.loss, s.training, sampler, unit_seeds, s.evaluation.latent, s.soft_adapt, record)
+    fit: type[Fit] = FAMILIES[s.family].load_fit()
+    return fit(model, data, s.loss, s.training, sampler, unit_seeds, s.evaluation.latent, s.soft_adapt, record)
 
 
 def seeds_of(unit: Unit) -> dict[str, int]:
@@ -64,21 +67,19 @@ def score(inputs: Inputs, fit: Fit) -> Row:
     split, pixels = inputs.split, fit.data.images
     fit.load_best()
     test = torch.tensor(split.test, device=device)
-    train, latent = fit.data.train, s.evaluation.latent
-    decoder = None
-    if s.evaluation.batch_norm == "empty":
-        decoder = with_empty_statistics(fit.model, pixels, train, unit_seeds, latent)
-    scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, unit_seeds, latent, decoder)
+    train = fit.data.train
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(unit_seeds["evaluation"]))[: len(test)]
-    scores |= training_error(fit.model, pixels[train[few.to(device)]], s.loss, unit_seeds, latent, decoder)
+    scores = fit.scores(test, train[few.to(device)], s.evaluation.batch_norm == "empty")
+    scores["mean_image_per_pixel"] = mean_image_error(pixels, train, test)
     return (
-        score_columns(scores, mean_image_error(pixels, train, test), s.method)
+        scores
+        | {"collapsed": fit.collapsed(scores, s.method)}
         | _split_columns(split)
         | {
             "best_epoch": fit.best_epoch,
             "history": fit.history,
             "sampler_built_with": None if fit.sampler is None else fit.sampler.describe(),
-            "parameters": sum(p.numel() for p in fit.model.parameters()),
+            "parameters": sum(p.numel() for p in fit.model.parameters() if p.requires_grad),
             "images_trained": fit.images_trained,
             "seeds": unit_seeds,
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -86,12 +87,6 @@ def score(inputs: Inputs, fit: Fit) -> Row:
             "finished_at": datetime.datetime.now(datetime.UTC),
         }
     )
-
-
-def score_columns(scores: Scores, mean_image: float, method: str) -> Row:
-    """Return the scores, and whether the output that judges the method is hardly better than the mean image."""
-    error = scores[f"{METHODS[method].judged_by.name}_per_pixel"]
-    return scores | {"mean_image_per_pixel": mean_image, "collapsed": error > mean_image / 2}
 
 
 def _split_columns(split: Split) -> Row:

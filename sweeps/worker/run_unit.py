@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from mtvae.config import FAMILIES
 from mtvae.config.registry import import_attribute
 from mtvae.loop import Diverged
+from mtvae.own_model import OwnModelError
 from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
 from sweeps.data.datasets import Loaded
@@ -64,7 +66,7 @@ def run_unit(
         return Outcome.DONE_BEFORE
     checkpoint = Checkpoint(ledger.storage, unit, device)
     log = [f"{unit}, on {device}", *loaded.notes]
-    inputs = Inputs(unit, loaded.images, device, ledger.storage, log, loaded.folds)
+    inputs = Inputs(unit, loaded.images, device, ledger.storage, log, loaded.folds, loaded.labels)
     try:
         run: Run = import_attribute(STAGES[unit.stage].run)
         with reproducible(unit.settings.training.deterministic), _event_files(tensorboard, unit) as live:
@@ -82,6 +84,7 @@ def run_unit(
             checkpoint.remove()
         return Outcome.FAILED
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
+    results["family_source"] = FAMILIES[unit.settings.family].source or None
     results |= {"data_hash": loaded.data_hash or fingerprint(loaded.images), "files_hash": loaded.files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance | machine())
@@ -134,6 +137,6 @@ def _reason(error: Exception) -> str:
     """Return why a unit failed, as one line."""
     if out_of_memory(error):
         return f"out of memory: {error_line(error)[:200]}"
-    if isinstance(error, Diverged | NotFinite):
+    if isinstance(error, Diverged | NotFinite | OwnModelError):
         return str(error)
     return f"{type(error).__name__}: {error_line(error)[:300]}"

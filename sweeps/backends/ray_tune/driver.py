@@ -93,6 +93,7 @@ class RayTune:
             nodes.check_gpus(examples, self.sees_gpu)
             if self.address is not None:
                 nodes.check_storage(context.ledger)
+                nodes.check_plug_ins()
             images = _load_images(envelope, context, progress)
             with_share = self._choose_shares(examples, images, progress)
             suggestions = Suggestions(source, envelope.columns, context, stop, with_share)
