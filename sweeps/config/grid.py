@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,12 +126,12 @@ def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
         raise GridError([f"{path}{line}: {error}"]) from None
     except NoSuchGrid as error:
         raise GridError([str(error)]) from None
-    import_families(document.value, overrides, str(path.parent))
     return read(document, str(path), overrides)
 
 
 def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
-    """Read a parsed document as `load` reads a file; `source` is what messages call it."""
+    """Read a parsed document as `load` reads a file; `source` is what messages call it. Plug-ins are found beside it."""
+    import_families(document.value, overrides, os.path.dirname(source) or os.curdir)
     reader = GridReader(source, document)
     for line, message in document.problems:
         reader.problem(f"{source}, line {line}", message)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Batch, Conditioning
+from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Batch, Conditioning
 from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
 from mtvae.own_model import Network, seeded
@@ -146,6 +146,10 @@ def _model_picture(
     """
     if fold not in row.folds:
         raise _NoPicture("the fold is not done")
+    try:
+        FAMILIES[row.settings["family"]]
+    except KeyError as error:
+        raise _NoPicture(f"it needs its module, {error.args[0]}") from None
     try:
         settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
     except FileNotFoundError:
