@@ -25,6 +25,18 @@ from mtvae.config.sizes import Sizes, size_kind
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+RESERVED = frozenset({
+    "key", "fold", "seed", "dataset", "family", "configuration", "method", "sampler", "exponent", "keep_models",
+    "soft_adapt", "own_sizes", "unconditioned_per_pixel", "unconditioned_per_image", "conditioned_per_pixel",
+    "conditioned_per_image", "training_unconditioned_per_pixel", "training_unconditioned_per_image",
+    "mean_image_per_pixel", "collapsed", "best_epoch", "history", "sampler_built_with", "parameters", "train_images",
+    "selection_images", "test_images", "images_trained", "seconds", "resumed", "split_hash", "data_hash",
+    "files_hash", "seeds", "device", "processor", "host", "peak_memory", "finished_at", "git_commit", "git_dirty",
+    "versions", "declarations", "family_source", "stage", "parent_key", "order", "folds", "settings", "error",
+    "total", "dead_codebook", "collapsed_posterior", "best_is_last", "still_falls",
+})  # fmt: skip
+"""Names that terms and metrics cannot have: other columns of the ledger, the history and tables."""
+
 
 class Shape(NamedTuple):
     """What a model is built for: the images' channels and side, and the number of classes, 0 without labels."""
@@ -165,6 +177,8 @@ def _declared(given: Any, what: str) -> list[Metric]:
             raise ValueError(f"has {metric!r} in {what}; it must be a name or a Metric")
         if not metric.name.isidentifier() or metric.scaled:
             raise ValueError(f"has {metric.name!r} in {what}; a name must be letters, digits and _")
+        if metric.name in RESERVED:
+            raise ValueError(f"has {metric.name} in {what}, which is the name of another column")
         if metric.name in (m.name for m in OF_OUTPUTS):
             raise ValueError(f"has {metric.name} in {what}, which is the error of reconstruct")
     return found

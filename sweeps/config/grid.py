@@ -130,7 +130,7 @@ def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
 
 
 def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
-    """Read a parsed document as `load` reads a file; `source` is what messages call it. Plug-ins are found beside it."""
+    """Read a parsed document as `load` reads a file; `source` is what messages call it, and plug-ins are beside it."""
     import_families(document.value, overrides, os.path.dirname(source) or os.curdir)
     reader = GridReader(source, document)
     for line, message in document.problems:

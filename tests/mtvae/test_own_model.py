@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtvae.config import FAMILIES, METHODS, Architecture, Loss, SoftAdapt, Training, own_sizes, resolve_sizes
-from mtvae.config.own_model import local_modules, source_hash
+from mtvae.config.own_model import RESERVED, local_modules, source_hash
 from mtvae.config.sizes import Sizes
 from mtvae.cost import cost
 from mtvae.loop import Diverged
@@ -19,6 +19,7 @@ from mtvae.model import build
 from mtvae.own_model import Field, Metric, OwnModel, OwnModelError, Section, check
 from mtvae.training import TrainingSet
 from sweeps.data import seeds
+from sweeps.ledger.schema import BUILT_IN, UNIT_SCHEMA
 
 NUMBERS = itertools.count()
 
@@ -34,7 +35,7 @@ def plugged(made):
 class Small(OwnModel):
     """A model with dropout and noise, which draws from torch's generators."""
 
-    terms = ("error",)
+    terms = ("loss",)
     metrics = ("brightness",)
 
     class Sizes(Section):
@@ -48,7 +49,7 @@ class Small(OwnModel):
 
     def measure(self, module, batch):
         x = batch.images.flatten(1)
-        return {"error": (module(x + torch.randn_like(x)) - x).square().mean(), "brightness": x.mean()}
+        return {"loss": (module(x + torch.randn_like(x)) - x).square().mean(), "brightness": x.mean()}
 
 
 def architecture(family, classes=0):
@@ -142,16 +143,17 @@ class Mixed(Section):
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
-        (type("Model", (OwnModel,), {"terms": ("error",), "build": Small.build}), "has no method measure"),
+        (type("Model", (OwnModel,), {"terms": ("loss",), "build": Small.build}), "has no method measure"),
         (type("Model", (), {}), "is a class that does not derive from mtvae.own_model.OwnModel"),
         (declared(terms=()), "has no terms"),
-        (declared(terms="error"), "has terms that are no tuple of names or metrics"),
-        (declared(metrics=("error",)), "declares error twice in terms and metrics"),
+        (declared(terms="loss"), "has terms that are no tuple of names or metrics"),
+        (declared(metrics=("loss",)), "declares loss twice in terms and metrics"),
         (declared(metrics=("not a name",)), "has 'not a name' in metrics; a name must be letters, digits and _"),
         (
             declared(metrics=(Metric("unconditioned"),)),
             "has unconditioned in metrics, which is the error of reconstruct",
         ),
+        (declared(metrics=("seconds",)), "has seconds in metrics, which is the name of another column"),
         (declared(version="2"), "has the version '2'; it must be a whole number"),
         (declared(Sizes=WithoutDefault), "has the size width without a default"),
         (declared(Sizes=WithoutHelp), "has the size width without a description"),
@@ -172,12 +174,12 @@ ONE = torch.ones((), requires_grad=True)
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
-        (returning(error=ONE, kl=ONE), "measure returned 'kl', which is not in terms or metrics"),
-        (returning(brightness=ONE), "measure lacks the term error"),
-        (returning(error=torch.ones(3)), "measure returned error of shape (3,), not a scalar tensor"),
-        (returning(error=1.0), "measure returned error a float, not a scalar tensor"),
-        (returning(error=ONE * float("nan")), "measure returned error nan for a batch of noise"),
-        (returning(error=torch.ones(())), "the backward pass of measure raised RuntimeError: element 0 of tensors"),
+        (returning(loss=ONE, kl=ONE), "measure returned 'kl', which is not in terms or metrics"),
+        (returning(brightness=ONE), "measure lacks the term loss"),
+        (returning(loss=torch.ones(3)), "measure returned loss of shape (3,), not a scalar tensor"),
+        (returning(loss=1.0), "measure returned loss a float, not a scalar tensor"),
+        (returning(loss=ONE * float("nan")), "measure returned loss nan for a batch of noise"),
+        (returning(loss=torch.ones(())), "the backward pass of measure raised RuntimeError: element 0 of tensors"),
         (declared(measure=lambda self, module, batch: None), "measure returned a NoneType, not a dictionary"),
         (declared(build=lambda self, shape: 3), "build returned a int, not an nn.Module"),
         (declared(build=lambda self, shape: nn.ReLU()), "build returned a module without trainable parameters"),
@@ -247,6 +249,12 @@ def test_sizes_with_a_known_name_are_the_known_setting():
     with pytest.raises(ValueError, match="less than or equal to 9"):
         resolve_sizes(family, 1, Sizes(latent=10))
     assert not METHODS["none"].conditioned
+
+
+def test_all_other_columns_are_reserved():
+    """A metric of such a name would overwrite a number of the ledger."""
+    metrics = {metric.name for metric in BUILT_IN if not metric.scaled}
+    assert {name for name in UNIT_SCHEMA.names if name.isidentifier()} - metrics <= RESERVED
 
 
 def test_the_hash_is_of_the_code(tmp_path, monkeypatch):
