@@ -75,6 +75,8 @@ def labels(table: Table, *without: str) -> dict[str, str]:
 
 def _label(row: TableRow, names: Sequence[str]) -> str:
     """Return the settings in words, after "baseline", or after the method where `names` has it or nothing else."""
+    if row.family.own:  # a plug-in's class takes one method only, so nothing is compared with it as a baseline
+        return ", ".join(setting_texts(row.settings, names)) or short_setting(row.family.name.rpartition(":")[2])
     baseline = row.is_baseline
     method = "baseline" if baseline else short_setting(row.settings["method"]).replace("_", " ")
     parts = setting_texts(row.settings, [name for name in names if name != "method"])

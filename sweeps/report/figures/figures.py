@@ -87,7 +87,7 @@ class _Group:
     def style(self, row: TableRow) -> Style:
         """Return a row's style, which is the same in all figures of the group."""
         alike = [r.key for r in self.rows if r.is_baseline == row.is_baseline]
-        return row_style(alike.index(row.key), row.is_baseline)
+        return row_style(alike.index(row.key), row.is_baseline and not row.family.own)
 
     def baselines(self, rows: Iterable[TableRow]) -> list[TableRow]:
         """Return the baselines of rows, each once."""
@@ -132,7 +132,8 @@ def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     for method in compared or methods:
         pages = _pages([row for row in group.shown if row.settings["method"] == method], CURVES)
         for i, (sampler, rows) in enumerate(pages, 1):
-            title = f"{model_text(rows[0])}: {short_setting(method)} {sampler}".rstrip()
+            what = "terms and metrics" if rows[0].family.own else f"{short_setting(method)} {sampler}".rstrip()
+            title = f"{model_text(rows[0])}: {what}"
             title += f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
             figure = _curves(group, rows, title)
             if figure is not None:
