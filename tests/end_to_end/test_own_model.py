@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from nodes import cluster_of_nodes
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_model.md"
 MOST_LINES = {"my_classifier": 40, "my_tcvae": 60}
@@ -21,10 +22,11 @@ def examples():
     return dict(blocks)
 
 
-def sweeps(folder, module, *arguments):
+def sweeps(folder, module, *arguments, **environment):
     """Run a command in a folder, as a newcomer does, and return its end."""
     command = [sys.executable, "-m", f"sweeps.{module}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | {"COLUMNS": "300"})
+    environment = {"COLUMNS": "300"} | environment
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | environment)
 
 
 def all_at_once(folder, commands):
@@ -149,3 +151,25 @@ def test_rays_workers_find_the_module(taught, tmp_path):
     done = sweeps(tmp_path, "run", folder / "my_classifier.yaml", "--workers", "2", "--results", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path, "my_classifier") == rows(folder, "my_classifier")
+
+
+@pytest.mark.slow
+def test_a_cluster_gets_the_module(taught, tmp_path, monkeypatch):
+    """The module travels to a cluster. If a node cannot import it, one line names the node before the first trial."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    folder, _ = taught
+    grid = (folder / "my_classifier.yaml").read_text()
+    (tmp_path / "needy.py").write_text(
+        "import os\n\nif 'NEEDED' not in os.environ:\n    raise ImportError('what this module needs is not here')\n\n"
+        + (folder / "my_classifier.py").read_text()
+    )
+    (tmp_path / "needy.yaml").write_text(grid.replace("my_classifier", "needy"))
+    with cluster_of_nodes(1) as nodes:
+        where = ("--workers", "1", "--address", nodes.address, "--results", tmp_path / "results")
+        done = sweeps(tmp_path, "run", folder / "my_classifier.yaml", *where)
+        assert done.returncode == 0, done.stderr
+        refused = sweeps(tmp_path, "run", tmp_path / "needy.yaml", *where, NEEDED="1")
+    assert rows(tmp_path, "my_classifier") == rows(folder, "my_classifier")
+    assert refused.returncode == 2
+    assert re.fullmatch(r"needy:Classifier cannot be imported on \S+: install its package there\n", refused.stderr)
+    assert not list((tmp_path / "results" / "needy").glob("units/*"))

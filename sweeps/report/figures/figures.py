@@ -63,7 +63,8 @@ def _latent_metric(row: TableRow) -> Metric | None:
 
 
 def _axis(metric: Metric) -> str:
-    return metric.axis or metric.caption or metric.unit or _metric_title(metric)
+    """Return the label of an axis of a plug-in's metric: its own, or its name and unit."""
+    return metric.axis or (f"{_metric_title(metric)} ({metric.unit})" if metric.unit else _metric_title(metric))
 
 
 def _metric_title(metric: Metric) -> str:
