@@ -148,8 +148,8 @@ OWN_SIZES = "own_sizes"
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
 _SETTINGS = [
     *[(column(path), _arrow_type(f.annotation), meaning(path)) for path, f in FIELDS.items()],
-    ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is set"),
     (OWN_SIZES, pa.string(), "JSON: the sizes that only a plug-in's family has, by name; null: it has none"),
+    ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is set"),
 ]
 _STAGE = [
     ("stage", pa.string(), "training, or a later stage that is built on it"),
