@@ -110,7 +110,11 @@ def training_error(
     decoder: nn.Module | None = None,
 ) -> Scores:
     """Return the unconditioned error of images that trained the model, uint8 (N,C,H,H), as `evaluate` measures it."""
-    scores = evaluate(model, images, loss, None, seeds, latent, decoder)
+    return as_training_error(evaluate(model, images, loss, None, seeds, latent, decoder))
+
+
+def as_training_error(scores: Scores) -> Scores:
+    """Return the columns of the error of training images, from the scores of these images."""
     return dict(zip(TRAINING_UNCONDITIONED.columns, (scores[name] for name in UNCONDITIONED.columns), strict=True))
 
 

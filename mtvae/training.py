@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONDITIONED, FAMILIES, UNCONDITIONED, Loss, SoftAdapt, Training
-from mtvae.evaluation import evaluate, to_pixels
+from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Loss, SoftAdapt, Training
+from mtvae.evaluation import Scores, evaluate, to_pixels, training_error, with_empty_statistics
 from mtvae.loop import Loop, State
 from mtvae.losses import fixed_weights, loss_terms
 from mtvae.model import Model
@@ -18,11 +18,30 @@ from mtvae.runtime.precision import forward_pass
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """uint8 images (N,C,H,H) on the model's device, and the indices of the training and the validation set."""
+    """uint8 images (N,C,H,H) on the model's device, and the indices of the training and the validation set.
+
+    `labels`: their classes (N,), int64, on the same device; None without labels.
+    """
 
     images: Tensor
     train: Tensor
     selection: Tensor
+    labels: Tensor | None = None
+
+
+def check_sizes(data: TrainingSet) -> None:
+    """Raise ValueError for fewer than two training images, or an empty validation set."""
+    if len(data.train) < 2 or len(data.selection) < 1:
+        raise ValueError(f"{len(data.train)} images to train and {len(data.selection)} to pick the epoch are too few")
+
+
+def device_generators(seeds: Mapping[str, int], device: torch.device) -> dict[str, torch.Generator]:
+    """Return the generators of a training; permutations are drawn on the CPU."""
+    return {
+        "batches": torch.Generator().manual_seed(seeds["batches"]),
+        "sampler": torch.Generator(device).manual_seed(seeds["sampler"]),
+        "latent": torch.Generator(device).manual_seed(seeds["latent"]),
+    }
 
 
 class Fit(Loop):
@@ -52,20 +71,12 @@ class Fit(Loop):
         record: Record | None = None,
         switch_epoch: int | None = None,
     ):
-        if len(data.train) < 2 or len(data.selection) < 1:
-            raise ValueError(
-                f"{len(data.train)} images to train and {len(data.selection)} to pick the epoch are too few"
-            )
+        check_sizes(data)
         self.model, self.data, self.loss, self.sampler = model, data, loss, sampler
         self.latent, self.seeds, self.init_seed = latent, seeds, seeds["init"]
         self.switch_epoch = switch_epoch
         self.sampler_text = None if sampler is None else sampler.describe()
-        device = data.images.device
-        generators = {  # permutations are drawn on the CPU
-            "batches": torch.Generator().manual_seed(seeds["batches"]),
-            "sampler": torch.Generator(device).manual_seed(seeds["sampler"]),
-            "latent": torch.Generator(device).manual_seed(seeds["latent"]),
-        }
+        generators = device_generators(seeds, data.images.device)
         weights = fixed_weights(model.architecture, loss)
         super().__init__(model, data.train, training, weights, generators, soft_adapt, record)
 
@@ -111,3 +122,24 @@ class Fit(Loop):
         columns = {m.term: f"{m.name}_{family.scale}" for m in (UNCONDITIONED, CONDITIONED)}
         columns |= {metric.term: metric.name for metric in family.metrics}
         return {name: scores[column] for name, column in columns.items() if name is not None and column in scores}
+
+    def scores(self, test: Tensor, again: Tensor, empty_statistics: bool = False) -> Scores:
+        """Return the scores of the images at `test`, and the error of the training images at `again`.
+
+        Args:
+            empty_statistics: as `evaluation.batch_norm: empty` says (`mtvae.evaluation.with_empty_statistics`).
+        """
+        images, decoder = self.data.images, None
+        if empty_statistics:
+            decoder = with_empty_statistics(self.model, images, self.data.train, self.seeds, self.latent)
+        scores = evaluate(self.model, images[test], self.loss, self.sampler, self.seeds, self.latent, decoder)
+        return scores | training_error(self.model, images[again], self.loss, self.seeds, self.latent, decoder)
+
+    def collapsed(self, scores: Scores, method: str) -> bool | None:
+        """Return `has_collapsed`."""
+        return has_collapsed(scores, method)
+
+
+def has_collapsed(scores: Scores, method: str) -> bool:
+    """Return whether the output that judges the method is hardly better than the mean image."""
+    return scores[f"{METHODS[method].judged_by.name}_per_pixel"] > scores["mean_image_per_pixel"] / 2

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeps.analysis import differences as comparison
-from sweeps.analysis.columns import METRICS
+from sweeps.analysis.columns import METRICS, own_size_names
 from sweeps.analysis.differences import Comparison
 from sweeps.analysis.export import ExportKind, export_batches, flat
 from sweeps.analysis.flags import FLAGS, history_columns
@@ -23,6 +23,7 @@ from sweeps.analysis.records import comparison_record, row_record
 from sweeps.analysis.results import Table, find_sweeps, read_table
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA, Row
+from sweeps.text import value_text
 
 Results = str | Path
 
@@ -78,7 +79,16 @@ def differences(sweep: str, results: Results = "results") -> pd.DataFrame:
 
 
 def _frame(rows: Sequence[Row], columns: Row) -> pd.DataFrame:
-    return _pandas(flat(pa.Table.from_pylist(rows, pa.schema([(name, _type(name)) for name in columns]))))
+    own: Row = {name: _size_type([row[name] for row in rows]) for name in own_size_names([columns])}
+    as_text = [name for name in own if own[name] == pa.string()]
+    rows = [row | {name: None if row[name] is None else value_text(row[name]) for name in as_text} for row in rows]
+    return _pandas(flat(pa.Table.from_pylist(rows, pa.schema([(n, own.get(n) or _type(n)) for n in columns]))))
+
+
+def _size_type(values: Sequence[object]) -> pa.DataType:
+    """Return the type of a size that only a plug-in has: a number's, or else text."""
+    kinds = {type(value) for value in values if value is not None}
+    return pa.int64() if kinds == {int} else pa.float64() if kinds <= {int, float} else pa.string()
 
 
 def _type(name: str) -> pa.DataType:

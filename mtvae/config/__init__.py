@@ -31,11 +31,12 @@ from mtvae.config.options import (
     SoftAdaptVariant,
     Training,
 )
+from mtvae.config.own_model import Batch, OwnModel, Shape, own_sizes
 from mtvae.config.prior import KINDS_OF, KINDS_WITH_LABELS, Prior, PriorKind, kinds_of
 from mtvae.config.registry import Choice, Registry, is_plug_in
 from mtvae.config.section import Count, Section
 from mtvae.config.setting import Setting, Values, constant, setting_is
-from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes
+from mtvae.config.sizes import GaussianSizes, Sizes, VQSizes, size_kind
 
 __all__ = [
     "CONDITIONED",
@@ -51,6 +52,7 @@ __all__ = [
     "TRAINING_UNCONDITIONED",
     "UNCONDITIONED",
     "Architecture",
+    "Batch",
     "Choice",
     "Conditioning",
     "ConditioningOptions",
@@ -63,6 +65,7 @@ __all__ = [
     "Method",
     "MethodName",
     "Metric",
+    "OwnModel",
     "Precision",
     "Prior",
     "PriorKind",
@@ -72,6 +75,7 @@ __all__ = [
     "Schedule",
     "Section",
     "Setting",
+    "Shape",
     "Sizes",
     "SoftAdapt",
     "SoftAdaptVariant",
@@ -81,7 +85,9 @@ __all__ = [
     "constant",
     "is_plug_in",
     "kinds_of",
+    "own_sizes",
     "resolve_sizes",
     "setting_is",
+    "size_kind",
     "terms",
 ]

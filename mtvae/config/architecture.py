@@ -7,13 +7,14 @@ from mtvae.config.sizes import Sizes
 
 
 class Architecture(Section):
-    """The shape of one model. `sizes` is the sizes' section of its family."""
+    """The shape of one model. `sizes` is the sizes' section of its family; `classes` is 0 without known labels."""
 
     family: FamilyName
     method: MethodName
     channels: Count
     side: Count
     sizes: Section
+    classes: int = 0
 
     @property
     def condition(self) -> int:
@@ -39,4 +40,4 @@ def resolve_sizes(family: str, configuration: int, overrides: Sizes) -> Section:
 
 def terms(family: str, method: str) -> tuple[str, ...]:
     """Return the names of the loss's terms: one for each output that the method trains, then the latent space's."""
-    return METHODS[method].terms + FAMILIES[family].terms
+    return METHODS[method].terms * FAMILIES[family].decodes + FAMILIES[family].terms

@@ -30,6 +30,16 @@ class Family:
         halves: whether each width in `hidden` halves the side of the image, which must be divisible accordingly.
         soft_adapt_beta: the default of `soft_adapt.beta` (5.1).
         latent: what z is, a grid of codes or a vector; it decides which priors fit. None: no prior fits.
+        network: `module:Class` of its model, built from an `Architecture`.
+        fit: `module:Class` of the training of such a model (`mtvae.training.Fit`).
+        check: `module:function` that returns what is wrong with a model of an `Architecture`, or an empty text; empty
+            where nothing can be.
+        decodes: whether it has the decoders of a method, and their errors are terms of its loss. Otherwise it takes
+            only method none, and all terms are its own.
+        reconstructs: whether it has reconstructions, whose errors are scored.
+        needs_labels: whether its images must have labels.
+        version: part of the key; None for a family without versions.
+        source: a hash of a plug-in's code; empty for a built-in family.
     """
 
     name: str
@@ -43,6 +53,14 @@ class Family:
     halves: bool = False
     soft_adapt_beta: float = 1.28e-2
     latent: Literal["codes", "vector"] | None = None
+    network: str = "mtvae.model:Model"
+    fit: str = "mtvae.training:Fit"
+    check: str = ""
+    decodes: bool = True
+    reconstructs: bool = True
+    needs_labels: bool = False
+    version: int | None = None
+    source: str = ""
 
     def metric(self, name: str) -> Metric | None:
         """Return the family's metric of this name, or None."""
@@ -54,19 +72,48 @@ class Family:
 
     def describe(self) -> dict[str, Any]:
         """Return what a report must know of the family, for the ledger; `Family.from_description` reads it."""
-        return {"name": self.name, "scale": self.scale, "metrics": [metric.describe() for metric in self.metrics]}
+        return {
+            "name": self.name,
+            "scale": self.scale,
+            "metrics": [metric.describe() for metric in self.metrics],
+            "decodes": self.decodes,
+            "reconstructs": self.reconstructs,
+            "version": self.version,
+        }
 
     @classmethod
     def from_description(
-        cls, name: str, scale: Scale = "per_pixel", metrics: Sequence[Mapping[str, Any]] = ()
+        cls, name: str, scale: Scale = "per_pixel", metrics: Sequence[Mapping[str, Any]] = (), **more: Any
     ) -> "Family":
         """Return a family as far as a report needs it, without its networks."""
-        return cls(name, "", "", {}, scale, tuple(Metric(**metric) for metric in metrics))
+        return cls(name, "", "", {}, scale, tuple(Metric(**metric) for metric in metrics), **more)
 
     @cached_property
     def terms(self) -> tuple[str, ...]:
         """The names of its training loss's terms besides the reconstructions."""
         return tuple(metric.term for metric in self.metrics if metric.term)
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a plug-in's class with terms and metrics of its own instead of decoders."""
+        return not self.decodes
+
+    @cached_property
+    def validated(self) -> tuple[str, ...]:
+        """The names of its metrics besides the terms that each epoch measures on the validation set."""
+        return tuple(metric.name for metric in self.metrics if metric.validated)
+
+    def fault(self, architecture: Any) -> str:
+        """Return what is wrong with a model of an `Architecture` of this family, or an empty text."""
+        return str(import_attribute(self.check)(architecture)) if self.check else ""
+
+    def load_network(self) -> Any:
+        """Import the class of its model."""
+        return import_attribute(self.network)
+
+    def load_fit(self) -> Any:
+        """Import the class that trains its model."""
+        return import_attribute(self.fit)
 
     def load_latent_space(self) -> Any:
         """Import the class of its network."""
@@ -78,7 +125,7 @@ class Family:
         return found
 
 
-FAMILIES = Registry(Family)
+FAMILIES = Registry(Family, adapt="mtvae.config.own_model:family_of")
 
 _GAUSSIAN = {
     1: GaussianSizes(latent=16, hidden=(32, 64, 128, 256)),

@@ -32,6 +32,7 @@ class Metric:
         term: the training loss's term that it scores; None if the loss has no such term.
         tabulated: whether tables have a column for it, if a row has the metric.
         axis: the label of a figure's axis; empty for the caption.
+        validated: whether each epoch measures it on the validation set although it is no term.
     """
 
     name: str
@@ -43,6 +44,12 @@ class Metric:
     term: str | None = None
     tabulated: bool = False
     axis: str = ""
+    validated: bool = False
+
+    @property
+    def in_history(self) -> str | None:
+        """Its name behind `selection_` in the history's columns; None if no epoch measures it on the validation set."""
+        return self.term or (self.name if self.validated else None)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Registries of named declarations, such as families and methods, to which plug-ins can add."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
@@ -39,10 +39,14 @@ class Registry(Generic[T]):
 
     `package.module:NAME` names a plug-in's declaration. Its module is imported on the first look-up, and its name in
     grids, keys and results is the text with the colon.
+
+    Args:
+        adapt: `module:function` that returns the declaration of what a plug-in's name imports, under that name, or None
+            if it is none; it raises ValueError if it is a faulty one. None: the declaration itself, renamed.
     """
 
-    def __init__(self, kind: type[T]):
-        self.kind = kind
+    def __init__(self, kind: type[T], adapt: str | None = None):
+        self.kind, self.adapt = kind, adapt
         self._declarations: dict[str, T] = {}
 
     def register(self, declaration: T) -> T:
@@ -93,9 +97,23 @@ class Registry(Generic[T]):
             found = import_attribute(name)
         except Exception as error:  # a plug-in's module may raise anything
             raise KeyError(f"{name}: {type(error).__name__}: {error}") from error
-        if not isinstance(found, self.kind):
+        adapt: Callable[[Any, str], T | None] = self._renamed if self.adapt is None else import_attribute(self.adapt)
+        try:
+            declaration = adapt(found, name)
+        except ValueError as error:
+            raise KeyError(str(error)) from error
+        if declaration is None:
             raise KeyError(f"{name} is a {type(found).__name__}, not a {self.kind.__name__}")
-        return self.register(found if found.name == name else _with_name(found, name))
+        return self.register(declaration)
+
+    def _renamed(self, found: Any, name: str) -> T | None:
+        if not isinstance(found, self.kind):
+            return None
+        return found if found.name == name else _with_name(found, name)
+
+    def plug_ins(self) -> list[T]:
+        """Return the declarations of plug-ins that were looked up so far."""
+        return [declaration for declaration in self if is_plug_in(declaration.name)]
 
 
 def _with_name(declaration: Any, name: str) -> Any:

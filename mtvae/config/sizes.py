@@ -1,8 +1,10 @@
 """Sizes of the networks (3.4.2): those that a grid may set, and all sizes of each kind of network."""
 
-from typing import Annotated, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from mtvae.config.section import Count, Section
 from mtvae.config.setting import Setting
@@ -15,7 +17,12 @@ CodebookInit = Literal["uniform", "data"]
 
 
 class Sizes(Section):
-    """Sizes of the networks (3.4.2) that a grid sets. Omitted sizes come from the family's configuration."""
+    """Sizes of the networks (3.4.2) that a grid sets. Omitted sizes come from the family's configuration.
+
+    Sizes that only a plug-in's family has are further fields, which its own section checks.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     latent: Annotated[
         Count | None,
@@ -88,3 +95,23 @@ class VQSizes(Section):
     batch_norm: bool = True
     output: Output = "tanh"
     codebook_init: CodebookInit = "uniform"
+
+
+def size_kind(field: FieldInfo) -> type | None:
+    """Return the type of a size: int, float, bool, str or tuple (of int); None for another or a mixed type."""
+    kinds = set(_kinds(field.annotation))
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _kinds(annotation: Any) -> list[type | None]:
+    """Return the types of the members of a union, without None."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kinds(arguments[0])
+    if origin in (Union, UnionType):
+        return [kind for member in arguments for kind in _kinds(member)]
+    if origin is Literal:
+        return [type(value) for value in arguments]
+    if origin is tuple:
+        return [tuple] if arguments[1:] == (...,) and _kinds(arguments[0]) == [int] else [None]
+    return [] if annotation is NoneType else [annotation if annotation in (int, float, bool, str) else None]

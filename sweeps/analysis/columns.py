@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from sweeps.config.labels import DATA_NAME
 from sweeps.config.settings import FIELDS, SETTING_INFO, column
-from sweeps.ledger.schema import BUILT_IN, IMAGES, Row
+from sweeps.ledger.schema import BUILT_IN, IMAGES, OWN_SIZES, Row
 from sweeps.plan.identity import LABEL_ORDER, LATER_SETTINGS
 
 METRICS = tuple(metric.name for metric in BUILT_IN if metric.tabulated)
@@ -17,8 +17,8 @@ SEPARATE_COLUMNS = ("dataset", "family", "configuration", "method")
 TABLE_COLUMNS = ("dataset", DATA_NAME, "family", "configuration", "method")
 """The same with the name of the user's own images, where rows differ in it."""
 
-SETTING_COLUMNS = [column(path) for path in FIELDS]
-"""All settings."""
+SETTING_COLUMNS = [*[column(path) for path in FIELDS], OWN_SIZES]
+"""The columns of all settings. The sizes that only a plug-in's family has share one."""
 
 KEY_COLUMNS = [column(path) for path, info in SETTING_INFO.items() if info.in_key and not info.stage]
 """Settings that are part of a training's key."""
@@ -47,8 +47,14 @@ STAGE_COLUMNS = ("stage", "parent_key")
 FURTHER_METRICS = ("relative_codebook_error", "perplexity", "active_units")
 """Metrics that say how a latent space is used. Records and statistics hold them where a ledger does."""
 
-BASE_COLUMNS = ("split_hash", *IMAGES, *SCORE_COLUMNS, "collapsed", "best_epoch", *FURTHER_METRICS)
+BASE_COLUMNS = ("split_hash", *IMAGES, *SCORE_COLUMNS, "collapsed", "best_epoch", "family_source", *FURTHER_METRICS)
 """Results that every table reads."""
+
+
+def own_size_names(rows: Iterable[Row]) -> list[str]:
+    """Return the settings `model.X` of these rows that only a plug-in's family has."""
+    known = {*SETTING_COLUMNS, "declarations"}
+    return list(dict.fromkeys(name for row in rows for name in row if name not in known and name.startswith("model.")))
 
 
 def data_text(settings: Row) -> str:
@@ -68,7 +74,8 @@ AnyRow = TypeVar("AnyRow", bound=HasSettings)
 
 def rows_agreeing_except(rows: Iterable[AnyRow], vary: set[str]) -> Callable[[Row], list[AnyRow]]:
     """Return a function that finds the rows which agree with given settings in everything but `vary`."""
-    names = [name for name in ROW_COLUMNS if name not in vary]
+    rows = list(rows)
+    names = [name for name in (*ROW_COLUMNS, *own_size_names(row.settings for row in rows)) if name not in vary]
     index: dict[str, list[AnyRow]] = {}
     for row in rows:
         index.setdefault(repr([row.settings.get(name) for name in names]), []).append(row)

@@ -81,7 +81,7 @@ def _corrected(compared: list[Comparison]) -> list[Comparison]:
 def best_keys(table: Table, metric: str, scale: str | None = None) -> set[str]:
     """Return the keys of the rows that are significantly the best of their model.
 
-    Such a row is complete, and its mean is lower than that of every other row of the model after Holm's correction. A
+    Such a row is complete, and its mean is better than that of every other row of the model after Holm's correction. A
     model with a row that cannot be compared yet has no best row. Rows that a race has stopped are left out.
     """
     groups = ([row for row in group if not row.stopped] for group in table.groups)
@@ -95,11 +95,15 @@ def _best_key(group: list[TableRow], metric: str, scale: str | None) -> str | No
     samples = [(row, sample) for row in group if (sample := row.sample(metric, scale)) is not None]
     if len(samples) < 2:
         return None
-    (row, lowest), *others = sorted(samples, key=lambda pair: pair[1].mean)
+    declared = group[0].metric(metric)
+    if declared is not None and declared.direction is None:
+        return None
+    sign = -1 if declared is not None and declared.direction == "higher" else 1
+    (row, best), *others = sorted(samples, key=lambda pair: sign * pair[1].mean)
     ps = []
     for _, other in others:
-        found = difference(lowest, other)
-        if not row.complete or found is None or found.p is None or found.mean <= 0 or found.p >= LEVEL:
+        found = difference(best, other)
+        if not row.complete or found is None or found.p is None or sign * found.mean <= 0 or found.p >= LEVEL:
             return None  # the row with the nearest mean comes first, so most models end here
         ps.append(found.p)
     return row.key if max(holm(ps)) < LEVEL else None

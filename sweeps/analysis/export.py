@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from sweeps.analysis.results import ReportError, read_table
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import BATCH, Damage, Ledger
+from sweeps.ledger.schema import OWN_SIZES, with_own_sizes
 from sweeps.ledger.storage import Storage
-from sweeps.text import FORMULA
+from sweeps.text import FORMULA, value_text
 
 ExportKind = Literal["units", "curves"]
 """What a row of an export is: a done unit, or an epoch of a unit."""
@@ -85,11 +86,21 @@ def _unit_rows(table: pa.Table) -> pa.Table:
 def _epoch_rows(table: pa.Table, distinguishing: Sequence[str]) -> pa.Table:
     """Return one row per epoch: the unit's key and fold, the given settings, and the columns of the history."""
     history = table["history"].combine_chunks()
-    units = flat(table.select(["key", "fold", *distinguishing])).take(pc.list_parent_indices(history))
+    units = flat(_with_settings(table, distinguishing)).take(pc.list_parent_indices(history))
     epochs = pc.list_flatten(history)
     for field, values in zip(epochs.type, epochs.flatten(), strict=True):
         units = units.append_column(field, values)
     return units.replace_schema_metadata(None)
+
+
+def _with_settings(table: pa.Table, settings: Sequence[str]) -> pa.Table:
+    """Return key, fold and these settings. The sizes that only a plug-in has are text, as a grid file has them."""
+    known = table.select(["key", "fold", *[name for name in settings if name in table.column_names]])
+    own = [with_own_sizes({OWN_SIZES: text}) for text in table[OWN_SIZES].to_pylist()]
+    for name in [name for name in settings if name not in table.column_names]:
+        texts = [value_text(sizes[name]) if name in sizes else None for sizes in own]
+        known = known.append_column(name, pa.array(texts, pa.string()))
+    return known
 
 
 def _escape_formulas(table: pa.Table) -> pa.Table:

@@ -68,7 +68,7 @@ def _still_falls(settings: Row, record: Row) -> bool | None:
 FLAGS = (
     Flag(
         "collapsed",
-        lambda settings, record: bool(record["collapsed"]),
+        lambda settings, record: None if record["collapsed"] is None else bool(record["collapsed"]),
         "collapsed: folds whose reconstruction is hardly better than the mean image (above half its error)",
     ),
     Flag(

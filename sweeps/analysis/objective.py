@@ -32,10 +32,10 @@ def objective_value(objective: Objective, record: Mapping[str, Any], family: Fam
         return None
     family = family or FAMILIES[record["family"]]
     metric = _SHARED.get(objective.metric) or family.metric(objective.metric)
-    if metric is None or metric.term is None:
+    if metric is None or metric.in_history is None:
         return None
     epoch: Mapping[str, float] = record["history"][record["best_epoch"] - 1]
-    value = finite_number(epoch.get(f"selection_{metric.term}"))
+    value = finite_number(epoch.get(f"selection_{metric.in_history}"))
     return value if value is None else value / _scale(metric, record, family)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from mtvae.config import FAMILIES, METHODS, OF_OUTPUTS, Family, Method, Metric, Scale
+from mtvae.config import CONDITIONED, FAMILIES, METHODS, OF_OUTPUTS, UNCONDITIONED, Family, Method, Metric, Scale
 from sweeps.analysis import which_rows
 from sweeps.analysis.columns import (
     BASE_COLUMNS,
@@ -20,6 +20,7 @@ from sweeps.analysis.columns import (
     SETTING_COLUMNS,
     SILENT_VALUES,
     STAGE_COLUMNS,
+    own_size_names,
     rows_agreeing_except,
 )
 from sweeps.analysis.later import join_to_models, rows_of_stages
@@ -31,7 +32,7 @@ from sweeps.data.hashes import SameImages
 from sweeps.ledger import rows as grid_rows
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import Damage, Ledger, sweeps
-from sweeps.ledger.schema import UNIT_SCHEMA, Row, not_finite
+from sweeps.ledger.schema import UNIT_SCHEMA, Row, not_finite, with_own_sizes
 from sweeps.ledger.search_file import SearchDescription
 from sweeps.ledger.storage import Storage
 from sweeps.ledger.suggestions import read_stopped
@@ -117,6 +118,14 @@ class TableRow:
         """Return a metric of its outputs, its family or a later stage; None for another column of the ledger."""
         others = {metric.name: metric for metric in (*OF_OUTPUTS, *self.stage_metrics.values())}
         return others.get(name) or self.family.metric(name)
+
+    def has(self, name: str) -> bool:
+        """Whether its family and method have a metric."""
+        if name == UNCONDITIONED.name:
+            return self.family.reconstructs
+        if name == CONDITIONED.name:
+            return self.family.decodes and self.method.conditioned
+        return self.metric(name) is not None
 
     @property
     def is_baseline(self) -> bool:
@@ -211,16 +220,21 @@ class Table:
     def shared(self) -> Row:
         """The settings that all rows share, except those that do not apply, are not in the key or are silent."""
         first = self.rows[0].settings
-        same = [name for name in ROW_COLUMNS if all(row.settings.get(name) == first.get(name) for row in self.rows)]
+        names = [*ROW_COLUMNS, *own_size_names([first])]
+        same = [name for name in names if all(row.settings.get(name) == first.get(name) for row in self.rows)]
         return {name: first[name] for name in same if first.get(name) not in (None, SILENT_VALUES.get(name))}
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The metrics that have a column in the table: those of built-in families first, then the others."""
+        """The metrics that have a column in the table: those of built-in families first, then the others.
+
+        In a table of plug-ins' classes only, metrics of built-in families have a column where a row has them.
+        """
         others = [
             m.name for row in self.rows for m in (*row.family.metrics, *row.stage_metrics.values()) if m.tabulated
         ]
-        return list(dict.fromkeys([*METRICS, *others]))
+        shared = [name for name in METRICS if any(not row.family.own or row.has(name) for row in self.rows)]
+        return list(dict.fromkeys([*shared, *others]))
 
     @cached_property
     def further_metrics(self) -> list[str]:
@@ -344,7 +358,7 @@ def _first_of_each_key(units: Any) -> dict[str, TableRow]:
 
 def _settings(record: Row, names: Sequence[str]) -> Row:
     """Return these settings of a record. An earlier version recorded no name of a folder: `data.root` gives it."""
-    settings = {name: record[name] for name in names}
+    settings = with_own_sizes({name: record[name] for name in names})
     dataset, root = DATASETS.get(settings.get("dataset") or ""), settings.get("data.root")
     if dataset is not None and dataset.own and root and settings.get(DATA_NAME) is None:
         settings[DATA_NAME] = root_name(root)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from sweeps.config import overrides as set_options
 from sweeps.config import search_reader, yaml_reader
 from sweeps.config.grid_files import SHIPPED, NoSuchGrid, find_file
 from sweeps.config.grid_reader import SHORTHAND, GridReader, SourcedValue
+from sweeps.config.own_sizes import import_families, is_setting
 from sweeps.config.problems import (
     SEARCH_BLOCKS,
     group_message,
@@ -128,7 +130,8 @@ def load(grid: str, overrides: Sequence[str] = ()) -> Grid:
 
 
 def read(document: yaml_reader.Document, source: str, overrides: Sequence[str] = ()) -> Grid:
-    """Read a parsed document as `load` reads a file; `source` is what messages call it."""
+    """Read a parsed document as `load` reads a file; `source` is what messages call it, and plug-ins are beside it."""
+    import_families(document.value, overrides, os.path.dirname(source) or os.curdir)
     reader = GridReader(source, document)
     for line, message in document.problems:
         reader.problem(f"{source}, line {line}", message)
@@ -185,7 +188,7 @@ def _read_overrides(
         of_search = path.partition(".")[0] in SEARCH_BLOCKS
         if not equals:
             reader.problem(where, "must be key.path=value")
-        elif not text.strip() and (path in FIELDS or of_search):
+        elif not text.strip() and (is_setting(path) or of_search):
             reader.problem(where, f"{path} {UNSET} (write null for no value)")
         elif as_it_stands is None and yaml_reader.has_comment(text):
             reader.problem(where, "# begins a comment: put the value in quotes, inside the shell's own quotes")
@@ -197,7 +200,7 @@ def _read_overrides(
             reader.problem(where, "the blocks of a grid are set in its file; --set changes one setting in all of them")
         elif path in SECTIONS:
             reader.problem(where, group_message(path))
-        elif path not in FIELDS:
+        elif not is_setting(path):
             reader.problem(where, unknown_setting_message(path))
         elif choices := reader.valid_choices(path, document.value, where, several=False):
             replaced[path] = choices[0]
@@ -265,7 +268,7 @@ def common_settings(flats: Sequence[dict[str, Value]]) -> dict[str, Value]:
     Returns none if there are no rows.
     """
     first = flats[0] if flats else {}
-    return {path: value for path, value in first.items() if all(flat[path] == value for flat in flats)}
+    return {path: value for path, value in first.items() if all(flat.get(path) == value for flat in flats)}
 
 
 def shared_and_own(rows: Sequence[Settings]) -> tuple[dict[str, Value], list[dict[str, Value]]]:

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from mtvae.config import Section
 from sweeps.config import yaml_reader
+from sweeps.config.own_sizes import field_of, is_setting, validated
 from sweeps.config.problems import MAX_TEXT, explain_invalid, group_message, truncate, unknown_setting_message
 from sweeps.config.scalars import resolve_ambiguous
-from sweeps.config.settings import FIELDS, SECTIONS, Value, strict_validator, union_members, validator
+from sweeps.config.settings import SECTIONS, Value, strict_validator, union_members
 from sweeps.config.suggestions import possible_settings
 from sweeps.text import nearest, yaml_text
 
@@ -82,7 +83,7 @@ class GridReader:
                 self.problem(where, group_message(key))
                 self.invalid.add(key)
                 continue
-            elif key not in FIELDS:
+            elif not is_setting(key):
                 self.problem(where, unknown_setting_message(key))
                 self.invalid.update(possible_settings(key))
                 continue
@@ -104,10 +105,10 @@ class GridReader:
         valid = []
         for choice in choices:
             try:
-                valid.append(SourcedValue(validator(path).validate_python(resolve_ambiguous(choice)), where))
+                valid.append(SourcedValue(validated(path, resolve_ambiguous(choice)), where))
             except ValidationError as error:
                 hint = "; a list is swept inside a block of grid" if is_list_of_values and not several else ""
-                self.problem(where, explain_invalid(path, choice, error, FIELDS[path]) + hint)
+                self.problem(where, explain_invalid(path, choice, error, field_of(path)) + hint)
                 self.invalid.add(path)
         return valid
 
@@ -144,7 +145,7 @@ class GridReader:
 
 
 def _takes_tuple(path: str) -> bool:
-    return any(get_origin(option) is tuple for option in union_members(FIELDS[path].annotation))
+    return any(get_origin(option) is tuple for option in union_members(field_of(path).annotation))
 
 
 def _is_flat(value: tuple[Any, ...]) -> bool:

@@ -109,6 +109,12 @@ def _quoted_if_needed(value: str) -> str:
     return quoted.replace("  ", " \\u0020")  # labels are compared after runs of spaces became one space
 
 
+def _own_sizes(rows: Sequence[Row]) -> list[str]:
+    """Return the sizes in rows that only a plug-in's family has."""
+    names = dict.fromkeys(name for row in rows for name in row.keys() - FIELDS.keys())
+    return sorted(name for name in names if name.startswith("model."))
+
+
 class Labels:
     """The labels of a sweep's rows."""
 
@@ -119,7 +125,7 @@ class Labels:
             names: the settings that may tell rows apart, in the order in which they are tried.
             searched: the settings that a search varies.
         """
-        self.names = distinguishing_settings(rows, names, searched)
+        self.names = distinguishing_settings(rows, [*names, *_own_sizes(rows)], searched)
         self._names_after_head = [name for name in self.names if name not in HEAD]
 
     def label(self, row: Row) -> str:
@@ -138,14 +144,14 @@ def find_rows_by_label(rows: Sequence[Row], label: str) -> tuple[list[int], int 
     for name in _VALUE_ALONE:
         for text in {_value_text(row.get(name)) for row in rows}:
             known.setdefault(text, []).append(name)
-    fold = None
+    fold, own = None, _own_sizes(rows)
     settings: list[tuple[str, str]] = []
     parts = _PART.findall(_COUNT.sub("", " ".join(label.split())))
     for part in map(str.strip, parts):
         if match := _FOLD.fullmatch(part):
             fold = int(match["fold"])
         elif part != "-":  # "-" is the table's cell of a row without settings
-            found = _settings_in_part(part, known)
+            found = _settings_in_part(part, known, own)
             if found is None:
                 return None
             settings += found
@@ -154,11 +160,14 @@ def find_rows_by_label(rows: Sequence[Row], label: str) -> tuple[list[int], int 
     return [i for i, row in enumerate(rows) if all(_row_has(row, name, text) for name, text in settings)], fold
 
 
-def _settings_in_part(part: str, known: Mapping[str, Sequence[str]]) -> list[tuple[str, str]] | None:
+def _settings_in_part(
+    part: str, known: Mapping[str, Sequence[str]], own: Sequence[str]
+) -> list[tuple[str, str]] | None:
     """Return the settings in one part of a label, with the texts of their values; None if it contains none.
 
     Args:
         known: for each text that may stand without a setting's name, the settings that have this value.
+        own: the sizes that only plug-ins have.
     """
     name, _, value = part.partition(" ")
     if part == BASELINE:
@@ -167,7 +176,7 @@ def _settings_in_part(part: str, known: Mapping[str, Sequence[str]]) -> list[tup
         return [(_SOFT_ADAPT, value or _DEFAULT_VARIANT)]
     if part.startswith("a = "):
         return [(_EXPONENT, part.removeprefix("a = "))]
-    if value and (name in FIELDS or name in _SETTINGS):
+    if value and (name in FIELDS or name in _SETTINGS or name in own):
         return [(name, value)]
     spellings = (part, part.replace(" ", "_"))  # figures say "multi decoder"
     whole = next((text for text in spellings if text in known), None)

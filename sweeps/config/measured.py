@@ -33,7 +33,7 @@ def all_metrics() -> dict[str, Metric]:
 def metrics_of(settings: Settings) -> dict[str, Metric]:
     """Return the metrics that every fold of a configuration has, by name."""
     conditioned = METHODS[settings.final_method].conditioned
-    metrics = [UNCONDITIONED, TRAINING_UNCONDITIONED]
+    metrics = [UNCONDITIONED, TRAINING_UNCONDITIONED] if FAMILIES[settings.family].reconstructs else []
     metrics += [CONDITIONED, CONDITION_PIXELS] if conditioned else []
     metrics += FAMILIES[settings.family].metrics
     metrics += [metric for stage in stages_of(settings) for metric in stage.metrics]

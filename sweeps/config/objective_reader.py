@@ -56,8 +56,8 @@ def read_objective(
         problems.append(f"{metric.name} is better neither lower nor higher: add direction: minimize or maximize")
     for problem in problems:
         reader.problem(where, f"{name}.metric: {problem}")
-    if keys["score_on"] == "validation" and metric.term is None:
-        scored = ", ".join(m.name for m in all_metrics().values() if m.term)
+    if keys["score_on"] == "validation" and metric.in_history is None:
+        scored = ", ".join(m.name for m in all_metrics().values() if m.in_history)
         text = f"{metric.name} is not measured on the validation set; only {scored} are"
         reader.problem(reader.where((*at, "score_on")), f"{name}.score_on: {text}")
     minimize = metric.direction == "lower" if keys["direction"] is None else keys["direction"] == "minimize"

@@ -8,8 +8,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mtvae.config import Choice
+from sweeps.config.own_sizes import all_paths
 from sweeps.config.scalars import AmbiguousScalar, yaml_readings
-from sweeps.config.settings import FIELDS, strict_validator, union_members
+from sweeps.config.settings import strict_validator, union_members
 from sweeps.config.suggestions import suggest_setting
 from sweeps.text import count_text, did_you_mean, misspelt, yaml_text
 
@@ -48,7 +49,7 @@ def type_name(value: Any) -> str:
 
 def group_message(section: str) -> str:
     """Return the message about a group of settings that is given one value."""
-    leaves = [path.partition(".")[2] for path in FIELDS if path.startswith(f"{section}.")]
+    leaves = [path.partition(".")[2] for path in all_paths() if path.startswith(f"{section}.")]
     return f"{section} is a group of settings ({', '.join(leaves)}), not a value"
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from mtvae.config import Choice
+from mtvae.config import Choice, Family
 from sweeps.config.settings import FIELDS, SETTING_INFO, Settings
 from sweeps.text import or_text, value_text
 
@@ -58,6 +58,18 @@ def listing(paths: Sequence[str], width: int) -> str:
     return "\n".join(lines)
 
 
+def plug_in_listing(family: Family, width: int) -> str:
+    """Return the sizes of a plug-in's family as text, like `listing`."""
+    lines = []
+    for sizes in family.configurations.values():
+        for name, field in type(sizes).model_fields.items():
+            facts = f"{or_text(_kinds_of(field))}; default {value_text(field.default)}"
+            lines.append(f"model.{name}")
+            for text in (facts, f"applies to: family {family.name}", field.description or ""):
+                lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="      ")
+    return "\n".join(lines) or f"family {family.name} has no sizes"
+
+
 def page() -> str:
     """Return the text of docs/settings.md: a table for each section."""
     groups: dict[str, list[str]] = {}
@@ -105,9 +117,14 @@ def type_text(path: str) -> str:
     choice = next((known for known in field.metadata if isinstance(known, Choice)), None)
     if choice is not None:
         return f"{', '.join(choice)}, or package.module:NAME"
-    bounds = [item for item in field.metadata if not isinstance(item, FieldInfo)]
-    kinds = list(dict.fromkeys(_kinds(field.annotation, bounds)))
+    kinds = _kinds_of(field)
     return or_text([*kinds, "null"] if default_text(path) == "null" else kinds)
+
+
+def _kinds_of(field: FieldInfo) -> list[str]:
+    """Return the types of a field's values as texts, each once."""
+    bounds = [item for item in field.metadata if not isinstance(item, FieldInfo)]
+    return list(dict.fromkeys(_kinds(field.annotation, bounds)))
 
 
 def _kinds(annotation: Any, bounds: Sequence[Any]) -> Iterator[str]:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from mtvae.config import FAMILIES, METHODS, Sizes, kinds_of, resolve_sizes
+from pydantic import ValidationError
+
+from mtvae.config import FAMILIES, METHODS, Sizes, kinds_of, own_sizes, resolve_sizes
+from sweeps.config.own_sizes import SECTION
 from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value, unflatten
 from sweeps.data.datasets import DATASETS, Data, DataError, Source, declared, image_count, shape, test_half_count, title
 from sweeps.data.sampling import WITHOUT_CLASSES
@@ -61,9 +64,13 @@ def resolve(flat: dict[str, Value], set_for_row: frozenset[str]) -> Settings:
     if values["prior.kind"] is not None and "keep_models" not in flat:
         values["keep_models"] = "all"
     problems += _check_image_counts(values)
+    problems += _check_labels(values)
     if problems:
         raise IncompatibleSettings(problems)
-    return unflatten(values)
+    settings = unflatten(values)
+    if FAMILIES[settings.family].check and (fault := FAMILIES[settings.family].fault(settings.architecture)):
+        raise IncompatibleSettings([("family", fault)])
+    return settings
 
 
 def fill_in(flat: Mapping[str, Value]) -> dict[str, Value]:
@@ -138,6 +145,8 @@ def _fill_in_sample(values: dict[str, Value], set_for_row: frozenset[str]) -> Pr
 def _check_method(values: dict[str, Value]) -> Problems:
     """Return what is wrong with the method for the family."""
     family, method = values["family"], values["method"]
+    if FAMILIES[family].own and not METHODS[method].baseline:
+        return [("method", f"family {family} has no decoder that takes a condition, so it takes only method none")]
     if METHODS[method].head and not FAMILIES[family].conditioned_head:
         why = "whose plain decoder has the head of a conditioned one already"
         return [("method", f"{method} is the same as none in family {family}, {why}")]
@@ -153,19 +162,38 @@ def _fill_in_sizes(values: dict[str, Value], set_for_row: frozenset[str]) -> Pro
         return [("configuration", f"family {family} has no configuration {number}, only {known}")]
     problems = []
     has = type(configurations[number]).model_fields
-    given = {name: values[f"model.{name}"] for name in Sizes.model_fields}
-    for name in [name for name, value in given.items() if value is not None and name not in has]:
-        if f"model.{name}" in set_for_row:
+    own = [path for path in values if path.startswith(SECTION) and path.removeprefix(SECTION) not in Sizes.model_fields]
+    given = {path.removeprefix(SECTION): values.pop(path) for path in own}
+    given |= {name: values[f"model.{name}"] for name in Sizes.model_fields}
+    for name in [name for name in given if name not in has]:
+        if f"model.{name}" in set_for_row and given[name] is not None:
             problems.append((f"model.{name}", f"family {family} has no such size"))
         given[name] = None
-    sizes = resolve_sizes(family, number, Sizes(**given))
+    try:
+        sizes = resolve_sizes(family, number, Sizes(**{name: v for name, v in given.items() if v is not None}))
+    except ValidationError as error:
+        return [(f"model.{'.'.join(map(str, e['loc'][:1]))}", _sentence(e["msg"])) for e in error.errors()]
     _, side = shape(_data(values))
     n = len(getattr(sizes, "hidden", ()))
     if FAMILIES[family].halves and side % 2**n:
         why = f"{n} widths halve the side {n} times, but the side, {side}, is not divisible by {2**n}"
         problems.append(("model.hidden", why))
-    values |= {f"model.{name}": getattr(sizes, name, None) for name in given}
+    names = dict.fromkeys([*Sizes.model_fields, *own_sizes(FAMILIES[family])])
+    values |= {f"model.{name}": getattr(sizes, name, None) for name in names}
     return problems
+
+
+def _sentence(message: str) -> str:
+    """Return pydantic's message in the words of a grid's problems."""
+    return message.replace("Input should be", "it must be").replace("a valid ", "a ").removeprefix("Value error, ")
+
+
+def _check_labels(values: dict[str, Value]) -> Problems:
+    """Return what is wrong with the images of a model that needs labels."""
+    family, description = values["family"], declared(_data(values))
+    if FAMILIES[family].needs_labels and description is not None and not description.classes:
+        return [("family", f"its model needs labels, and {title(_data(values))} has none")]
+    return []
 
 
 def _check_conditioning(values: dict[str, Value]) -> Problems:

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from sweeps.config.grid_reader import SHORTHAND, GridReader, SourcedValue
 from sweeps.config.objective_reader import ObjectiveKeys, read_constraints, read_objective
+from sweeps.config.own_sizes import all_paths, is_setting
 from sweeps.config.problems import short_yaml, truncate, type_name, unknown_setting_message
 from sweeps.config.search import Choices, Dimension, Racing, RacingRule, SamplerKind, Search
-from sweeps.config.settings import DEFAULTS, FIELDS, Settings
+from sweeps.config.settings import DEFAULTS, Settings
 from sweeps.config.space_reader import Entry, check_space, read_dimensions, read_entries
 from sweeps.text import nearest
 
@@ -108,10 +109,10 @@ def _edit_space(reader: GridReader, entries: dict[str, Entry], edits: Sequence[E
             continue
         setting, _, key = name.rpartition(".")
         name, setting = SHORTHAND.get(name, name), SHORTHAND.get(setting, setting)
-        if name in FIELDS:
+        if is_setting(name):
             entry = entries[name] = Entry(edit.value, (*SPACE, name))
             reader.replaced[entry.at] = edit.where
-        elif setting not in FIELDS:
+        elif not is_setting(setting):
             reader.problem(edit.where, unknown_setting_message(name))
         elif setting not in entries or not isinstance(entries[setting].value, dict):
             reader.problem(edit.where, f"{setting} has no range in this file, so it has no {key}")
@@ -161,7 +162,7 @@ def read_search(
     _check_each(reader, keys["each"], space)
     if len(reader.problems) > before or objective is None:
         return None, None
-    values = {path: base[path].value for path in FIELDS if path in base}
+    values = {path: base[path].value for path in all_paths() if path in base}
     limits = {name: keys[name] for name in ("configurations", "hours", "each", "sampler")}
     seed = (DEFAULTS | values)["seed"]
     search = Search(values, space, objective, constraints=constraints, seed=seed, **limits)

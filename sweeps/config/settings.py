@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mtvae.config import (
+    FAMILIES,
     METHODS,
     Architecture,
     Conditioning,
@@ -34,7 +35,7 @@ from mtvae.config import (
     resolve_sizes,
 )
 from mtvae.cost import Cost, cost
-from sweeps.data.datasets import Data, Source, shape
+from sweeps.data.datasets import Data, Source, declared, shape
 from sweeps.data.splits import Folds
 
 Value = Any  # a plain value of a setting: str, int, float, bool, None or a tuple of int
@@ -123,8 +124,15 @@ class Settings(Section):
     def architecture(self) -> Architecture:
         """The shape of the networks that are trained from the first epoch on."""
         channels, side = shape(self.data)
-        sizes = resolve_sizes(self.family, self.configuration, self.model)
-        return Architecture(family=self.family, method=self.method, channels=channels, side=side, sizes=sizes)
+        description = declared(self.data) if FAMILIES[self.family].own else None  # other families see no labels
+        return Architecture(
+            family=self.family,
+            method=self.method,
+            channels=channels,
+            side=side,
+            sizes=resolve_sizes(self.family, self.configuration, self.model),
+            classes=description.classes if description is not None else 0,
+        )
 
     @cached_property
     def without_later(self) -> "Settings":
@@ -199,7 +207,7 @@ def column(path: str) -> str:
 
 def null_is_a_value(path: str) -> bool:
     """Whether None is a value of a setting, such as "no limit". In other settings it means "does not apply"."""
-    return SETTING_INFO[path].applies is None and not path.startswith("model.")
+    return not path.startswith("model.") and SETTING_INFO[path].applies is None
 
 
 _get_values = attrgetter(*FIELDS)
@@ -229,8 +237,9 @@ def strict_validator(field: FieldInfo) -> TypeAdapter[Any]:
 
 
 def flatten(settings: Settings) -> dict[str, Value]:
-    """Return every setting's value by its dotted path."""
-    return dict(zip(FIELDS, _get_values(settings), strict=True))
+    """Return every setting's value by its dotted path. The sizes that only its plug-in has come last."""
+    own = settings.model.model_extra or {}
+    return dict(zip(FIELDS, _get_values(settings), strict=True)) | {f"model.{name}": own[name] for name in sorted(own)}
 
 
 DEFAULTS = flatten(Settings())

@@ -10,11 +10,12 @@ from pydantic import Field, ValidationError
 from mtvae.config import Section
 from sweeps.config import yaml_reader
 from sweeps.config.grid_reader import SHORTHAND, GridReader, SourcedValue
+from sweeps.config.own_sizes import all_paths, field_of, info_of, is_setting, validated
 from sweeps.config.problems import explain_invalid, group_message, short_yaml, unknown_setting_message
 from sweeps.config.rules import IncompatibleSettings, Problems, resolve
 from sweeps.config.scalars import resolve_ambiguous
 from sweeps.config.search import Choices, Dimension, Range, combinations
-from sweeps.config.settings import FIELDS, SECTIONS, SETTING_INFO, Settings, Value, flatten, union_members, validator
+from sweeps.config.settings import SECTIONS, Settings, Value, flatten, union_members
 from sweeps.text import number_text
 
 MAX_CORNERS = 500
@@ -62,7 +63,7 @@ def read_entries(reader: GridReader, space: Mapping[str, Any], at: yaml_reader.P
         else:
             found = {key: Entry(value, (*at, key))}
         for path, entry in found.items():
-            if path not in FIELDS:
+            if not is_setting(path):
                 reader.problem(reader.where(entry.at), unknown_setting_message(path))
             elif path in entries:
                 reader.problem(reader.where(entry.at), f"{path} is searched twice")
@@ -78,7 +79,7 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 def read_dimensions(reader: GridReader, entries: Mapping[str, Entry]) -> dict[str, Dimension]:
     """Return the valid dimensions of a space in the order of the settings; add a problem for each other one."""
     space: dict[str, Dimension] = {}
-    for path in sorted(entries, key=list(FIELDS).index):
+    for path in sorted(entries, key=all_paths().index):
         value, where = entries[path].value, reader.where(entries[path].at)
         dimension: Dimension | None = None
         if why := _why_not_searched(path):
@@ -99,7 +100,7 @@ def _why_not_searched(path: str) -> str:
     """Return why a setting cannot be searched, or an empty text."""
     if why := _NOT_SEARCHED.get(path.partition(".")[0]):
         return why
-    return "" if SETTING_INFO[path].in_key else "it changes no score"
+    return "" if info_of(path).in_key else "it changes no score"
 
 
 def _read_choices(reader: GridReader, path: str, value: tuple[Any, ...], where: str) -> Choices | None:
@@ -113,7 +114,7 @@ def _read_choices(reader: GridReader, path: str, value: tuple[Any, ...], where: 
 def _read_range(reader: GridReader, path: str, entry: Entry) -> Range | None:
     """Return a range, or None after adding a problem for everything that is wrong with it."""
     before = len(reader.problems)
-    kinds = {int, float}.intersection(union_members(FIELDS[path].annotation))
+    kinds = {int, float}.intersection(union_members(field_of(path).annotation))
     if not kinds:
         reader.problem(reader.where(entry.at), f"{path} takes no range: write a list of its values")
         return None
@@ -140,9 +141,9 @@ def _read_bound(reader: GridReader, path: str, entry: Entry, name: str) -> Any:
         return None
     value = resolve_ambiguous(entry.value[name])
     try:
-        bound = validator(path).validate_python(value)
+        bound = validated(path, value)
     except ValidationError as error:
-        reader.problem(where, explain_invalid(f"{path}.{name}", entry.value[name], error, FIELDS[path]))
+        reader.problem(where, explain_invalid(f"{path}.{name}", entry.value[name], error, field_of(path)))
         return None
     if isinstance(bound, bool) or not isinstance(bound, int | float):
         reader.problem(where, f"{path}.{name} is {short_yaml(value)}; it must be a number")
@@ -230,12 +231,12 @@ def check_space(
     for path in [*space, *own]:
         value = own[path].value if path in own else None
         unset = path not in space and value is None
-        if unset or any(row[path] is not None for row in resolved) or _only_null(space.get(path)):
+        if unset or any(row.get(path) is not None for row in resolved) or _only_null(space.get(path)):
             continue
         why = _why_never({**flat, **valid[0].chosen}, path)
         reader.problem(places[path], f"{path} applies to no configuration of this search{why}")
     for path in space:
-        rows = [row[path] for corner, row in zip(valid, resolved, strict=True) if corner.chosen[path] is None]
+        rows = [row.get(path) for corner, row in zip(valid, resolved, strict=True) if corner.chosen[path] is None]
         filled = next((value for value in rows if value is not None), None)
         if filled is not None:
             reader.problem(places[path], f"{path}: null stands for its default: write {short_yaml(filled)} instead")

@@ -4,9 +4,10 @@ A suggestion must not lead to another valid sweep. So all settings that a name m
 suggested for a name that is far from all of them.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from sweeps.config.settings import FIELDS, SECTIONS, SETTING_INFO
+from sweeps.config.own_sizes import all_paths, info_of
+from sweeps.config.settings import SECTIONS
 from sweeps.text import did_you_mean, misspelt, plain
 
 ABSENT = {
@@ -40,25 +41,34 @@ def suggest_setting(key: str) -> str:
     return did_you_mean(found) if found and (in_section or not why) else why
 
 
-@lru_cache(maxsize=1000)  # a mistake may be in every block of a file
 def possible_settings(key: str) -> list[str]:
     """Return the settings, or the one group, that an unknown name may mean. The case and `_`, `-` do not count."""
+    return _possible(key, tuple(all_paths()))
+
+
+Paths = tuple[str, ...]
+"""All settings. A plug-in that is imported adds to them, so that cached answers hold for the same paths only."""
+
+
+@lru_cache(maxsize=1000)  # a mistake may be in every block of a file
+def _possible(key: str, paths: Paths) -> list[str]:
     section, _, leaf = key.rpartition(".")
-    exact = [path for path in FIELDS if plain(path) == plain(key)]
-    exact = exact or _in_section(section, _by_name().get(plain(leaf), []))
+    exact = [path for path in paths if plain(path) == plain(key)]
+    exact = exact or _in_section(section, _by_name(paths).get(plain(leaf), []))
     exact = exact or [group for group in SECTIONS if plain(group) == plain(key)]
-    return exact or _misspelt(section, leaf)
+    return exact or _misspelt(section, leaf, paths)
 
 
-def _misspelt(section: str, leaf: str) -> list[str]:
+def _misspelt(section: str, leaf: str, paths: Paths) -> list[str]:
     """Return the settings of which a name is a misspelling."""
     if not section:
-        names = misspelt(leaf, [*_by_name(), *SECTIONS, *_TOP])
-        return list(dict.fromkeys(path for name in names for path in _by_name().get(name, [name])))
+        by_name = _by_name(paths)
+        names = misspelt(leaf, [*by_name, *SECTIONS, *_TOP])
+        return list(dict.fromkeys(path for name in names for path in by_name.get(name, [name])))
     found = [group for group in SECTIONS if plain(group) == plain(section)] or misspelt(section, SECTIONS)
-    leaves = [path.partition(".")[2] for path in FIELDS if path.partition(".")[0] in found]
+    leaves = [path.partition(".")[2] for path in paths if path.partition(".")[0] in found]
     same = [name for name in leaves if plain(name) == plain(leaf)] or misspelt(leaf, leaves)
-    return [path for path in FIELDS for name in same if path in [f"{group}.{name}" for group in found]]
+    return [path for path in paths for name in same if path in [f"{group}.{name}" for group in found]]
 
 
 def _in_section(section: str, paths: list[str]) -> list[str]:
@@ -67,11 +77,11 @@ def _in_section(section: str, paths: list[str]) -> list[str]:
     return [path for path in paths if path.partition(".")[0] in meant and "." in path] or paths
 
 
-@cache
-def _by_name() -> dict[str, list[str]]:
+@lru_cache(maxsize=8)
+def _by_name(paths: Paths) -> dict[str, list[str]]:
     """Return the settings that each plain name may mean: the ends of their paths, and their synonyms."""
     found: dict[str, list[str]] = {}
-    for path in FIELDS:
-        for name in {plain(name): None for name in (path.rpartition(".")[2], *SETTING_INFO[path].synonyms)}:
+    for path in paths:
+        for name in {plain(name): None for name in (path.rpartition(".")[2], *info_of(path).synonyms)}:
             found.setdefault(name, []).append(path)
     return found

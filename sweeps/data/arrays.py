@@ -74,7 +74,8 @@ class Arrays(Dataset):
             found = _look(path)
             n, channels, side = found.sizes
             samples = WITH_CLASSES if found.labelled else WITHOUT_CLASSES
-            return Description(n, 0, channels, side, _fingerprint(path, found), samples=samples)
+            classes = _class_count(path, n) if found.labelled else 0
+            return Description(n, 0, channels, side, _fingerprint(path, found), samples=samples, classes=classes)
 
     def shape(self, data: Data) -> tuple[int, int]:
         with _one_line(data):
@@ -244,6 +245,21 @@ def _read_labels(arrays: Any, n: int) -> tuple[Labels, tuple[str, ...]]:
             raise ValueError(f"array {LABELS!r} has values beyond the {len(names):,} names of {CLASSES!r}")
         values = np.array(names)[values]
     return labels.reshape(n).astype(np.int16), tuple(map(str, values.tolist()))
+
+
+def _class_count(path: Path, n: int) -> int:
+    """Return the number of classes of an `.npz` with labels; 0 if they cannot be read, which `Arrays.load` reports."""
+    at = path.stat()
+    return _count_classes(path, n, at.st_size, at.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _count_classes(path: Path, n: int, size: int, mtime: int) -> int:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return len(_read_labels(arrays, n)[1])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return 0
 
 
 def _to_images(array: NDArray[Any], places: NDArray[np.int64]) -> Images:

@@ -49,6 +49,7 @@ class Description:
     `images`: the number of images; for a folder the number of its files, some of which may be unreadable.
     `fingerprint`: part of every unit's key. `sha256`, `test_sha256`: SHA-256 of all images of the official training and
     test part as they are read here, None where we do not know it; the images that are read are checked against it.
+    `classes`: the number of classes that labels name, 0 without labels.
     """
 
     images: int
@@ -60,6 +61,7 @@ class Description:
     test_sha256: str | None = None
     samples: tuple[Sample, ...] = ("first",)
     parts: bool = False
+    classes: int = 0
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class ImageFolder(Dataset):
                 manifest(root, [*taken, *test]),
                 samples=WITH_CLASSES if layout.classes else WITHOUT_CLASSES,
                 parts=bool(layout.test),
+                classes=len(layout.classes),
             )
 
     def shape(self, data: Data) -> tuple[int, int]:

@@ -98,17 +98,17 @@ _MNIST_TEST = "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 KINDS = (
-    Published("digits", Description(1797, 0, 1, 16, _DIGITS, _DIGITS), readers.digits),
+    Published("digits", Description(1797, 0, 1, 16, _DIGITS, _DIGITS, classes=10), readers.digits),
     Published(
         "mnist",
-        Description(60_000, 10_000, 1, 28, _MNIST, _MNIST, _MNIST_TEST),
+        Description(60_000, 10_000, 1, 28, _MNIST, _MNIST, _MNIST_TEST, classes=10),
         readers.mnist,
         tuple(f"MNIST/raw/{name}" for name in _IDX),
         readers.mnist_files,
     ),
     Published(  # the published MD5 of the archive; torchvision checks the MD5 of each file in it
         "cifar10",
-        Description(50_000, 10_000, 3, 32, "md5:c58f30108f718f92721af3d95e74349a"),
+        Description(50_000, 10_000, 3, 32, "md5:c58f30108f718f92721af3d95e74349a", classes=10),
         readers.cifar10,
         tuple(f"cifar-10-batches-py/{name}" for name in ("data_batch_1", "test_batch", "batches.meta")),
         readers.cifar10_files,

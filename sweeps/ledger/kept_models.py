@@ -14,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from mtvae.model import Model, build
+from mtvae.own_model import Network
 from mtvae.prior.fitting import AnyPrior, build_prior
 from sweeps.config.settings import Settings, unflatten
 from sweeps.ledger.storage import Storage
@@ -41,6 +42,9 @@ def save(storage: Storage, unit: Unit, module: nn.Module, classes: Sequence[str]
     metadata = {"settings": json.dumps(json_settings(unit.settings)), "fold": str(unit.fold)}
     if classes:
         metadata["classes"] = json.dumps(list(classes))
+    if isinstance(module, Model | Network) and module.architecture.classes:
+        # a folder, which tells the number of classes, may not be where the model is loaded
+        metadata["class_count"] = str(module.architecture.classes)
     storage.write(f"models/{unit.name}.safetensors", save_tensors(tensors, metadata))
 
 
@@ -51,8 +55,10 @@ def load(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, Mo
         FileNotFoundError: no model is kept under that name.
         DamagedModel: the file is not a model of its settings.
     """
-    with _read(storage, name) as (settings, tensors, _):
-        model = build(settings.final_architecture, torch.Generator(), device)
+    with _read(storage, name) as (settings, tensors, metadata):
+        classes = int(metadata.get("class_count", "0"))
+        architecture = settings.final_architecture.model_copy(update={"classes": classes})
+        model = build(architecture, torch.Generator(), device)
         model.load_state_dict(tensors)
     return settings, model.eval()
 
@@ -63,22 +69,23 @@ def load_prior(storage: Storage, name: str, device: str = "cpu") -> tuple[Settin
     Raises:
         FileNotFoundError, DamagedModel: as `load`.
     """
-    with _read(storage, name) as (settings, tensors, classes):
+    with _read(storage, name) as (settings, tensors, metadata):
+        classes = tuple(json.loads(metadata.get("classes", "[]")))
         prior = build_prior(settings.prior, settings.architecture, len(classes))
         prior.load_state_dict(tensors)
     return settings, prior.to(device).eval(), classes
 
 
 @contextmanager
-def _read(storage: Storage, name: str) -> Iterator[tuple[Settings, dict[str, torch.Tensor], tuple[str, ...]]]:
-    """Read a kept file's settings, tensors and classes, and turn errors of the body into `DamagedModel`."""
+def _read(storage: Storage, name: str) -> Iterator[tuple[Settings, dict[str, torch.Tensor], dict[str, str]]]:
+    """Read a kept file's settings, tensors and metadata, and turn errors of the body into `DamagedModel`."""
     data = storage.read(f"models/{name}.safetensors")
     try:
         # The file begins with its header's length (8 bytes) and the JSON header; `save` wrote its __metadata__.
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         flat: dict[str, Any] = json.loads(header["settings"])
         settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})
-        yield settings, load_tensors(data), tuple(json.loads(header.get("classes", "[]")))
+        yield settings, load_tensors(data), header
     except Exception as error:  # JSON, pydantic, safetensors and torch raise errors of many classes
         if isinstance(error, MemoryError):
             raise

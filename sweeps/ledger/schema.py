@@ -44,12 +44,13 @@ TERMS = list(dict.fromkeys(metric.term for metric in BUILT_IN if metric.term))
 """The training terms of built-in families and methods."""
 
 
-def history_type(terms: Sequence[str]) -> pa.DataType:
+def history_type(terms: Sequence[str], metrics: Sequence[str] = ()) -> pa.DataType:
     """Return the type of one epoch: its unweighted training and validation terms, their total, and its last weights.
 
-    `selection_` columns belong to the validation set.
+    `selection_` columns belong to the validation set. There are also such columns of further `metrics`.
     """
     parts = [f"{part}_{term}" for part in ("train", "selection") for term in terms]
+    parts += [f"selection_{metric}" for metric in metrics]
     names = [*parts, "selection_total", *[f"weight_{term}" for term in terms]]
     return pa.struct([("epoch", pa.int64()), *[(name, pa.float64()) for name in names]])
 
@@ -119,6 +120,11 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
     ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes of the code"),
     ("versions", pa.string(), "JSON: package to version"),
     _DECLARATIONS,
+    (
+        "family_source",
+        pa.string(),
+        "hash of the code of a plug-in's family, without comments; null: a built-in family, or an earlier version",
+    ),
 ]
 
 
@@ -136,9 +142,13 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     return types.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
 
 
+OWN_SIZES = "own_sizes"
+"""The column of the settings `model.X` that only a plug-in's family has. `with_own_sizes` reads it."""
+
 _IDENTITY = [("key", pa.string(), "hash of all settings that count"), ("fold", pa.int64(), "from 0")]
 _SETTINGS = [
     *[(column(path), _arrow_type(f.annotation), meaning(path)) for path, f in FIELDS.items()],
+    (OWN_SIZES, pa.string(), "JSON: the sizes that only a plug-in's family has, by name; null: it has none"),
     ("soft_adapt", pa.bool_(), "whether soft_adapt.variant is set"),
 ]
 _STAGE = [
@@ -182,9 +192,11 @@ def schema_with(families: Iterable[Family], stages: Iterable[Sequence[Metric]] =
     own = [column for column in own if column[0] not in UNIT_SCHEMA.names]
     of_stages = [metric.term for metrics in stages for metric in metrics if metric.term]
     terms = list(dict.fromkeys([*TERMS, *[term for family in families for term in family.terms], *of_stages]))
-    if not own and terms == TERMS:
+    validated = [name for family in families for name in family.validated if name not in terms]
+    if not own and terms == TERMS and not validated:
         return UNIT_SCHEMA
-    results = [(n, pa.list_(history_type(terms)) if n == "history" else type_, unit) for n, type_, unit in _RESULTS]
+    history = pa.list_(history_type(terms, list(dict.fromkeys(validated))))
+    results = [(n, history if n == "history" else type_, unit) for n, type_, unit in _RESULTS]
     return _schema([*_IDENTITY, *_SETTINGS, *results, *_STAGE], "unit", own)
 
 
@@ -227,7 +239,25 @@ def settings_row(unit: Unit) -> Row:
 def settings_columns(settings: Settings) -> Row:
     """Return the settings columns of a configuration."""
     row: Row = {"soft_adapt": settings.soft_adapt.variant is not None}
+    own: Row = {}
     for path, value in json_settings(settings).items():
+        if path not in FIELDS:
+            own[path.removeprefix("model.")] = value
+            continue
         text = pa.types.is_string(UNIT_SCHEMA.field(column(path)).type)
         row[column(path)] = str(value) if text else value
-    return row
+    return row | ({OWN_SIZES: json.dumps(own)} if own else {})
+
+
+def with_own_sizes(row: Row) -> Row:
+    """Return a record with the settings `model.X` that its column `own_sizes` holds, in place of the column.
+
+    Text that is no JSON object is left out: another tool wrote it.
+    """
+    text = row.pop(OWN_SIZES, None)
+    try:
+        sizes = json.loads(text) if text else {}
+        own = {f"model.{name}": sizes[name] for name in sizes}
+    except (TypeError, ValueError):
+        return row
+    return row | own

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mtvae.config.setting import NO_VALUE
+from sweeps.config.own_sizes import is_setting
 from sweeps.config.rules import resolve
-from sweeps.config.settings import DEFAULTS, SETTING_INFO, Settings, Value
+from sweeps.config.settings import SETTING_INFO, Settings, Value
 from sweeps.ledger.storage import Storage
 from sweeps.ledger.temporary import has_ended, process_here, temporary_name
 from sweeps.text import error_line
@@ -87,10 +88,10 @@ def settings_of_file(flat: Mapping[str, Value]) -> Settings:
     Raises:
         ValueError: a setting is unknown to this version, or this version's rules refuse the configuration.
     """
-    if unknown := [path for path, value in flat.items() if path not in DEFAULTS and value is not None]:
+    if unknown := [path for path, value in flat.items() if not is_setting(path) and value is not None]:
         raise ValueError(f"another version's setting: {', '.join(unknown)}")
     neutral = {path: info.neutral for path, info in SETTING_INFO.items() if info.neutral is not NO_VALUE}
-    return resolve(neutral | {path: value for path, value in flat.items() if path in DEFAULTS}, frozenset())
+    return resolve(neutral | {path: value for path, value in flat.items() if is_setting(path)}, frozenset())
 
 
 def create(storage: Storage, suggestion: Suggestion) -> bool:

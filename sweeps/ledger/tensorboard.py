@@ -17,7 +17,7 @@ from sweeps.config.labels import Labels
 from sweeps.config.settings import SETTING_INFO, column
 from sweeps.ledger import rows, unit_file
 from sweeps.ledger.ledger import Damage, Ledger
-from sweeps.ledger.schema import Row, settings_row
+from sweeps.ledger.schema import OWN_SIZES, Row, settings_row, with_own_sizes
 from sweeps.ledger.storage import StorageError, whole_path
 from sweeps.ledger.temporary import temporary_name
 from sweeps.plan.identity import LABEL_ORDER
@@ -62,10 +62,11 @@ def write_all(ledger: Ledger, folder: str | Path) -> tuple[int, Damage]:
     """
     root = _local_folder(folder)
     settings = [column(path) for path in LABEL_ORDER]
-    units, damaged = ledger.table("units", ["key", "fold", *settings, "history", "finished_at"])
-    labels, existing = Labels(_label_rows(ledger, units.select(["key", *settings])), settings), _run_folders(root)
+    units, damaged = ledger.table("units", ["key", "fold", *settings, OWN_SIZES, "history", "finished_at"])
+    labels = Labels(_label_rows(ledger, units.select(["key", *settings, OWN_SIZES])), settings)
+    existing = _run_folders(root)
     for i in range(len(units)):
-        (row,) = units.slice(i, 1).to_pylist()
+        row = with_own_sizes(units.slice(i, 1).to_pylist()[0])
         run = _run_folder(root, existing, labels.label(row), f"{row['key']}-fold{row['fold']}")
         with _errors_named(run):
             run.mkdir(parents=True, exist_ok=True)
@@ -77,8 +78,8 @@ def _label_rows(ledger: Ledger, units: pa.Table) -> list[Row]:
     """Return the rows among which labels distinguish: those of the latest grid, or those of the units."""
     listed, _ = rows.read(ledger.storage)
     if listed is not None:
-        return listed
-    return list(unit_file.first_of_each_key(units).to_pylist())
+        return list(map(with_own_sizes, listed))
+    return list(map(with_own_sizes, unit_file.first_of_each_key(units).to_pylist()))
 
 
 def _replace(run: Path, row: Row) -> None:
@@ -115,7 +116,7 @@ class Live:
         Raises:
             StorageError: the folder cannot be written, or is a URI.
         """
-        self.row = settings_row(unit)
+        self.row = with_own_sizes(settings_row(unit))
         root = _local_folder(folder)
         self.run = _run_folder(root, _run_folders(root), unit.label, unit.name)
         with _errors_named(self.run):
@@ -163,7 +164,8 @@ class EventFile:
 
         # `hparams` also returns a summary of the experiment, which would let the first run decide which settings are
         # shown. Without it TensorBoard collects the settings of all runs.
-        _, settings, _ = hparams({name: _hparam(row.get(name)) for name in PARAMETERS}, {})
+        own_sizes = [name for name in row if name.startswith("model.") and name not in PARAMETERS]
+        _, settings, _ = hparams({name: _hparam(row.get(name)) for name in (*PARAMETERS, *own_sizes)}, {})
         self._write(at, 0, file_version="brain.Event:2")
         self._write(at, first_epoch, session_log=SessionLog(status=SessionLog.START))
         self._write(at, 0, summary=settings)

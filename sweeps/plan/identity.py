@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtvae.config import FAMILIES
 from mtvae.config.setting import NO_VALUE
 from sweeps.config.labels import DATA_NAME
 from sweeps.config.settings import SETTING_INFO, Settings, Value, flatten
@@ -43,7 +44,7 @@ def _key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
         path: value
         for path, value in flat.items()
         if value is not None
-        and path in _IN_KEY
+        and (path in _IN_KEY or path not in SETTING_INFO)  # the sizes that only a plug-in has
         and not (path in WITH_NEUTRAL_VALUE and SETTING_INFO[path].is_neutral(value, flat))
     }
 
@@ -59,7 +60,8 @@ def key_of(settings: Settings, flat: Mapping[str, Value] | None = None) -> str:
         "": KEY_VERSION,
         "data.fingerprint": declaration.fingerprint if declaration else None,
     }
-    return _hash(identity)
+    version = FAMILIES[settings.family].version
+    return _hash(identity if version is None else identity | {"family.version": version})
 
 
 def _hash(identity: Mapping[str, Any]) -> str:

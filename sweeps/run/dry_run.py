@@ -91,10 +91,10 @@ def _image_bytes(settings: Settings) -> int:
 def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -> dict[str, str]:
     """Return as text the settings that are not shown yet: those that only some rows have, and those left null."""
     texts = {}
-    for path in [path for path in flats[0] if path not in shown]:
-        values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat[path] is not None)
+    for path in [path for path in dict.fromkeys(path for flat in flats for path in flat) if path not in shown]:
+        values = dict.fromkeys(value_text(flat[path]) for flat in flats if flat.get(path) is not None)
         if values or null_is_a_value(path):
-            somewhere = " where it applies" if any(flat[path] is None for flat in flats) else ""
+            somewhere = " where it applies" if any(flat.get(path) is None for flat in flats) else ""
             texts[path] = f"{' or '.join(values)}{somewhere}" if values else "null"
     return texts
 

@@ -48,7 +48,7 @@ def applies(search: Search, path: str, params: Mapping[str, Value]) -> bool:
     dimension = search.space[path]
     examples = dimension.values if isinstance(dimension, Choices) else (nearest(dimension, dimension.low),)
     example = next((value for value in examples if value is not None), None)
-    return fill_in({**search.base, **params, path: example})[path] is not None
+    return fill_in({**search.base, **params, path: example}).get(path) is not None
 
 
 def default_params(search: Search) -> Params:
@@ -60,7 +60,7 @@ def default_params(search: Search) -> Params:
     params: Params = {}
     for path, dimension in search.space.items():
         if applies(search, path, params):
-            default = fill_in({**search.base, **params})[path]
+            default = fill_in({**search.base, **params}).get(path)
             params[path] = _nearest_value(dimension, default, given=search.base.get(path))
     return params
 
@@ -87,7 +87,7 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
             return None, f"differs in {path}, which is not searched"
     params: Params = {}
     for path, dimension in search.space.items():
-        value = flat[path]
+        value = flat.get(path)
         if value is None and not applies(search, path, params):
             continue
         if not (found := list(_point_values(dimension, path, value, flat))):
@@ -97,7 +97,7 @@ def params_of(search: Search, flat: Mapping[str, Value]) -> tuple[Params | None,
         ours = key_settings(flatten(settings_of(search, params)))
     except IncompatibleSettings as error:
         return None, one_line(f"outside the space: {error}")
-    for path in FIELDS:
+    for path in {**dict.fromkeys(FIELDS), **ours, **theirs}:
         if not is_same(ours.get(path), theirs.get(path)):
             return None, f"differs in {path}, which is not searched"
     return params, ""
@@ -110,7 +110,7 @@ def _point_values(dimension: Dimension, path: str, value: Value, flat: Mapping[s
             yield value
         return
     yield from (choice for choice in dimension.values if is_same(choice, value))
-    if None in dimension.values and is_same(fill_in({**flat, path: None})[path], value):
+    if None in dimension.values and is_same(fill_in({**flat, path: None}).get(path), value):
         yield None
 
 

@@ -7,8 +7,8 @@ import sys
 import torch
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import METHODS
-from mtvae.evaluation import Scores, evaluate, mean_image_error, training_error, with_empty_statistics
+from mtvae.config import FAMILIES
+from mtvae.evaluation import mean_image_error
 from mtvae.model import build
 from mtvae.runtime.cuda_graph import cuda_graph
 from mtvae.training import Fit, TrainingSet
@@ -35,13 +35,17 @@ def prepare(inputs: Inputs) -> Fit:
         torch.cuda.reset_peak_memory_stats()
     s = inputs.unit.settings
     pixels = inputs.pixels
-    data = TrainingSet(pixels, torch.tensor(split.train, device=device), torch.tensor(split.selection, device=device))
+    labels = None if inputs.labels is None else torch.tensor(inputs.labels, dtype=torch.int64, device=device)
+    train, selection = (torch.tensor(part, device=device) for part in (split.train, split.selection))
+    data = TrainingSet(pixels, train, selection, labels)
     unit_seeds = seeds_of(inputs.unit)
     model = build(s.architecture, torch.Generator().manual_seed(unit_seeds["init"]), device)
     sampler = None if s.condition_sampler is None else ConditionSampler(s.condition_sampler, s.architecture.side)
     record = cuda_graph if device == "cuda" and s.training.cuda_graph else None
     latent, switch = s.evaluation.latent, s.schedule.switch_epoch
-    return Fit(model, data, s.loss, s.training, sampler, unit_seeds, latent, s.soft_adapt, record, switch)
+    more = {} if switch is None else {"switch_epoch": switch}  # only built-in families have a decoder that can end
+    fit: type[Fit] = FAMILIES[s.family].load_fit()
+    return fit(model, data, s.loss, s.training, sampler, unit_seeds, latent, s.soft_adapt, record, **more)
 
 
 def seeds_of(unit: Unit) -> dict[str, int]:
@@ -62,21 +66,19 @@ def score(inputs: Inputs, fit: Fit) -> Row:
     split, pixels = inputs.split, fit.data.images
     fit.load_best()
     test = torch.tensor(split.test, device=device)
-    train, latent = fit.data.train, s.evaluation.latent
-    decoder = None
-    if s.evaluation.batch_norm == "empty":
-        decoder = with_empty_statistics(fit.model, pixels, train, unit_seeds, latent)
-    scores = evaluate(fit.model, pixels[test], s.loss, fit.sampler, unit_seeds, latent, decoder)
+    train = fit.data.train
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(unit_seeds["evaluation"]))[: len(test)]
-    scores |= training_error(fit.model, pixels[train[few.to(device)]], s.loss, unit_seeds, latent, decoder)
+    scores = fit.scores(test, train[few.to(device)], s.evaluation.batch_norm == "empty")
+    scores["mean_image_per_pixel"] = mean_image_error(pixels, train, test)
     return (
-        score_columns(scores, mean_image_error(pixels, train, test), s.final_method)
+        scores
+        | {"collapsed": fit.collapsed(scores, s.final_method)}
         | _split_columns(split)
         | {
             "best_epoch": fit.best_epoch,
             "history": fit.history,
             "sampler_built_with": fit.sampler_text,
-            "parameters": sum(p.numel() for p in fit.model.parameters()),
+            "parameters": sum(p.numel() for p in fit.model.parameters() if p.requires_grad),
             "images_trained": fit.images_trained,
             "seeds": unit_seeds,
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -84,12 +86,6 @@ def score(inputs: Inputs, fit: Fit) -> Row:
             "finished_at": datetime.datetime.now(datetime.UTC),
         }
     )
-
-
-def score_columns(scores: Scores, mean_image: float, method: str) -> Row:
-    """Return the scores, and whether the output that judges the method is hardly better than the mean image."""
-    error = scores[f"{METHODS[method].judged_by.name}_per_pixel"]
-    return scores | {"mean_image_per_pixel": mean_image, "collapsed": error > mean_image / 2}
 
 
 def _split_columns(split: Split) -> Row:

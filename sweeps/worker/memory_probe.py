@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import torch
 
-from mtvae.evaluation import BATCH_SIZE, evaluate
+from mtvae.evaluation import BATCH_SIZE
 from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
 from sweeps.data.datasets import Loaded
@@ -29,7 +29,7 @@ def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tupl
         Exception: an error of the unit's training, such as too little memory.
     """
     with reproducible(unit.settings.training.deterministic):
-        fit = prepare(Inputs(unit, loaded.images, device, folds=loaded.folds))
+        fit = prepare(Inputs(unit, loaded.images, device, folds=loaded.folds, labels=loaded.labels))
         steps = iter(range(STEPS))
 
         def after_step() -> None:
@@ -38,7 +38,7 @@ def measure_gpu_memory(unit: Unit, loaded: Loaded, device: str = "cuda") -> tupl
 
         with suppress(_StepsDone):
             fit.epoch(after_step)
-        s, batch = unit.settings, fit.data.images[:BATCH_SIZE]
-        evaluate(fit.model, batch, s.loss, fit.sampler, {"evaluation": 0}, s.evaluation.latent)
+        batch = torch.arange(min(BATCH_SIZE, len(fit.data.images)), device=device)
+        fit.scores(batch, batch)
         free, total = torch.cuda.mem_get_info()
     return total - free, total

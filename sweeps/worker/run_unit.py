@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from mtvae.config import FAMILIES
 from mtvae.config.registry import import_attribute
 from mtvae.loop import Diverged
+from mtvae.own_model import OwnModelError
 from mtvae.runtime.determinism import reproducible
 from sweeps.config.stages import STAGES
 from sweeps.data.datasets import Loaded
@@ -79,6 +81,7 @@ def run_unit(
             checkpoint.remove()
         return Outcome.FAILED
     results |= {"seconds": checkpoint.elapsed(), "resumed": checkpoint.resumed}
+    results["family_source"] = FAMILIES[unit.settings.family].source or None
     results |= {"data_hash": loaded.data_hash or fingerprint(loaded.images), "files_hash": loaded.files_hash}
     ledger.write_log(unit, "\n".join([*log, "done", ""]))
     ledger.write(unit, results | provenance | machine())
@@ -134,6 +137,6 @@ def _reason(error: Exception) -> str:
     """Return why a unit failed, as one line."""
     if out_of_memory(error):
         return f"out of memory: {error_line(error)[:200]}"
-    if isinstance(error, Diverged | NotFinite):
+    if isinstance(error, Diverged | NotFinite | OwnModelError):
         return str(error)
     return f"{type(error).__name__}: {error_line(error)[:300]}"

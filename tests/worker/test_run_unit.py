@@ -12,6 +12,7 @@ import torch
 from records import rows_of
 
 import sweeps
+from mtvae.training import has_collapsed
 from sweeps.data.datasets import Loaded
 from sweeps.data.hashes import fingerprint
 from sweeps.data.splits import FoldDraw
@@ -205,14 +206,14 @@ def test_a_diverging_unit_fails_and_says_so(read_grid, ledger, digits):
     assert row["reason"].startswith("a loss is not finite in epoch")
 
 
-def test_a_made_case_of_collapse(plan, ledger, digits, monkeypatch):
+def test_a_made_case_of_collapse():
     """A model that answers with the mean image has collapsed; one that copies has not."""
     scores = {"unconditioned_per_pixel": 0.05}
-    assert training.score_columns(scores, 0.0999, "none")["collapsed"]
-    assert not training.score_columns(scores, 0.1001, "none")["collapsed"]
-    scores = {"unconditioned_per_pixel": 0.5, "conditioned_per_pixel": 0.04}  # never trained without a condition
-    assert not training.score_columns(scores, 0.0999, "conditioned")["collapsed"]
-    assert training.score_columns(scores, 0.0999, "single_decoder")["collapsed"]
+    assert has_collapsed(scores | {"mean_image_per_pixel": 0.0999}, "none")
+    assert not has_collapsed(scores | {"mean_image_per_pixel": 0.1001}, "none")
+    scores = {"unconditioned_per_pixel": 0.5, "conditioned_per_pixel": 0.04, "mean_image_per_pixel": 0.0999}
+    assert not has_collapsed(scores, "conditioned")  # never trained without a condition
+    assert has_collapsed(scores, "single_decoder")
 
 
 def test_a_missing_gpu_is_told_before_training():

@@ -95,6 +95,7 @@ class RayTune:
             nodes.check_gpus(examples, self.sees_gpu)
             if self.address is not None:
                 nodes.check_storage(context.ledger)
+                nodes.check_plug_ins()
             progress.prepare("reading the images of " + ", ".join(title(source.data) for source in envelope.sources))
             images = _load_images(envelope, context, progress)
             with_share = self._choose_shares(examples, images, progress)

@@ -4,11 +4,16 @@ import re
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from mtvae.config import FAMILIES, METHODS
+from mtvae.config.own_model import local_modules
+from mtvae.config.registry import import_attribute
+from sweeps.data.datasets import DATASETS
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.temporary import temporary_name
 from sweeps.plan.unit import PlacementError, Unit
@@ -121,6 +126,41 @@ def sees_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def plug_ins() -> list[str]:
+    """Return the names of the families, methods and data sets of plug-ins that this process has imported."""
+    return [declared.name for registry in (FAMILIES, METHODS, DATASETS) for declared in registry.plug_ins()]
+
+
+def shipped_modules() -> dict[str, Any]:
+    """Return the part of a runtime environment that brings the files of plug-ins to all workers.
+
+    A plug-in that is installed as a package is not among them.
+    """
+    paths = sorted({path for name in plug_ins() for path in local_modules(name)})
+    return {"py_modules": paths} if paths else {}
+
+
+def check_plug_ins() -> None:
+    """Check that every node can import the plug-ins.
+
+    Raises:
+        PlacementError: a node cannot.
+    """
+    for name in plug_ins():
+        refused, _ = _ask_nodes(_answer, living_nodes(), 0, partial(can_import, name))
+        if refused:
+            raise PlacementError(f"{name} cannot be imported on {', '.join(refused)}: install its package there")
+
+
+def can_import(name: str) -> bool:
+    """Return whether a plug-in can be imported; to be called in a worker."""
+    try:
+        import_attribute(name)
+    except Exception:  # a plug-in's module may raise anything
+        return False
+    return True
 
 
 def check_gpus(units: Sequence[Unit], sees_gpu: Callable[[], bool] = sees_gpu) -> None:

@@ -47,7 +47,7 @@ def start(units: Sequence[Unit], workers: int, address: str | None, folder: str 
         PlacementError: there is no cluster at the address, or Ray cannot start.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    quiet["runtime_env"] = {"env_vars": malloc_settings()}
+    quiet["runtime_env"] = {"env_vars": malloc_settings()} | nodes.shipped_modules()
     if address is not None:
         nodes.connect(address, **quiet)
         print(f"Ray cluster at {address}: {nodes.describe_cluster()}")

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweeps.analysis.columns import LABEL_COLUMNS, data_text
 from sweeps.analysis.results import Table, TableRow
-from sweeps.config.labels import distinguishing_settings, setting_texts
+from sweeps.config.labels import Labels, setting_texts
 from sweeps.report.tables.cells import setting_text
 
 Style = dict[str, Any]
@@ -68,13 +68,15 @@ def labels(table: Table, *without: str) -> dict[str, str]:
     """
     by_key: dict[str, str] = {}
     for rows in table.groups:
-        names = distinguishing_settings([row.settings for row in rows], LABEL_COLUMNS)
+        names = Labels([row.settings for row in rows], LABEL_COLUMNS).names
         by_key |= {row.key: _label(row, [name for name in names if name not in without]) for row in rows}
     return by_key
 
 
 def _label(row: TableRow, names: Sequence[str]) -> str:
     """Return the settings in words, after "baseline", or after the method where `names` has it or nothing else."""
+    if row.family.own:  # a plug-in's class takes one method only, so nothing is compared with it as a baseline
+        return ", ".join(setting_texts(row.settings, names)) or short_setting(row.family.name.rpartition(":")[2])
     baseline = row.is_baseline
     method = "baseline" if baseline else short_setting(row.settings["method"]).replace("_", " ")
     parts = setting_texts(row.settings, [name for name in names if name != "method"])

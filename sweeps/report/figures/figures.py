@@ -27,6 +27,7 @@ from sweeps.report.figures.drawing import (
     unused_name,
 )
 
+MOST_PANELS = 6  # of one figure of curves
 CURVES, POINTS = 6, 22  # the most rows of one figure that can be told apart, besides the baseline
 
 
@@ -61,6 +62,11 @@ def _latent_metric(row: TableRow) -> Metric | None:
     return next((metric for metric in row.family.metrics if metric.term and metric.tabulated), None)
 
 
+def _axis(metric: Metric) -> str:
+    """Return the label of an axis of a plug-in's metric: its own, or its name and unit."""
+    return metric.axis or (f"{_metric_title(metric)} ({metric.unit})" if metric.unit else _metric_title(metric))
+
+
 def _metric_title(metric: Metric) -> str:
     return metric.name.replace("_", " ")
 
@@ -82,7 +88,7 @@ class _Group:
     def style(self, row: TableRow) -> Style:
         """Return a row's style, which is the same in all figures of the group."""
         alike = [r.key for r in self.rows if r.is_baseline == row.is_baseline]
-        return row_style(alike.index(row.key), row.is_baseline)
+        return row_style(alike.index(row.key), row.is_baseline and not row.family.own)
 
     def baselines(self, rows: Iterable[TableRow]) -> list[TableRow]:
         """Return the baselines of rows, each once."""
@@ -127,7 +133,8 @@ def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     for method in compared or methods:
         pages = _pages([row for row in group.shown if row.settings["method"] == method], CURVES)
         for i, (sampler, rows) in enumerate(pages, 1):
-            title = f"{model_text(rows[0])}: {short_setting(method)} {sampler}".rstrip()
+            what = "terms and metrics" if rows[0].family.own else f"{short_setting(method)} {sampler}".rstrip()
+            title = f"{model_text(rows[0])}: {what}"
             title += f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
             figure = _curves(group, rows, title)
             if figure is not None:
@@ -135,9 +142,9 @@ def _curve_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
 
 
 def _curves(group: _Group, rows: Sequence[TableRow], title: str) -> Figure | None:
-    latent = _latent_metric(rows[0])
-    panels = {} if latent is None else {f"selection_{latent.term}": (_metric_title(latent), "epoch", latent.axis)}
-    panels["selection_unconditioned"] = ("unconditioned reconstruction", "epoch", ERROR_AXIS[rows[0].scale])
+    panels = _curve_panels(rows)
+    if not panels:
+        return None
     canvas = Canvas(title, *panels.values())
     for row in [*group.baselines(rows), *rows]:
         curves = [term_histories(row, term) for term in panels]
@@ -155,6 +162,21 @@ def _curves(group: _Group, rows: Sequence[TableRow], title: str) -> Figure | Non
         footnote(rows[0].method),
         list_note("without a baseline", without_baseline),
     )
+
+
+def _curve_panels(rows: Sequence[TableRow]) -> dict[str, tuple[str, str, str]]:
+    """Return title, x axis and y axis of each panel of a family's curves, by the column of the history.
+
+    A plug-in's class has a panel for each of its terms and metrics that was measured on the validation set.
+    """
+    row = rows[0]
+    if row.family.own:
+        panels = {f"selection_{m.in_history}": (_metric_title(m), "epoch", _axis(m)) for m in row.family.metrics}
+        measured = [name for name in panels if any(len(term_histories(r, name)) for r in rows)]
+        return {name: panels[name] for name in measured[:MOST_PANELS]}
+    latent = _latent_metric(row)
+    panels = {} if latent is None else {f"selection_{latent.term}": (_metric_title(latent), "epoch", latent.axis)}
+    return panels | {"selection_unconditioned": ("unconditioned reconstruction", "epoch", ERROR_AXIS[row.scale])}
 
 
 def _draw_band(axes: Axes, values: NDArray[np.float64], line_style: Style) -> Any:
@@ -235,17 +257,20 @@ def _draw_baseline(canvas: Canvas, metrics: Sequence[str], row: TableRow, group:
 
 def _loss_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
     """Yield figures of the reconstruction against the latent loss: a small marker per fold, a big one for the mean."""
-    latent, error = _latent_metric(group.rows[0]), ERROR_AXIS[group.rows[0].scale]
+    pair = _loss_axes(group.rows[0])
     names = labels(group.table)
-    if latent is None:
+    if pair is None:
         return
+    (x_metric, x_axis), (y_metric, y_axis) = pair
     pages = _pages(group.shown, POINTS)
     for i, (sampler, rows) in enumerate(pages, 1):
-        title = f"{model_text(rows[0])}: both losses" + (f" (figure {i} of {len(pages)})" if len(pages) > 1 else "")
-        canvas = Canvas(title, ("", latent.axis, f"unconditioned reconstruction\n({error})"))
+        title = f"{model_text(rows[0])}: {'two scores' if rows[0].family.own else 'both losses'}" + (
+            f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
+        )
+        canvas = Canvas(title, ("", x_axis, y_axis))
         canvas.axes[0].locator_params(axis="x", nbins=7)
         for row in rows:
-            x, y = row.sample(latent.name), row.sample(UNCONDITIONED.name)
+            x, y = row.sample(x_metric), row.sample(y_metric)
             folds = [] if x is None or y is None else sorted(x.by_fold.keys() & y.by_fold.keys())
             if x is None or y is None or not folds:
                 canvas.left_out.append(names[row.key])
@@ -258,6 +283,18 @@ def _loss_figures(group: _Group) -> Iterator[tuple[str, Figure]]:
                 file_name("losses", group.name, sampler),
                 canvas.finish("xy", "test folds; small marker: one fold, big: the mean over the folds", footnotes),
             )
+
+
+def _loss_axes(row: TableRow) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """Return two metrics with their axes, which are plotted against each other; None if the family lacks a second."""
+    if row.family.own:
+        first_two = [(metric.name, _axis(metric)) for metric in row.family.metrics[:2]]
+        return (first_two[0], first_two[1]) if len(first_two) == 2 else None
+    latent = _latent_metric(row)
+    if latent is None:
+        return None
+    error = f"unconditioned reconstruction\n({ERROR_AXIS[row.scale]})"
+    return (latent.name, latent.axis), (UNCONDITIONED.name, error)
 
 
 def _draw_points(axes: Axes, points: NDArray[np.float64], marker_style: Style) -> Any:

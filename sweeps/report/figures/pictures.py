@@ -13,9 +13,10 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from mtvae.conditioning import ConditionSampler
-from mtvae.config import CONDITIONED, METHODS, UNCONDITIONED, Conditioning
+from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Batch, Conditioning
 from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
+from mtvae.own_model import Network, seeded
 from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table, TableRow
 from sweeps.config.settings import Settings, column
@@ -80,7 +81,7 @@ def pictures(
         name = file_name("images", *[row.settings[n] for n in ("family", "configuration", "method")], row.key)
         if row.settings["keep_models"] == "none":
             reasons.append("no pictures of models that were not kept (keep_models: none)")
-        for fold in _folds_to_show(row):
+        for fold in _folds_to_show(row) if row.family.reconstructs else ():
             title = f"{row_text}, fold {fold}"
             add(title, f"{name}-fold{fold}", partial(_model_picture, ledger, row, fold, title, load_once, roots or {}))
     return found, list(dict.fromkeys(reasons))
@@ -146,6 +147,10 @@ def _model_picture(
     if fold not in row.folds:
         raise _NoPicture("the fold is not done")
     try:
+        FAMILIES[row.settings["family"]]
+    except KeyError as error:
+        raise _NoPicture(f"it needs its module, {error.args[0]}") from None
+    try:
         settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
     except FileNotFoundError:
         raise _NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
@@ -158,7 +163,9 @@ def _model_picture(
     keys = [key_of(same) for same in (settings, with_equivalent_limit(settings)) if same is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise _NoPicture("the kept model belongs to another row or to other images")
-    shown = outputs(settings, model, torch.tensor(images[parts.test[:BATCH_SIZE]]), fold)
+    first = parts.test[:BATCH_SIZE]
+    labels = None if loaded.labels is None else torch.tensor(loaded.labels[first], dtype=torch.int64)
+    shown = outputs(settings, model, torch.tensor(images[first]), fold, labels)
     if METHODS[settings.method].footnote:
         title += f"\n({footnote(METHODS[settings.method])})"
     return _grid([_colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
@@ -172,7 +179,9 @@ def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
 
 
 @torch.no_grad()
-def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict[str, Tensor]:
+def outputs(
+    settings: Settings, model: Model | Network, images: Tensor, fold: int, labels: Tensor | None = None
+) -> dict[str, Tensor]:
     """Return a model's outputs for images, uint8 (n,C,H,H), by name; each holds n pictures.
 
     The names are original, condition (in colour), unconditioned and conditioned, where the model has them. For the
@@ -180,7 +189,12 @@ def outputs(settings: Settings, model: Model, images: Tensor, fold: int) -> dict
     """
     x = to_pixels(images)
     separate = settings.evaluation.draws == "separate"
-    draws_z, draws_pixels = generators(seeds.of_fold(settings.seed, fold, separate_draws=separate))
+    named = seeds.of_fold(settings.seed, fold, separate_draws=separate)
+    if isinstance(model, Network):
+        with seeded(named["evaluation"], x.device):
+            shown = model.reconstruct(Batch(x, labels))
+        return {"original": x} if shown is None else {"original": x, UNCONDITIONED.name: shown}
+    draws_z, draws_pixels = generators(named)
     z = model.encode(x, draws_z if settings.evaluation.latent != "mean" else None).z
     if settings.condition_sampler is None or model.conditioned is None:  # a switch ended the conditioned decoder
         return {"original": x, UNCONDITIONED.name: unconditioned(model, z, x)}

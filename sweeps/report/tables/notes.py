@@ -1,5 +1,6 @@
 """The notes below a sweep's table: what its rows warn of, what its columns mean, and how its rows compare."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mtvae.config import FAMILIES, METHODS, UNCONDITIONED
@@ -31,6 +32,7 @@ def notes(table: Table, number_format: NumberFormat, shown: Sequence[str], any_b
         *_warnings(table),
         *_meanings(table, number_format, shown, any_best),
         *_comparability(table, shown),
+        *_sources(table),
         *failures(table),
         *_selection(table),
     ]
@@ -95,19 +97,37 @@ def _meanings(table: Table, number_format: NumberFormat, shown: Sequence[str], a
     scale = f", {scales.pop()}" if len(scales) == 1 else ""
     found = [
         f"mean ± {SPREAD_NOTES[number_format.spread]}",
-        f"unconditioned, conditioned: squared error of the reconstruction without and with the condition{scale}",
+        *_of_reconstructions(table, shown, scale),
         *_captions(table, shown),
     ]
     if any_best:
         found.append(
-            f"* or bold: best of its model, lower than each other row of it at {LEVEL:g} after Holm's correction"
-            + (", stopped rows aside" if any(row.stopped for row in table.rows) else "")
+            f"* or bold: best of its model, {_better(table, shown)} each other row of it at {LEVEL:g} after Holm's "
+            "correction" + (", stopped rows aside" if any(row.stopped for row in table.rows) else "")
         )
     if UNCONDITIONED.name in shown:
         found += [f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in table.rows) if text]
     if table.chosen is not None:
         found.append(f"--only: {len(table.shown)} of {len(table.rows)} rows; marks and p-values are those of all rows")
     return found
+
+
+def _better(table: Table, columns: Sequence[str]) -> str:
+    """Return "lower than", or which of the columns are better if they are higher."""
+    metrics = [m for row in table.rows for name in columns if (m := row.metric(name)) is not None and m.tabulated]
+    higher = list(dict.fromkeys(m.name.replace("_", " ") for m in metrics if m.direction == "higher"))
+    if not higher:
+        return "lower than"
+    lower = any(m.direction == "lower" for m in metrics)
+    return f"lower (higher in {', '.join(higher)}) than" if lower else "higher than"
+
+
+def _of_reconstructions(table: Table, columns: Sequence[str], scale: str) -> list[str]:
+    """Return what the errors of reconstructions are. A table of plug-ins' classes only may lack them."""
+    if any(not row.family.own for row in table.rows):
+        text = "squared error of the reconstruction without and with the condition"
+        return [f"unconditioned, conditioned: {text}{scale}"]
+    return [f"unconditioned: squared error of the reconstruction{scale}"] * (UNCONDITIONED.name in columns)
 
 
 def _captions(table: Table, columns: Sequence[str]) -> list[str]:
@@ -155,6 +175,20 @@ def _comparability(table: Table, shown: Sequence[str]) -> list[str]:
 def _name_of_total(row: TableRow) -> str:
     """Return the name under which a note says by which total a row picks its best epoch."""
     return row.method.name + (" after its switch" if row.final_method is not row.method else "")
+
+
+def _sources(table: Table) -> list[str]:
+    """Return a note for each plug-in's family whose code changed between units of the table."""
+    counts: dict[str, Counter[str]] = {}
+    for row in table.shown:
+        found = counts.setdefault(row.family.name, Counter())
+        found.update(source for record in row.folds.values() if (source := record.get("family_source")))
+    return [
+        f"{name}: its code changed between units ({', '.join(f'{n} of {code}' for code, n in found.items())}); "
+        "raise its version if that changes the numbers"
+        for name, found in counts.items()
+        if len(found) > 1
+    ]
 
 
 def _soft_adapt(table: Table) -> list[str]:

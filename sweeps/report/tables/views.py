@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mtvae.config import CONDITIONED, UNCONDITIONED
-from sweeps.analysis.columns import METRICS, SETTING_COLUMNS, TABLE_COLUMNS
+from sweeps.analysis.columns import METRICS, SETTING_COLUMNS, TABLE_COLUMNS, own_size_names
 from sweeps.analysis.differences import Comparison, best_keys, differences
 from sweeps.analysis.flags import BY_NAME, flagged, flags_to_show
 from sweeps.analysis.records import comparison_record, row_record
@@ -60,6 +60,7 @@ def _numeric_columns(table: Table) -> list[str]:
 def check_columns(table: Table, columns: Sequence[str]) -> None:
     """Raise ReportError for a name that is no column of this table."""
     known = ["settings", "folds", "error", *BY_NAME, *_numeric_columns(table), *SETTING_COLUMNS]
+    known += own_size_names(row.settings for row in table.rows)
     for name in columns:
         if name not in known:
             raise ReportError(f"no column {one_line(name)}{nearest(name, known)}")
@@ -105,7 +106,7 @@ def _cell(table: Table, row: TableRow, column: str, number_format: NumberFormat,
         return Cell((number_format.scale or row.scale).replace("_", " "))
     if column in BY_NAME:
         return Cell(_flag_text(row, column))
-    if column in SETTING_COLUMNS:
+    if column in SETTING_COLUMNS or column in row.settings:
         return Cell(setting_text(row.settings.get(column)))
     text = metric_text(row, column, number_format)
     if column == UNCONDITIONED.name and row.method.footnote and row.folds:
