@@ -209,8 +209,8 @@ def unit_schema(family: str, stage: str) -> pa.Schema:
 def declarations(settings: Settings, stage: str = TRAINING) -> str | None:
     """Return the column `declarations` of a unit or row: what a report must know and does not import."""
     metrics = STAGES[stage].metrics
-    found = {"family": FAMILIES[settings.family].describe(), "method": METHODS[settings.method].describe()}
-    plug_ins: dict[str, Any] = {kind: about for kind, about in found.items() if is_plug_in(about["name"])}
+    found: Row = {"family": FAMILIES[settings.family], "method": METHODS[settings.method]}
+    plug_ins: Row = {kind: declared.describe() for kind, declared in found.items() if is_plug_in(declared.name)}
     if metrics:
         plug_ins["metrics"] = [metric.describe() for metric in metrics]
     return json.dumps(plug_ins) if plug_ins else None

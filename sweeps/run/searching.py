@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from sweeps.analysis.objective import objective_columns, objective_value
 from sweeps.config.grid import Grid
 from sweeps.config.search import Objective, Search
@@ -20,11 +22,12 @@ from sweeps.plan.identity import key_of
 from sweeps.plan.patterns import ChoiceError
 from sweeps.plan.plan import Plan
 from sweeps.plan.unit import Unit
-from sweeps.plan.work_source import GridSource, WorkSource
+from sweeps.plan.work_source import GridSource, Record, WorkSource
 from sweeps.run.confirming import describe, recorded
 from sweeps.run.options import Options
 from sweeps.search.asked import Archive
 from sweeps.search.largest import corners
+from sweeps.search.objective import search_columns
 from sweeps.search.race import RacingSource, by_configuration, compared_baselines, same_model
 from sweeps.search.source import SearchSource
 from sweeps.text import count_text, error_line
@@ -79,6 +82,13 @@ def stopped_keys(ledger: Ledger, sweep: Grid) -> frozenset[str]:
     return frozenset(read_stopped(ledger.storage)) if is_raced(sweep) else frozenset()
 
 
+def columns_read(sweep: Grid) -> list[str]:
+    """Return the columns of done units that the sweep's search and race read."""
+    searched = () if sweep.search is None else search_columns(sweep.search)
+    raced = objective_columns(sweep.racing.objective) if sweep.racing is not None and is_raced(sweep) else ()
+    return list(dict.fromkeys([*searched, *raced]))
+
+
 def check_images(archive: Archive | None) -> None:
     """Check that the files of a search's images are there. Raises DataError if they are not."""
     if archive is not None:
@@ -98,6 +108,8 @@ class Sources:
 
     Attributes:
         say: prints lines.
+        done: the done units with the columns of `columns_read`. They are handed in, because a file takes a millisecond
+            to read, and the command has read all of them already.
         make_grid: makes the source of the grid's rows (`Components.make_source`).
     """
 
@@ -107,6 +119,7 @@ class Sources:
     archive: Archive | None
     retry: bool
     say: Callable[[Sequence[str]], None]
+    done: pa.Table
     make_grid: Callable[[Sequence[Unit]], WorkSource]
 
     def make(self, units: Sequence[Unit], only: bool) -> WorkSource:
@@ -127,9 +140,8 @@ class Sources:
         keys = set(map(key_of, self.sweep.rows))
         grid = self.make_grid([unit for unit in units if unit.training_id[0] in keys])
         rows = [row for row in self.plan.rows if row[0].key in keys]
-        return SearchSource(
-            grid, self.archive, rows, self.ledger, self.say, on_asked=self._write_rows, retry=self.retry
-        )
+        done: Sequence[Record] = self.done.to_pylist()
+        return SearchSource(grid, self.archive, rows, self.ledger, self.say, self._write_rows, self.retry, done)
 
     def _write_rows(self, archive: Archive) -> None:
         self.ledger.write_rows(shown_rows(self.ledger, self.sweep, archive))
@@ -138,7 +150,7 @@ class Sources:
         racing, search, storage = self.sweep.racing, self.sweep.search, self.ledger.storage
         assert racing is not None
         units = [unit for row in self.plan.rows for unit in row]
-        done = _scores(self.ledger, racing.objective, units)
+        done = _scores(self.done.to_pylist(), racing.objective, units)
         spared = compared_baselines(units) if self.archive is None else _default_keys(self.archive)
         return RacingSource(
             source,
@@ -185,11 +197,11 @@ def _default_keys(archive: Archive) -> set[str]:
     return {key_of(settings) for _, settings in archive.defaults()}
 
 
-def _scores(ledger: Ledger, objective: Objective, units: Sequence[Unit]) -> list[tuple[Unit, float]]:
+def _scores(records: Sequence[Record], objective: Objective, units: Sequence[Unit]) -> list[tuple[Unit, float]]:
     """Return the done ones of these units with their values of the objective."""
     by_id = {unit.id: unit for unit in units}
     found = []
-    for record in ledger.read("units", objective_columns(objective))[0]:
+    for record in records:
         unit, value = by_id.get((record["key"], record["fold"])), objective_value(objective, record)
         if unit is not None and value is not None:
             found.append((unit, value))

@@ -23,6 +23,7 @@ from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.running import RunningFile
 from sweeps.ledger.schema import IMAGES
 from sweeps.ledger.suggestions import SEARCH, STOPPED, remove_stopped
+from sweeps.ledger.unit_file import without_units
 from sweeps.plan.equivalent_limits import done_under_other_keys
 from sweeps.plan.patterns import select, select_one
 from sweeps.plan.plan import Plan
@@ -155,7 +156,7 @@ def train(
         print(
             f"counted here too: {count_text(adopted, 'unit')} done under another data.limit that means the same images"
         )
-    done, damaged = ledger.set_damaged_aside(IMAGES)
+    done, damaged = ledger.set_damaged_aside([*IMAGES, *searching.columns_read(sweep)])
     for name, why in damaged:
         print(f"{ledger.storage.path(name)}: damaged ({why}); kept as {name}.damaged, and trained again")
     _sweep_temporary(ledger)
@@ -163,6 +164,7 @@ def train(
         for key in {unit.training_id[0] for unit in to_redo} & plan.stopped:  # the race decides about it again
             remove_stopped(ledger.storage, key)
         redo.mark(ledger.storage, to_redo, options.redo or "")
+        done = without_units(done, {unit.id for unit in to_redo})
     plan = current_plan(ledger, sweep, options, archive)
     missing = _check_data(plan, options.retry)
     blocked = {unit.id for unit in GridSource(missing, plan.done).blocked}
@@ -183,7 +185,7 @@ def train(
         verbosity=options.verbosity,
     )
     sources = searching.Sources(
-        ledger, sweep, plan, archive, options.retry, progress.say, partial(_make_source, components, plan)
+        ledger, sweep, plan, archive, options.retry, progress.say, done, partial(_make_source, components, plan)
     )
     ordered = group_by_source(to_train) if options.in_process else longest_first(to_train)
     source = sources.make(ordered, only=options.only is not None)

@@ -17,22 +17,27 @@ from sweeps.search.study import Trial
 class Results:
     """The results of units, as far as a search needs them."""
 
-    def __init__(self, search: Search, ledger: Ledger, retry: bool = False):
-        """Read the ledger. With `retry`, failed units count as missing."""
+    def __init__(self, search: Search, ledger: Ledger, retry: bool = False, done: Sequence[Record] | None = None):
+        """Read the ledger.
+
+        Args:
+            retry: whether failed units count as missing.
+            done: the records of all done units, with the columns of `search_columns`; None: they are read.
+        """
         self.search, self.ledger, self.columns = search, ledger, search_columns(search)
         self.done: set[UnitId] = set()
         self.failed: dict[UnitId, str] = {}
         self.values: dict[UnitId, float] = {}
         self.numbers: dict[UnitId, Mapping[str, float]] = {}
         self.seconds: dict[UnitId, float] = {}
-        self.read_done()
+        self.read_done(done)
         if not retry:
             for record in ledger.read("failed", ["reason"])[0]:
                 self.failed[record["key"], record["fold"]] = record["reason"] or "no reason is recorded"
 
-    def read_done(self) -> None:
-        """Read the records of all done units."""
-        for record in self.ledger.read("units", self.columns)[0]:
+    def read_done(self, done: Sequence[Record] | None = None) -> None:
+        """Take in the records of all done units, which are read unless they are given."""
+        for record in self.ledger.read("units", self.columns)[0] if done is None else done:
             self._take((record["key"], record["fold"]), record)
 
     def note(self, unit: Unit, outcome: Outcome, record: Record | None) -> None:

@@ -43,6 +43,7 @@ class SearchSource:
         say: Callable[[Sequence[str]], None] = lambda lines: None,
         on_asked: Callable[[Archive], None] = lambda archive: None,
         retry: bool = False,
+        done: Sequence[Record] | None = None,
     ):
         """Read the ledger's results.
 
@@ -53,11 +54,12 @@ class SearchSource:
             say: prints lines.
             on_asked: called after each new suggestion, before its units are handed out.
             retry: whether failed units are trained again.
+            done: the records of all done units, with the columns of `search_columns`; None: they are read.
         """
         self._grid, self._archive, self._ledger = grid, archive, ledger
         self._search = archive.search
         self._say, self._on_asked = say, on_asked
-        self._results = Results(archive.search, ledger, retry)
+        self._results = Results(archive.search, ledger, retry, done)
         self._examples = corners(self._archive.parts)
         flats = [flatten(settings) for settings in (*(row[0].settings for row in rows), *self._examples)]
         self._labels = Labels(flats, LABEL_ORDER, archive.search.space)

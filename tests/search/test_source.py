@@ -179,6 +179,38 @@ def test_a_killed_search_resumes_to_the_same(text, tmp_path):
     assert len(suggestions_of(resumed)) == 44
 
 
+@pytest.mark.parametrize("text", [SEARCH, RACED], ids=["searched", "raced"])
+def test_a_resumed_search_reads_each_unit_once(text, folder):
+    """The command reads the files of done units, and the search and the race take what it has read."""
+    opened = []
+
+    class Noting(Storage):
+        def open(self, name):
+            opened.append(name)
+            return super().open(name)
+
+    run(folder, read(text, configurations=2))
+    before = sorted(f"units/{path.name}" for path in (folder / "units").iterdir())
+    run(folder, read(text, configurations=3), storage=Noting(folder))
+    assert len(before) >= 3
+    assert sorted(name for name in opened if name in before) == before
+
+
+def test_redone_suggestions_are_trained_again(folder):
+    """Units that were read as done and are then marked for redo count as missing."""
+    trained = []
+
+    def noting(unit, *rest):
+        trained.append(unit.id)
+        return toy(unit, *rest)
+
+    run(folder, read(configurations=2), noting)
+    first = sorted(trained)
+    trained.clear()
+    run(folder, read(configurations=2), noting, redo="*")
+    assert sorted(trained) == first
+
+
 def test_an_ended_drivers_suggestion_is_taken_up_first(folder):
     """No further one is asked for it: the budget holds it."""
 
