@@ -35,7 +35,7 @@ WITH_NEUTRAL_VALUE = frozenset(path for path, info in SETTING_INFO.items() if in
 
 def key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:
     """Return the resolved settings that are part of the training's key: they apply, and have no neutral value."""
-    return {path: value for path, value in _key_settings(flat).items() if not SETTING_INFO[path].stage}
+    return {path: value for path, value in _key_settings(flat).items() if path not in LATER_SETTINGS}
 
 
 def _key_settings(flat: Mapping[str, Value]) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from sweeps.config.measured import KNOWN_BEFORE, OTHER_COLUMNS, all_metrics, col
 from sweeps.config.search import Choices, Constraint, Objective, Racing, Range, Search
 from sweeps.config.settings import FIELDS
 from sweeps.config.yaml_writer import settings_to_yaml
-from sweeps.ledger.schema import UNIT_SCHEMA
+from sweeps.ledger.schema import UNIT_SCHEMA, unit_schema
 from sweeps.plan.identity import key_of
 
 FULL = """
@@ -371,7 +371,7 @@ def test_overrides_change_keys_of_the_blocks(read_grid):
         ("search.space.exponent.low=3", "exponent has no range in this file, so it has no low"),
         ("search.space.training.lr.low=3", "training.lr.low is 3; it must be below high"),
         ("search.space.training.lr.lo=3", "lo is not a key of the range of training.lr"),
-        ("search.space.lr=[3]", "lr is not a setting; did you mean training.lr?"),
+        ("search.space.lr=[3]", "lr is not a setting; did you mean training.lr or prior.lr?"),
         ("search.constraints.flops=3", "search.constraints.flops is 3; it must be '<= NUMBER'"),
         ("exponent=3", "exponent is searched; --set search.space.exponent=[...] changes what it may be"),
         ("base.method=none", "base is set in its file; --set method=... changes a setting everywhere"),
@@ -404,7 +404,8 @@ def test_plug_in_metrics_are_metrics(read_grid):
 def test_every_bounded_number_is_recorded():
     """A constraint's and an objective's name is a column of the ledger, or known before training."""
     columns = [*OTHER_COLUMNS, *(column_of(metric, None) for metric in all_metrics().values())]
-    assert set(columns) <= set(UNIT_SCHEMA.names)
+    of_priors = unit_schema("vqvae", "prior").names
+    assert set(columns) <= {*UNIT_SCHEMA.names, *of_priors}
     assert set(KNOWN_BEFORE) == {"parameters", "flops"}
 
 

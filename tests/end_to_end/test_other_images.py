@@ -58,7 +58,8 @@ def test_other_images_stop_a_run(sweep, capsys):
     paint(sweep.root, 2)
     assert sweep() == 2
     out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
+    assert out == f"other: 3 units to train, 1 done before; reading the images of folder {sweep.root.name}\n"
+    assert err.count("\n") == 1
     assert "1 done unit (such as autoencoder 1 none, fold 0" in err
     assert "saw other images than these" in err
     assert "--accept-images" in err

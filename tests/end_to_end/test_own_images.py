@@ -62,7 +62,7 @@ def test_two_folders_from_dry_run_to_page(run, tmp_path, capsys):
     lines = Actions(write=True).run(ledger, "mine", ReportRequest())
     assert not [line for line in lines if "no picture" in line]
     written = {path.name for path in (tmp_path / "results" / "mine" / "report").rglob("*.png")}
-    assert {"curves-cats-autoencoder-1.png", "curves-flowers-autoencoder-1.png"} <= written
+    assert {f"curves-{name}-autoencoder-1-multi_decoder.png" for name in ("cats", "flowers")} <= written
     page = next((tmp_path / "results" / "mine" / "report").glob("*.html")).read_text()
     assert ">cats<" in page
     assert "curves-flowers-autoencoder-1" in page

@@ -18,7 +18,8 @@ from sweeps.ledger.ledger import Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA
 from sweeps.plan.plan import Plan
 from sweeps.report.contents import KINDS, ReportRequest, report
-from sweeps.run.command import FAILED, command
+from sweeps.run.command import command
+from sweeps.run.ending import FAILED
 from sweeps.run.options import Options
 
 GRID = """
