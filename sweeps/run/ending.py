@@ -22,8 +22,11 @@ DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 
 def program(command: str = "run") -> str:
     """Return what the user typed before the arguments: the console script, or the module."""
-    is_script = Path(sys.argv[0]).stem.replace("_", "-") == SCRIPT
-    return f"{SCRIPT} {command}" if is_script else f"python -m sweeps.{command}"
+    return f"{SCRIPT} {command}" if _is_script() else f"python -m sweeps.{command}"
+
+
+def _is_script() -> bool:
+    return Path(sys.argv[0]).stem.replace("_", "-") == SCRIPT
 
 
 def said_at_end(plan: Plan, ledger: Ledger, ran: Ran, results: str) -> list[str]:
@@ -64,12 +67,13 @@ def conclude(plan: Plan, ledger: Ledger, ran: Ran, unfinished: Archive | None = 
         done = f"{plan.count(plan.done)} of {len(plan.units)} units done{searched}"
         if not is_status:
             done += _saved(plan, ledger)
+        typed = [SCRIPT] if _is_script() else ["python", "-m", "sweeps.run"]  # the script's arguments begin with `run`
         arguments = [argument for argument in sys.argv[1:] if argument != "--status"]
         which = "the same command" if arguments == sys.argv[1:] else "the command without --status"
         if is_status and running_units(ledger.storage) is not None:
             _complain(f"{done}; another command runs the sweep")
         else:
-            _complain(f"{done}; {which} resumes the sweep:", f"{program()} {shlex.join(arguments)}")
+            _complain(f"{done}; {which} resumes the sweep:", shlex.join([*typed, *arguments]))
         return STOPPED
     if failed:
         _complain(f"{len(failed)} of {len(plan.units)} units failed; --retry trains them again")

@@ -122,7 +122,7 @@ def test_memory_is_measured_during_a_real_training(plan, digits, monkeypatch):
 def test_only_units_that_share_a_gpu_are_crowded(gpus, outcome, plan, digits, ledger):
     """Out of memory on a whole GPU, or on the CPU, is a failure."""
 
-    def out_of_memory(images):
+    def out_of_memory(images, losses=None):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     unit = plan.units[0].with_gpus(gpus)

@@ -31,8 +31,8 @@ def train_noting(folder, unit, loaded, context, on_progress, should_stop):
     while len(list(folder.glob("*.began"))) < TOGETHER and time.time() < began + PATIENCE:
         time.sleep(0.05)
 
-    def until_memory_ends(images):
-        on_progress(images)
+    def until_memory_ends(images, losses=dict):
+        on_progress(images, losses)
         if images == unit.images_to_train and 0 < share < float(os.environ.get("OUT_OF_MEMORY_BELOW", 0)):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
