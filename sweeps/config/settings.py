@@ -134,9 +134,12 @@ class Settings(Section):
             classes=description.classes if description is not None else 0,
         )
 
-    @cached_property
+    @property
     def without_later(self) -> "Settings":
-        """The settings of the training alone: those that only later stages read have their defaults."""
+        """The settings of the training alone: those that only later stages read have their defaults.
+
+        It is not cached, because a copy of the settings with another seed would copy the cache.
+        """
         return self if self.prior == Prior() else self.model_copy(update={"prior": Prior()})
 
     @cached_property

@@ -229,11 +229,11 @@ def test_a_current_folder_must_be_utf8(tmp_path, monkeypatch):
 
 
 def test_a_sweep_runs_where_everything_is_missing(tiny_file, tmp_path, machine):
-    """A long TMPDIR, no home, no current folder, and a reader that takes only the first line of output."""
+    """A long TMPDIR, no home, no current folder, and a reader that takes only the first lines of output."""
     gone = tmp_path / "gone"
     gone.mkdir()
     tiny_file.write_text(tiny_file.read_text().replace("method: [none, single_decoder]", "method: none"))
-    command = f"rmdir {gone}; {sys.executable} -m sweeps.run {tiny_file} --workers 1 --results {tmp_path} | head -1"
+    command = f"rmdir {gone}; {sys.executable} -m sweeps.run {tiny_file} --workers 1 --results {tmp_path} | head -2"
     environment = os.environ | {"TMPDIR": str(tmp_path / ("x" * 60)), "HOME": "/proc/none"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -241,7 +241,9 @@ def test_a_sweep_runs_where_everything_is_missing(tiny_file, tmp_path, machine):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == "the current folder is gone; this command continues in /\n"
-    private, _, why = done.stdout.removeprefix("Ray uses ").partition(" until the sweep ends: ")
+    first, ray = done.stdout.splitlines()
+    assert first == "tiny: 4 units to train; starting Ray with 1 worker"
+    private, _, why = ray.removeprefix("Ray uses ").partition(" until the sweep ends: ")
     assert Path(private).is_absolute()
     assert "too long for Ray's sockets; the token of Ray's ports, /proc/none/.ray/auth_token: No such file" in why
     assert not Path(private).exists()

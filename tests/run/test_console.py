@@ -92,7 +92,7 @@ def test_settings_are_listed_without_a_grid():
     assert everything.exit_code == 0
     assert [line for line in everything.stdout.splitlines() if not line.startswith(" ")] == list(FIELDS)
     assert max(map(len, everything.stdout.splitlines())) <= 80
-    assert invoke(app, "--settings", "lr").stdout.splitlines() == [
+    assert invoke(app, "--settings", "training.lr").stdout.splitlines() == [
         "training.lr",
         "    a number above 0; default 0.001",
         "    AdamW's learning rate",
@@ -102,7 +102,10 @@ def test_settings_are_listed_without_a_grid():
 @pytest.mark.parametrize(
     ("pattern", "line"),
     [
-        ("dropout", "--settings dropout: no such setting: no model has dropout; training.weight_decay regularises\n"),
+        (
+            "patience",
+            "--settings patience: no such setting: every unit trains training.epochs epochs, and its best epoch is kept\n",
+        ),
         ("nonsense", "--settings nonsense: no such setting\n"),
         ("trainig.lr", "--settings trainig.lr: no such setting; did you mean training.lr?\n"),
     ],

@@ -216,7 +216,7 @@ def test_a_stopped_inline_run_says_how_to_resume(tiny_file, results, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 75
-    assert "0 of 6 units done; the same command resumes the sweep: python -m sweeps.run" in err
+    assert "0 of 6 units done, 1 running unit saved; the same command resumes the sweep: python -m sweeps.run" in err
     assert "Traceback" not in err
 
 

@@ -29,7 +29,10 @@ from sweeps.worker import devices, run_unit
 def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
     seen = []
     for unit in plan.units:
-        assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", provenance(), seen.append) == "done"
+        assert (
+            run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", provenance(), lambda n, losses: seen.append(n))
+            == "done"
+        )
     rows, _ = ledger.read()
     assert len(rows) == 6
     assert set(seen) == {0, 16, 27, 43, 54}  # 60 in 2 folds, less a tenth for validation: 27 in batches of 16
