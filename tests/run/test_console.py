@@ -102,10 +102,8 @@ def test_settings_are_listed_without_a_grid():
 @pytest.mark.parametrize(
     ("pattern", "line"),
     [
-        (
-            "patience",
-            "--settings patience: no such setting: every unit trains training.epochs epochs, and its best epoch is kept\n",
-        ),
+        ("augment", "--settings augment: no such setting: images are not augmented
+"),
         ("nonsense", "--settings nonsense: no such setting\n"),
         ("trainig.lr", "--settings trainig.lr: no such setting; did you mean training.lr?\n"),
     ],

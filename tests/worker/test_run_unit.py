@@ -28,11 +28,12 @@ from sweeps.worker import devices, run_unit
 
 def test_every_kind_of_unit_is_recorded_in_full(plan, ledger, digits):
     seen = []
+
+    def note(images, losses):
+        seen.append(images)
+
     for unit in plan.units:
-        assert (
-            run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", provenance(), lambda n, losses: seen.append(n))
-            == "done"
-        )
+        assert run_unit.run_unit(unit, Loaded(digits), ledger, "cpu", provenance(), note) == "done"
     rows, _ = ledger.read()
     assert len(rows) == 6
     assert set(seen) == {0, 16, 27, 43, 54}  # 60 in 2 folds, less a tenth for validation: 27 in batches of 16
