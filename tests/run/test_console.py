@@ -102,8 +102,7 @@ def test_settings_are_listed_without_a_grid():
 @pytest.mark.parametrize(
     ("pattern", "line"),
     [
-        ("augment", "--settings augment: no such setting: images are not augmented
-"),
+        ("augment", "--settings augment: no such setting: images are not augmented\n"),
         ("nonsense", "--settings nonsense: no such setting\n"),
         ("trainig.lr", "--settings trainig.lr: no such setting; did you mean training.lr?\n"),
     ],
