@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from mtvae.config import CONDITIONED, UNCONDITIONED
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
 from sweeps.analysis.statistics import LEVEL, Difference, Sample, difference, holm
+from sweeps.analysis.table_row import TableRow
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
-from sweeps.analysis.results import ReportError, read_table
+from sweeps.analysis.results import read_table
+from sweeps.analysis.table_row import ReportError
 from sweeps.ledger import unit_file
 from sweeps.ledger.ledger import BATCH, Damage, Ledger
 from sweeps.ledger.schema import OWN_SIZES, with_own_sizes

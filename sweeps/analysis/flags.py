@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 from statistics import fmean
 
-from sweeps.analysis.results import TableRow
+from sweeps.analysis.table_row import TableRow
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.schema import Row
 

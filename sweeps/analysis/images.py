@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sweeps.analysis.columns import data_text
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.config.settings import column
 from sweeps.data.datasets import Data
 from sweeps.data.splits import HALVES

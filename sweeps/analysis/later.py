@@ -6,21 +6,18 @@ times. A row of a later stage has its model's settings and scores too, fold by f
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from mtvae.config import Metric
 from sweeps.analysis.columns import LATER_COLUMNS
+from sweeps.analysis.table_row import TableRow
 from sweeps.ledger.schema import Row, not_finite
 
-if TYPE_CHECKING:
-    from sweeps.analysis.results import TableRow
-
-Stages = dict[str, dict[str, "TableRow"]]
+Stages = dict[str, dict[str, TableRow]]
 """The rows of each later stage, by key."""
 
 
 def rows_of_stages(
-    models: Mapping[str, "TableRow"], units: Sequence[Row], failed: Sequence[Row], listed: Sequence[Row]
+    models: Mapping[str, TableRow], units: Sequence[Row], failed: Sequence[Row], listed: Sequence[Row]
 ) -> tuple[Stages, dict[str, str]]:
     """Return the rows of each later stage by their keys, and the key of each row's model.
 
@@ -32,12 +29,12 @@ def rows_of_stages(
     found: Stages = {}
     parents: dict[str, str] = {}
 
-    def row_of(stage: str, key: str, parent: str, settings: Row) -> "TableRow":
+    def row_of(stage: str, key: str, parent: str, settings: Row) -> TableRow:
         model = models[parent]
         rows = found.setdefault(stage, {})
         if key not in rows:
             later = {name: settings.get(name) for name in LATER_COLUMNS}
-            rows[key] = type(model)(key, model.settings | later)
+            rows[key] = TableRow(key, model.settings | later)
             parents[key] = parent
         return rows[key]
 
@@ -68,7 +65,7 @@ def rows_of_stages(
     return found, parents
 
 
-def join_to_models(models: Mapping[str, "TableRow"], stages: Stages, parents: Mapping[str, str]) -> None:
+def join_to_models(models: Mapping[str, TableRow], stages: Stages, parents: Mapping[str, str]) -> None:
     """Add the metrics of stages to the rows of their models, where a model has the stage once.
 
     Args:

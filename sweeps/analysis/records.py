@@ -7,8 +7,9 @@ from typing import Any
 from sweeps.analysis.columns import SEPARATE_COLUMNS
 from sweeps.analysis.differences import Comparison
 from sweeps.analysis.flags import FLAGS, flagged
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
 from sweeps.analysis.statistics import Sample
+from sweeps.analysis.table_row import TableRow
 
 
 def row_record(

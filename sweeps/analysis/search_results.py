@@ -9,9 +9,10 @@ import numpy as np
 
 from sweeps.analysis.objective import finite_number, objective_value
 from sweeps.analysis.optimism import BestMean, corrected_best
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
 from sweeps.analysis.searched import Searched
 from sweeps.analysis.statistics import Difference, Sample, difference, holm
+from sweeps.analysis.table_row import TableRow
 from sweeps.config.settings import Value, column
 
 State = Literal["complete", "stopped", "failed", "refused", "unfinished", "outside"]

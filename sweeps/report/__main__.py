@@ -7,7 +7,8 @@ import typer
 
 from mtvae.config import Scale
 from sweeps import output
-from sweeps.analysis.results import ReportError, find_sweeps
+from sweeps.analysis.results import find_sweeps
+from sweeps.analysis.table_row import ReportError
 from sweeps.ledger.ledger import open_ledger
 from sweeps.ledger.storage import StorageError, leave_gone_folder
 from sweeps.report.actions import Actions

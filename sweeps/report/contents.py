@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 from sweeps.analysis.flags import history_columns
 from sweeps.analysis.images import image_notes
-from sweeps.analysis.results import ReportError, Table, read_table
+from sweeps.analysis.results import Table, read_table
+from sweeps.analysis.table_row import ReportError
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.rows import ROWS
 from sweeps.ledger.schema import Row

@@ -8,7 +8,8 @@ from sweeps import frames
 from sweeps.analysis import flags
 from sweeps.analysis.flags import BY_NAME, FLAGS, distance_to_shares, flagged, history_columns
 from sweeps.analysis.records import row_record
-from sweeps.analysis.results import TableRow, read_table
+from sweeps.analysis.results import read_table
+from sweeps.analysis.table_row import TableRow
 from sweeps.plan.plan import Plan
 
 GRID = """

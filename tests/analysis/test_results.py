@@ -6,7 +6,8 @@ import math
 import pytest
 
 from sweeps.analysis.differences import differences
-from sweeps.analysis.results import ReportError, find_sweeps, read_table
+from sweeps.analysis.results import find_sweeps, read_table
+from sweeps.analysis.table_row import ReportError
 from sweeps.plan.plan import Plan
 from sweeps.report.contents import KINDS, ReportRequest, report
 from sweeps.report.tables.formats import FORMATS

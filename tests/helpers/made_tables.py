@@ -1,6 +1,7 @@
 """Tables of shipped grids with made results, for tests of what a report concludes."""
 
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.config import grid
 from sweeps.ledger.schema import settings_row
 from sweeps.plan.identity import key_of

@@ -3,7 +3,8 @@
 import pytest
 
 from mtvae.config import FAMILIES
-from sweeps.analysis.results import ReportError, TableRow, read_table
+from sweeps.analysis.results import read_table
+from sweeps.analysis.table_row import ReportError, TableRow
 from sweeps.ledger.compaction import compact
 from sweeps.ledger.schema import UNIT_SCHEMA, unit_schema
 from sweeps.plan.plan import Plan

@@ -8,8 +8,9 @@ import pytest
 from made_tables import as_published, table_of
 
 from mtvae.config import FAMILIES
-from sweeps.analysis.results import Table, TableRow, read_table
+from sweeps.analysis.results import Table, read_table
 from sweeps.analysis.statistics import Sample, difference
+from sweeps.analysis.table_row import TableRow
 from sweeps.ledger.ledger import open_ledger
 from sweeps.report.thesis import claims, pairs
 from sweeps.report.thesis.claims import CLAIMS

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from mtvae.config import FAMILIES
 from sweeps.analysis.differences import best_keys, differences
-from sweeps.analysis.results import ReportError, read_table
+from sweeps.analysis.results import read_table
+from sweeps.analysis.table_row import ReportError
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.storage import Storage
 from sweeps.plan.plan import Plan

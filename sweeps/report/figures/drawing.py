@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sweeps.analysis.columns import LABEL_COLUMNS, data_text
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.config.labels import Labels, setting_texts
 from sweeps.report.tables.cells import setting_text
 

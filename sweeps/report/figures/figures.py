@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mtvae.config import CONDITIONED, ERROR_AXIS, UNCONDITIONED, Method, Metric
 from sweeps.analysis.columns import data_text
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.report.figures.drawing import (
     MARKERS,
     Canvas,

@@ -18,7 +18,8 @@ from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
 from mtvae.own_model import Network, seeded
 from sweeps.analysis.columns import data_text
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.config.settings import Settings, column
 from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count, test_image_count

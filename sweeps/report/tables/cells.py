@@ -6,7 +6,8 @@ from typing import Literal
 
 from mtvae.config import SCALE_DIGITS, Scale
 from sweeps.analysis.columns import TABLE_COLUMNS
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
 

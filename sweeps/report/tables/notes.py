@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from mtvae.config import FAMILIES, METHODS, UNCONDITIONED
 from sweeps.analysis.columns import SEPARATE_COLUMNS
 from sweeps.analysis.flags import FLAGS, SHARE, distance_to_shares, told
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
 from sweeps.analysis.statistics import LEVEL
+from sweeps.analysis.table_row import TableRow
 from sweeps.report.tables.cells import SPREAD_NOTES, NumberFormat, setting_text
 from sweeps.text import count_text
 

@@ -7,8 +7,9 @@ from sweeps.analysis.columns import METRICS, SETTING_COLUMNS, TABLE_COLUMNS, own
 from sweeps.analysis.differences import Comparison, best_keys, differences
 from sweeps.analysis.flags import BY_NAME, flagged, flags_to_show
 from sweeps.analysis.records import comparison_record, row_record
-from sweeps.analysis.results import ReportError, Table, TableRow
+from sweeps.analysis.results import Table
 from sweeps.analysis.statistics import LEVEL
+from sweeps.analysis.table_row import ReportError, TableRow
 from sweeps.ledger.schema import BUILT_IN
 from sweeps.report.tables.cells import (
     SPREAD_NOTES,

@@ -11,8 +11,8 @@ from mtvae.config import FAMILIES, Architecture
 from mtvae.config.registry import is_plug_in
 from mtvae.cost import cost
 from sweeps.analysis.columns import KEY_COLUMNS, METHOD_COLUMNS, HasSettings, rows_agreeing_except
-from sweeps.analysis.results import TableRow
 from sweeps.analysis.statistics import Sample
+from sweeps.analysis.table_row import TableRow
 from sweeps.config.settings import column
 from sweeps.data.datasets import DATASETS, Data, Published, shape
 from sweeps.ledger.schema import Row

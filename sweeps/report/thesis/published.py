@@ -14,8 +14,9 @@ from importlib import resources
 from typing import Any
 
 from sweeps.analysis.columns import METRICS
-from sweeps.analysis.results import Table, TableRow
+from sweeps.analysis.results import Table
 from sweeps.analysis.statistics import Sample, difference
+from sweeps.analysis.table_row import TableRow
 from sweeps.ledger.schema import Row
 from sweeps.report.tables.cells import decimals, folds_text, number, setting_text, settings_text
 from sweeps.report.tables.sheet import Cell, Sheet
