@@ -7,6 +7,7 @@ default of this family, method or configuration"; after it, ``None`` means "does
 
 from mtvae.config.architecture import Architecture, resolve_sizes, terms
 from mtvae.config.families import FAMILIES, Family, FamilyName
+from mtvae.config.generation import Generation
 from mtvae.config.methods import METHODS, Method, MethodName, SamplerName
 from mtvae.config.metrics import (
     CONDITION_PIXELS,
@@ -61,6 +62,7 @@ __all__ = [
     "Family",
     "FamilyName",
     "GaussianSizes",
+    "Generation",
     "Loss",
     "Method",
     "MethodName",

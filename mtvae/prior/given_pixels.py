@@ -51,7 +51,8 @@ def crps(samples: Tensor, truth: Tensor) -> Tensor:
     # The sum of |a - b| over all pairs of a sorted list is the sum of (2 i - n + 1) a_i, with i from 0.
     factors = torch.arange(n, device=samples.device, dtype=samples.dtype) * 2 - n + 1
     pairs = torch.tensordot(factors, ordered, dims=1)
-    return (samples - truth).abs().mean(0) - pairs / (n * (n - 1))
+    score: Tensor = (samples - truth).abs().mean(0) - pairs / (n * (n - 1))
+    return score
 
 
 def can_reveal(sampler: SamplerName, count: int) -> bool:

@@ -21,6 +21,7 @@ from mtvae.config import (
     ConditioningOptions,
     Evaluation,
     FamilyName,
+    Generation,
     Loss,
     MethodName,
     Prior,
@@ -111,6 +112,7 @@ class Settings(Section):
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     prior: Prior = Prior()
+    generation: Generation = Generation()
     resources: Resources = Resources()
     keep_models: Annotated[
         Literal["none", "fold0", "all"],
@@ -140,7 +142,8 @@ class Settings(Section):
 
         It is not cached, because a copy of the settings with another seed would copy the cache.
         """
-        return self if self.prior == Prior() else self.model_copy(update={"prior": Prior()})
+        later = {"prior": Prior(), "generation": Generation()}
+        return self if (self.prior, self.generation) == (Prior(), Generation()) else self.model_copy(update=later)
 
     @cached_property
     def cost(self) -> Cost:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mtvae.config import Metric, Registry
+from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE as PRIOR
 from mtvae.cost import prior_cost
 from sweeps.config.settings import Settings
@@ -92,6 +93,30 @@ STAGES.register(
         ),
         epochs=lambda settings: settings.prior.epochs or 0,
         flops=lambda settings: STEP_PASSES * prior_cost(settings.architecture, settings.prior).flops,
+    )
+)
+
+STAGES.register(
+    Stage(
+        SAMPLES,
+        run="sweeps.stages.samples:run",
+        wanted=lambda settings: settings.prior.kind is not None,
+        reads=("generation",),
+        requires=(PRIOR,),
+        metrics=(
+            Metric(
+                "sample_distance",
+                "root mean squared difference of pixels",
+                "distance of a sample to its nearest training image",
+                digits=4,
+            ),
+            Metric(
+                "test_distance",
+                "root mean squared difference of pixels",
+                "the same distance of a test image",
+                digits=4,
+            ),
+        ),
     )
 )
 

@@ -25,6 +25,9 @@ def derive(seed: int, name: str, fold: int | None = None) -> int:
 OF_PRIOR = ("prior_init", "prior_batches", "prior_dropout", "prior_latent", "prior_mixture", "prior_evaluation")
 """Names of a prior's seeds, which differ between folds too."""
 
+SAMPLES = "prior_samples"
+"""The name of the seed of samples from a prior."""
+
 
 def of_fold(
     seed: int, fold: int, same_init: bool = False, separate_draws: bool = False, drawn_half: bool = False

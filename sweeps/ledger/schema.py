@@ -78,6 +78,14 @@ _DECLARATIONS = (
     "JSON: what a report must know of a plug-in family or method; null: built in",
 )
 
+GIVEN_PIXELS = pa.struct([
+    ("sampler", pa.string()),
+    ("count", pa.int64()),
+    *[(name, pa.float64()) for name in ("revealed_error", "hidden_error", "spread", "coverage", "crps")],
+    ("trained", pa.bool_()),
+])  # fmt: skip
+"""The type of one entry of `given_pixels` (`mtvae.prior.given_pixels.GivenPixels`)."""
+
 # name, type, unit
 _RESULTS: list[tuple[str, pa.DataType, str]] = [
     *[(name, pa.float64(), unit) for metric in BUILT_IN for name, unit in metric_units(metric).items()],
@@ -92,6 +100,11 @@ _RESULTS: list[tuple[str, pa.DataType, str]] = [
         "history",
         pa.list_(history_type(TERMS)),
         "every epoch's unweighted terms in the training loss's scale, and the weights at its end",
+    ),
+    (
+        "given_pixels",
+        pa.list_(GIVEN_PIXELS),
+        "scores of samples given pixels, by sampler and count of pixels; trained: the training drew such conditions",
     ),
     ("sampler_built_with", pa.string(), "the text by which the sampler that drew the masks describes itself"),
     ("parameters", pa.int64(), "trainable parameters of the scored model"),

@@ -86,17 +86,17 @@ class Inputs:
             warnings.simplefilter("ignore", UserWarning)
             return torch.as_tensor(self.images, device=self.device)
 
-    def parent_models(self) -> Sequence[Model]:
-        """Return the kept models of the units that this one requires.
+    def parent_model(self) -> Model:
+        """Return the kept model of the training that the unit requires.
 
         Raises:
-            FileNotFoundError: a model was not kept.
-            DamagedModel: a model cannot be loaded.
+            FileNotFoundError: the model was not kept.
+            DamagedModel: the model cannot be loaded.
         """
-        names = [f"{key}-fold{fold}" for key, fold in self.unit.requires]
         if self.storage is None:
             raise FileNotFoundError("no folder of kept models")
-        return [kept_models.load(self.storage, name, self.device)[1] for name in names]
+        key, fold = self.unit.training_id
+        return kept_models.load(self.storage, f"{key}-fold{fold}", self.device)[1]
 
     def keep(self, module: nn.Module, classes: Sequence[str] = ()) -> None:
         """Keep a model or a prior, and the classes that condition it, if the setting `keep_models` asks for it."""

@@ -22,7 +22,7 @@ def model_of(inputs: Inputs, train: Train) -> tuple[Model, float | None]:
         the model was kept.
     """
     try:
-        return inputs.parent_models()[0], None
+        return inputs.parent_model(), None
     except (FileNotFoundError, kept_models.DamagedModel) as error:
         why = str(error)
     unit = inputs.unit

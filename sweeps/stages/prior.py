@@ -15,6 +15,7 @@ from mtvae.prior.likelihood import measure
 from mtvae.prior.mixtures import MixturePrior
 from mtvae.prior.pixelcnn import PixelCNN
 from sweeps.data import seeds
+from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row
 from sweeps.stages.base import Inputs, Train, finite
 from sweeps.stages.parents import model_of
@@ -23,13 +24,9 @@ from sweeps.stages.parents import model_of
 def run(inputs: Inputs, train: Train) -> Row:
     """Fit, measure and keep a prior. Return the unit's result columns."""
     model, difference = model_of(inputs, train)
-    unit, device, split = inputs.unit, inputs.device, inputs.split
-    images = inputs.pixels
-    parts = {name: torch.tensor(getattr(split, name), device=device) for name in ("train", "selection", "test")}
-    labels = _labels(inputs, device)
-    named = {name: seeds.derive(unit.settings.seed, name, unit.fold) for name in seeds.OF_PRIOR}
-    prior, trained = _fit(inputs, train, model, images, parts, labels, named)
-    prior = prior.to(device).eval()
+    device, split, images = inputs.device, inputs.split, inputs.pixels
+    labels, parts, named = _labels(inputs, device), _parts(inputs), _seeds(inputs)
+    prior, trained = _fitted(inputs, train, model, labels)
     of = {name: None if labels is None else labels[places] for name, places in parts.items()}
     seed = named["prior_evaluation"]
     variance = measure(model, prior, images[parts["selection"]], seed, labels=of["selection"]).distortion
@@ -55,6 +52,30 @@ def run(inputs: Inputs, train: Train) -> Row:
     return results
 
 
+def prior_of(inputs: Inputs, train: Train, model: Model) -> tuple[AnyPrior, Tensor | None]:
+    """Return the prior that a later unit requires, and the classes of all images (N,) if it is given them.
+
+    It is the kept one. If it was not kept, or is damaged, it is fitted again.
+
+    Raises:
+        ValueError: the prior was fitted to other classes, or to the same in another order.
+    """
+    labels = _labels(inputs, inputs.device)
+    names = [f"{key}-fold{fold}" for key, fold in inputs.unit.requires[1:]]
+    try:
+        if inputs.storage is None:
+            raise FileNotFoundError("no folder of kept models")
+        _, prior, classes = kept_models.load_prior(inputs.storage, names[0], inputs.device)
+    except (FileNotFoundError, kept_models.DamagedModel) as error:
+        inputs.notes.append(f"its prior is fitted again ({error})")
+        return _fitted(inputs, train, model, labels)[0], labels
+    if classes and classes != inputs.classes:
+        raise ValueError(
+            f"the prior knows the classes {', '.join(classes)}, and the images {', '.join(inputs.classes)}"
+        )
+    return prior, labels
+
+
 def _labels(inputs: Inputs, device: str) -> Tensor | None:
     """Return the classes of all images (N,) if the prior is given them; a line says it if the images have none."""
     if not inputs.unit.settings.prior.labels:
@@ -65,16 +86,25 @@ def _labels(inputs: Inputs, device: str) -> Tensor | None:
     return torch.as_tensor(inputs.labels.astype("int64"), device=device)
 
 
-def _fit(
-    inputs: Inputs,
-    train: Train,
-    model: Model,
-    images: Tensor,
-    parts: dict[str, Tensor],
-    labels: Tensor | None,
-    named: dict[str, int],
-) -> tuple[AnyPrior, Row]:
-    """Return a fitted prior, and the columns of its training."""
+def _parts(inputs: Inputs) -> dict[str, Tensor]:
+    """Return the indices of the training set, the validation set and the test fold, on the device."""
+    names = ("train", "selection", "test")
+    return {name: torch.tensor(getattr(inputs.split, name), device=inputs.device) for name in names}
+
+
+def _seeds(inputs: Inputs) -> dict[str, int]:
+    unit = inputs.unit
+    return {name: seeds.derive(unit.settings.seed, name, unit.fold) for name in seeds.OF_PRIOR}
+
+
+def _fitted(inputs: Inputs, train: Train, model: Model, labels: Tensor | None) -> tuple[AnyPrior, Row]:
+    """Return a fitted prior in evaluation mode on the device, and the columns of its training."""
+    prior, columns = _fit(inputs, train, model, labels)
+    return prior.to(inputs.device).eval(), columns
+
+
+def _fit(inputs: Inputs, train: Train, model: Model, labels: Tensor | None) -> tuple[AnyPrior, Row]:
+    images, parts, named = inputs.pixels, _parts(inputs), _seeds(inputs)
     settings = inputs.unit.settings.prior
     classes = 0 if labels is None else len(inputs.classes)
     prior = build_prior(settings, model.architecture, classes, named["prior_init"]).to(inputs.device)

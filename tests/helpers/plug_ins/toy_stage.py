@@ -11,7 +11,7 @@ from sweeps.config.stages import Stage
 
 def run(inputs, train):
     """Measure the share of z that is positive, over the test fold."""
-    (model,) = inputs.parent_models()
+    model = inputs.parent_model()
     x = to_pixels(torch.tensor(inputs.images[inputs.split.test]))
     with torch.no_grad():
         z = model.encode(x, None).z

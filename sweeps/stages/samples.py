@@ -1,0 +1,100 @@
+"""The stage `samples`: draw from the prior of the same fold, and hold the images against real ones (2.3, 5.1)."""
+
+import datetime
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.config import METHODS, SamplerName
+from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
+from mtvae.model import Model
+from mtvae.prior.fitting import AnyPrior, sample_latent
+from mtvae.prior.given_pixels import can_reveal, measure_given_pixels
+from mtvae.prior.nearest import nearest
+from sweeps.data import seeds
+from sweeps.ledger.schema import Row
+from sweeps.stages.base import Inputs, Train, finite
+from sweeps.stages.parents import model_of
+from sweeps.stages.prior import prior_of
+
+SAMPLERS: tuple[SamplerName, ...] = ("exact", "uniform", "gaussian")
+
+
+def run(inputs: Inputs, train: Train) -> Row:
+    """Draw samples without and with given pixels. Return the unit's result columns."""
+    model, _ = model_of(inputs, train)
+    prior, labels = prior_of(inputs, train, model)
+    unit, split, images = inputs.unit, inputs.split, inputs.pixels
+    generation = unit.settings.generation
+    assert generation.samples is not None and generation.images is not None
+    seed = seeds.derive(unit.settings.seed, seeds.SAMPLES, unit.fold)
+    test, training = (torch.tensor(part, device=images.device) for part in (split.test, split.train))
+    drawn = draw_images(model, prior, generation.samples, seed, None if labels is None else labels[training])
+    real = images[test[: generation.samples]]
+    return finite(
+        {
+            "sample_distance": nearest(drawn, images[training])[0].mean().item(),
+            "test_distance": nearest(to_pixels(real), images[training])[0].mean().item(),
+            "given_pixels": _given_pixels(inputs, model, prior, test[: generation.images], seed, labels),
+            "split_hash": split.hash,
+            "test_images": len(split.test),
+            "device": torch.cuda.get_device_name() if inputs.device == "cuda" else "cpu",
+            "finished_at": datetime.datetime.now(datetime.UTC),
+        }
+    )
+
+
+@torch.no_grad()
+def draw_images(model: Model, prior: AnyPrior, number: int, seed: int, labels: Tensor | None) -> Tensor:
+    """Return images (n,C,H,H) that are drawn from a prior, decoded without a pixel, and cut to [0,1].
+
+    Args:
+        labels: (M,) the classes of the training set, for a prior with classes; the classes of the samples are drawn
+            from them.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    own = None
+    if labels is not None:
+        own = labels[torch.randint(len(labels), (number,), generator=generator).to(labels.device)]
+    z = sample_latent(prior, model, number, generator, own)
+    a = model.architecture
+    parts = []
+    for part in z.split(BATCH_SIZE):
+        nothing = part.new_zeros(len(part), a.channels, a.side, a.side)  # tells the shape of the images alone
+        parts.append(unconditioned(model, part, nothing))
+    return torch.cat(parts).clamp(0, 1)
+
+
+def _given_pixels(
+    inputs: Inputs, model: Model, prior: AnyPrior, places: Tensor, seed: int, labels: Tensor | None
+) -> list[dict[str, Any]] | None:
+    """Return the scores for every sampler and count; None for a model without a conditioned decoder."""
+    settings = inputs.unit.settings
+    if not METHODS[settings.final_method].conditioned:
+        return None
+    assert settings.generation.counts is not None and settings.generation.draws is not None
+    own = None if labels is None else labels[places]
+    found = []
+    for sampler in SAMPLERS:
+        for count in settings.generation.counts:
+            if count > settings.architecture.side**2 or not can_reveal(sampler, count):
+                continue
+            scores = measure_given_pixels(
+                model, prior, inputs.pixels[places], sampler, count, settings.generation.draws, seed, own
+            )
+            found.append(asdict(scores) | {"trained": _was_trained(inputs, sampler, count)})
+    return found
+
+
+def _was_trained(inputs: Inputs, sampler: str, count: int) -> bool:
+    """Whether the training drew conditions of this sampler with this many pixels: always so with a power law."""
+    settings = inputs.unit.settings
+    options = settings.condition_sampler
+    assert options is not None
+    if count == 0:
+        return options.exponent is not None
+    drawn = ConditionSampler(options, settings.architecture.side).count
+    return sampler == options.sampler and drawn in (None, count)
