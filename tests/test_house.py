@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def test_imports_run_downwards():
     """The contracts in pyproject.toml, under importlinter, are kept."""
     done = subprocess.run(["lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_two_test_files_share_a_name():
+    """Pytest imports test files by their names alone, and stops before the first test if two are the same."""
+    names = Counter(path.name for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []
 
 
 def test_the_models_import_nothing_of_the_sweeps():
