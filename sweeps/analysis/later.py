@@ -51,6 +51,7 @@ def rows_of_stages(
         metrics = [Metric(**metric) for metric in json.loads(record["declarations"] or "{}").get("metrics", ())]
         row.stage_metrics |= {metric.name: metric for metric in metrics}
         own = {name: record.get(name) for metric in metrics for name in metric.columns}
+        own |= {"given_pixels": record["given_pixels"]} if record.get("given_pixels") else {}
         if wrong := not_finite(own):
             row.failed[fold] = wrong
         elif fold in models[parent].folds:

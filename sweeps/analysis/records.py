@@ -35,7 +35,7 @@ def row_record(
     record |= {flag.name: flagged(flag, row) for flag in FLAGS}
     record["error_unit"] = scale or row.scale
     for metric in (*table.metrics, *table.further_metrics) if metrics is None else metrics:
-        values = _sample_record(row.sample(metric, scale))
+        values = sample_record(row.sample(metric, scale))
         record |= {f"{metric}_{name}": value for name, value in values.items()}
     return _without_infinities(record)
 
@@ -45,7 +45,8 @@ def _without_infinities(record: dict[str, Any]) -> dict[str, Any]:
     return {n: None if isinstance(value, float) and not math.isfinite(value) else value for n, value in record.items()}
 
 
-def _sample_record(sample: Sample | None) -> dict[str, float | None]:
+def sample_record(sample: Sample | None) -> dict[str, float | None]:
+    """Return the statistics of a sample by name; None for each without one."""
     if sample is None or sample.summary is None:
         return dict.fromkeys(("mean", "variance", "sd", "ci95_low", "ci95_high", "median", "min", "max"))
     summary, half = sample.summary, sample.half_width()

@@ -19,7 +19,7 @@ from sweeps.report.tables.sheet import Sheet
 from sweeps.screen import folded
 from sweeps.text import nearest, one_line
 
-Kind = Literal["table", "differences", "claims", "published", "statistics", "search", "priors"]
+Kind = Literal["table", "differences", "claims", "published", "statistics", "search", "priors", "samples"]
 KINDS = get_args(Kind)
 
 
@@ -58,6 +58,8 @@ def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: S
         from sweeps.report.thesis.claims_sheet import COLUMNS
 
         more = [*more, *(name for name in COLUMNS if name != "history")]
+    if "samples" in request.kinds:
+        more = [*more, "given_pixels"]
     if {"table", "statistics", "claims"} & set(request.kinds):
         more = [*more, *history_columns(ledger)]
     table = read_table(ledger, request.all_rows, list(dict.fromkeys(more)), in_hand)
@@ -85,6 +87,10 @@ def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
         from sweeps.report.tables.priors_sheet import priors_sheet
 
         return priors_sheet(name, table, request.number_format)
+    if kind == "samples":
+        from sweeps.report.tables.samples_sheet import samples_sheet
+
+        return samples_sheet(name, table, request.number_format)
     if kind == "published":
         from sweeps.report.thesis.published import published_sheet
 

@@ -7,6 +7,7 @@ from typing import Literal
 from mtvae.config import SCALE_DIGITS, Scale
 from sweeps.analysis.columns import TABLE_COLUMNS
 from sweeps.analysis.results import Table
+from sweeps.analysis.statistics import Sample
 from sweeps.analysis.table_row import TableRow
 from sweeps.config.labels import setting_texts
 from sweeps.text import one_line, value_text
@@ -60,11 +61,15 @@ def number(value: float | None, digits: int) -> str:
 
 
 def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
-    """Return mean ± spread; "?" stands for the spread of one fold."""
+    """Return mean ± spread of a metric; "?" stands for the spread of one fold."""
     sample = row.sample(metric, number_format.scale)
+    return sample_text(sample, decimals(row, metric, number_format.scale), number_format)
+
+
+def sample_text(sample: Sample | None, digits: int, number_format: NumberFormat) -> str:
+    """Return mean ± spread with this many decimals; "-" without a sample, "?" for the spread of one fold."""
     if sample is None or sample.summary is None:
         return "-"
-    digits = decimals(row, metric, number_format.scale)
     if sample.n < 2:
         return f"{number(sample.mean, digits)} ± ?"
     spreads = {"variance": f"{sample.summary.variance:.1e}", "sd": number(sample.sd, digits)}
