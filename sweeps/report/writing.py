@@ -70,11 +70,12 @@ def _figures(ledger: Ledger, table: Table, say: Callable[[str], None]) -> tuple[
     """Return PNG and PDF files by name, and lines that say why some are missing."""
     from sweeps.report.figures.drawing import save
     from sweeps.report.figures.figures import figures
+    from sweeps.report.figures.prior_figures import prior_figures
     from sweeps.report.figures.search_figures import search_figures
 
     say("drawing figures")
     of_search, reasons = search_figures(table)
-    drawn = of_search | figures(table)
+    drawn = of_search | figures(table) | prior_figures(table)
     if ledger.storage.names("models"):
         from sweeps.report.figures.pictures import pictures
 

@@ -47,6 +47,7 @@ SAMPLERS = {
 }
 
 Load = Callable[[Source], Loaded]
+Make = Callable[[], Figure]
 
 
 def pictures(
@@ -85,6 +86,10 @@ def pictures(
         for fold in _folds_to_show(row) if row.family.reconstructs else ():
             title = f"{row_text}, fold {fold}"
             add(title, f"{name}-fold{fold}", partial(_model_picture, ledger, row, fold, title, load_once, roots or {}))
+    from sweeps.report.figures.sample_pictures import sample_pictures
+
+    for name, (title, make) in sample_pictures(ledger, table, load_once, roots or {}).items():
+        add(title, name, make)
     return found, list(dict.fromkeys(reasons))
 
 
@@ -102,7 +107,8 @@ class _NoPicture(ValueError):
     """A picture cannot be made; the message says why."""
 
 
-def _with_root(data: Data, roots: Mapping[str, str]) -> Data:
+def with_root(data: Data, roots: Mapping[str, str]) -> Data:
+    """Return a data set with its folder on this machine, if `roots` has one."""
     root = roots.get(data.name or data.dataset) or roots.get(data.dataset)
     return data.model_copy(update={"root": root}) if root else data
 
@@ -110,9 +116,9 @@ def _with_root(data: Data, roots: Mapping[str, str]) -> Data:
 def _samplers_picture(row: TableRow, load: Load, roots: Mapping[str, str]) -> Figure:
     """Return `sampling` of the first images of a row's data set."""
     data = Data.model_validate({leaf: row.settings.get(column(f"data.{leaf}")) for leaf in Data.model_fields})
-    loaded = load(Source.of(_with_root(data, roots), row.settings["folds.selection"], row.settings["seed"]))
+    loaded = load(Source.of(with_root(data, roots), row.settings["folds.selection"], row.settings["seed"]))
     for fold in row.folds:
-        _check_images(row, fold, loaded)
+        check_images(row, fold, loaded)
     return sampling(
         loaded.images[:EXAMPLES],
         row.settings["seed"],
@@ -130,9 +136,9 @@ def sampling(images: Images, seed: int, title: str = "") -> Figure:
     for kind in SAMPLERS.values():
         generator = torch.Generator().manual_seed(seeds.of_fold(seed, 0)["sampler"])
         condition = ConditionSampler(kind, x.shape[-1])(x, generator)
-        triples = zip(_colour(x), _colour(condition[:, -1:]), show_condition(condition), strict=True)
+        triples = zip(colour(x), colour(condition[:, -1:]), show_condition(condition), strict=True)
         rows.append(torch.stack([picture for triple in triples for picture in triple]))
-    figure = _grid(rows, list(SAMPLERS), title)
+    figure = grid_of(rows, list(SAMPLERS), title)
     _name_columns(figure, ["original", "mask", "result"] * len(x), x.shape[-1])
     return figure
 
@@ -155,9 +161,9 @@ def _model_picture(
         settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
     except FileNotFoundError:
         raise _NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
-    settings = settings.model_copy(update={"data": _with_root(settings.data, roots)})
+    settings = settings.model_copy(update={"data": with_root(settings.data, roots)})
     loaded, test_images = load(settings.source), test_image_count(settings.source)
-    _check_images(row, fold, loaded)
+    check_images(row, fold, loaded)
     images = loaded.images
     half = test_half_count(settings.source)
     parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
@@ -169,10 +175,10 @@ def _model_picture(
     shown = outputs(settings, model, torch.tensor(images[first]), fold, labels)
     if METHODS[settings.method].footnote:
         title += f"\n({footnote(METHODS[settings.method])})"
-    return _grid([_colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
+    return grid_of([colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
 
 
-def _check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
+def check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
     """Raise _NoPicture where a fold saw other images than those that were read."""
     now, saw = (loaded.data_hash, loaded.files_hash), (row.folds[fold]["data_hash"], row.folds[fold]["files_hash"])
     if SameImages([now, saw]).differ(saw, now):
@@ -210,15 +216,15 @@ def outputs(
 
 def show_condition(condition: Tensor) -> Tensor:
     """Return a condition (n,C+1,H,H) as pictures (n,3,H,H): the revealed pixels, and the others in one colour."""
-    return torch.where(condition[:, -1:] > 0, _colour(condition[:, :-1]), torch.tensor(HIDDEN).view(1, 3, 1, 1))
+    return torch.where(condition[:, -1:] > 0, colour(condition[:, :-1]), torch.tensor(HIDDEN).view(1, 3, 1, 1))
 
 
-def _colour(images: Tensor) -> Tensor:
+def colour(images: Tensor) -> Tensor:
     """Return (n,C,H,H) as (n,3,H,H), clamped to [0,1], which an output may leave."""
     return images.clamp(0, 1).expand(-1, 3, -1, -1)
 
 
-def _grid(rows: Sequence[Tensor], names: Sequence[str], title: str) -> Figure:
+def grid_of(rows: Sequence[Tensor], names: Sequence[str], title: str) -> Figure:
     """Draw rows of n pictures (n,3,H,H) each as one image, with the rows' names beside it."""
     n, side = len(rows[0]), rows[0].shape[-1]
     image = make_grid(torch.cat(list(rows)), nrow=n, padding=GAP, pad_value=1.0).permute(1, 2, 0).numpy()

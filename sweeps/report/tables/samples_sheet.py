@@ -58,7 +58,7 @@ def samples_sheet(name: str, table: Table, number_format: NumberFormat = THESIS)
             f"mean ± {SPREAD_NOTES[number_format.spread]}",
             "z is drawn from the prior, and the pixels are those of test images",
             "† the training never drew this sampler with this many pixels",
-            "revealed, hidden error: squared error per pixel of the samples, where pixels are given and where they are not",
+            "revealed, hidden error: squared error per pixel of the samples, where pixels are given and elsewhere",
             "spread: standard deviation over the draws of z, at hidden pixels",
             "coverage: share of hidden pixels within the central 90 % of the draws",
             "crps: continuous ranked probability score at hidden pixels; lower is better",

@@ -1,0 +1,106 @@
+"""Figures of priors that need no images: rate against distortion, and errors against the number of given pixels."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mtvae.config import UNCONDITIONED
+from mtvae.config.generation import STAGE as SAMPLES
+from mtvae.config.prior import STAGE as PRIOR
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
+from sweeps.report.figures.drawing import Canvas, apply_style, file_name, labels, model_text, row_style
+from sweeps.report.tables.samples_sheet import COLUMN
+
+MOST_LINES = 12
+"""The most samplers and rows in one figure of given pixels."""
+
+
+def prior_figures(table: Table) -> dict[str, Figure]:
+    """Return the figures of a table's priors by file name without ending; none without priors.
+
+    The table must have been read with the column `given_pixels`.
+    """
+    found: dict[str, Figure] = {}
+    with apply_style():
+        priors = table.later.get(PRIOR)
+        rated = [] if priors is None else [row for row in priors.shown if row.sample("bits_per_image") is not None]
+        if priors is not None and rated:
+            found["rate-distortion"] = _rate_distortion(priors, rated)
+        samples = table.later.get(SAMPLES)
+        for group in [] if samples is None else samples.groups:
+            rows = [row for row in group if samples is not None and samples.shows(row) and _entries(row)]
+            if samples is not None and rows:
+                s = rows[0].settings
+                name = file_name("given-pixels", s["family"], s["configuration"])
+                found[name] = _given_pixels(samples, rows)
+    return found
+
+
+def _rate_distortion(priors: Table, rows: Sequence[TableRow]) -> Figure:
+    """Draw each prior's bits per image against its model's squared error per pixel, fold by fold and as means."""
+    canvas = Canvas("rate and distortion", ("", "bits per image of the latent space", "squared error per pixel"))
+    names = labels(priors)
+    models = list(dict.fromkeys(model_text(row) for row in rows))
+    for i, row in enumerate(rows):
+        bits = row.sample("bits_per_image")
+        error = row.sample(UNCONDITIONED.name, "per_pixel")
+        if bits is None or error is None:
+            canvas.left_out.append(names[row.key])
+            continue
+        folds = sorted(bits.by_fold.keys() & error.by_fold.keys())
+        style = row_style(i) | {"linestyle": ""}
+        canvas.axes[0].plot(
+            [bits.by_fold[k] for k in folds],
+            [error.by_fold[k] for k in folds],
+            **style | {"markersize": 2.5, "alpha": 0.5},
+        )
+        (handle,) = canvas.axes[0].plot([bits.mean], [error.mean], **style | {"markersize": 7})
+        text = names[row.key] if len(models) == 1 else f"{model_text(row)}: {names[row.key]}"
+        canvas.show(text, row, len(folds), handle)
+    return canvas.finish("xy", "large: the mean over the folds; small: each fold", "lower left is better")
+
+
+def _given_pixels(samples: Table, rows: Sequence[TableRow]) -> Figure:
+    """Draw the hidden error, the coverage and the CRPS of each row and sampler against the number of given pixels."""
+    panels = {"hidden_error": "squared error at hidden pixels", "coverage": "coverage of 90 %", "crps": "CRPS"}
+    canvas = Canvas(
+        f"{model_text(rows[0])}: samples given pixels", *[("", "given pixels", text) for text in panels.values()]
+    )
+    names = labels(samples)
+    lines = [(row, sampler) for row in rows for sampler in _samplers(row)]
+    for i, (row, sampler) in enumerate(lines[:MOST_LINES]):
+        for axes, score in zip(canvas.axes, panels, strict=True):
+            handle = _draw_line(axes, row, sampler, score, i)
+        canvas.show(f"{names[row.key]}, pixels by {sampler}", row, len(row.folds), handle)
+    canvas.axes[1].axhline(0.9, color="black", linewidth=0.8)
+    canvas.left_out += [f"{names[row.key]}, pixels by {sampler}" for row, sampler in lines[MOST_LINES:]]
+    return canvas.finish("", "means over the folds", "open: the training never drew this sampler with so many pixels")
+
+
+def _draw_line(axes: Axes, row: TableRow, sampler: str, score: str, i: int) -> object:
+    """Draw the means over the folds of one score, and return the line's handle."""
+    of_count: dict[int, list[float]] = {}
+    trained: dict[int, bool] = {}
+    for entry in _entries(row):
+        if entry["sampler"] == sampler:
+            of_count.setdefault(entry["count"], []).append(entry[score])
+            trained[entry["count"]] = entry["trained"]
+    counts = sorted(of_count)
+    means = [sum(of_count[count]) / len(of_count[count]) for count in counts]
+    style = row_style(i)
+    (handle,) = axes.plot(counts, means, **style)
+    open_ones = [(count, mean) for count, mean in zip(counts, means, strict=True) if not trained[count]]
+    if open_ones:
+        axes.plot(*zip(*open_ones, strict=True), **style | {"linestyle": "", "markerfacecolor": "white", "zorder": 4})
+    return handle
+
+
+def _entries(row: TableRow) -> list[dict[str, Any]]:
+    return [entry for record in row.folds.values() for entry in record.get(COLUMN) or ()]
+
+
+def _samplers(row: TableRow) -> Iterable[str]:
+    return dict.fromkeys(str(entry["sampler"]) for entry in _entries(row))

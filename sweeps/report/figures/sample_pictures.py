@@ -1,0 +1,88 @@
+"""Pictures of samples: beside their nearest training images, at several temperatures, and given pixels (2.3, 5.1)."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mtvae.conditioning import ConditionSampler
+from mtvae.config.prior import STAGE as PRIOR
+from mtvae.evaluation import to_pixels, unconditioned
+from mtvae.model import Model
+from mtvae.prior.fitting import AnyPrior, sample_latent
+from mtvae.prior.nearest import nearest
+from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
+from sweeps.data import seeds
+from sweeps.data.datasets import test_half_count, test_image_count
+from sweeps.data.splits import split
+from sweeps.ledger import kept_models
+from sweeps.ledger.ledger import Ledger
+from sweeps.report.figures import pictures
+from sweeps.report.figures.drawing import file_name, labels, model_text
+
+COLUMNS = 8
+TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
+DRAWS = 3
+
+
+def sample_pictures(
+    ledger: Ledger, table: Table, load: pictures.Load, roots: Mapping[str, str]
+) -> dict[str, tuple[str, pictures.Make]]:
+    """Return for the first fold of each prior a title and a function that draws it, by file name without ending."""
+    priors = table.later.get(PRIOR)
+    if priors is None:
+        return {}
+    names = labels(priors)
+    found: dict[str, tuple[str, pictures.Make]] = {}
+    for row in priors.shown:
+        for fold in sorted(row.folds)[:1]:
+            title = f"{model_text(row)}, {names[row.key]}, fold {fold}"
+            name = file_name("samples", row.settings["family"], row.settings["prior.kind"], row.key)
+            found[f"{name}-fold{fold}"] = (
+                title,
+                partial(_picture, ledger, priors.models[row.key], row, fold, title, load, roots),
+            )
+    return found
+
+
+@torch.no_grad()
+def _picture(
+    ledger: Ledger, model_key: str, row: TableRow, fold: int, title: str, load: pictures.Load, roots: Mapping[str, str]
+) -> Figure:
+    """Draw samples, their nearest training images, and samples at several temperatures and given pixels."""
+    settings, model = kept_models.load(ledger.storage, f"{model_key}-fold{fold}")
+    _, prior, classes = kept_models.load_prior(ledger.storage, f"{row.key}-fold{fold}")
+    assert isinstance(model, Model)
+    settings = settings.model_copy(update={"data": pictures.with_root(settings.data, roots)})
+    loaded, test_images = load(settings.source), test_image_count(settings.source)
+    pictures.check_images(row, fold, loaded)
+    images = torch.tensor(loaded.images)
+    half = test_half_count(settings.source)
+    parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
+    seed = seeds.derive(settings.seed, seeds.SAMPLES, fold)
+    own = torch.arange(COLUMNS) % len(classes) if classes else None
+    test, training = to_pixels(images[torch.tensor(parts.test[:COLUMNS])]), images[torch.tensor(parts.train)]
+    drawn = {t: _drawn(model, prior, seed, own, t) for t in TEMPERATURES}
+    rows: list[tuple[str, Tensor]] = []
+    for text, shown in (("sample", drawn[1.0]), ("test image", test)):
+        distance, places = nearest(shown, training)
+        rows += [(text, shown), ("nearest in\ntraining set", to_pixels(training[places]))]
+        title += f"\n{text}: {distance.mean():.3f} from its nearest training image (root mean square, mean of these)"
+    rows += [(f"temperature {t:g}", drawn[t]) for t in TEMPERATURES if t != 1]
+    if model.conditioned is not None and settings.condition_sampler is not None:
+        sampler = ConditionSampler(settings.condition_sampler, test.shape[-1])
+        condition = sampler(test, torch.Generator().manual_seed(seed))
+        rows.append(("given pixels", pictures.show_condition(condition)))
+        for i in range(DRAWS):
+            z = sample_latent(prior, model, len(test), torch.Generator().manual_seed(seed + i), own)
+            rows.append((f"sample {i + 1}", model.decode_conditioned(z, condition)))
+    return pictures.grid_of([pictures.colour(shown) for _, shown in rows], [text for text, _ in rows], title)
+
+
+def _drawn(model: Model, prior: AnyPrior, seed: int, labels: Tensor | None, temperature: float) -> Tensor:
+    z = sample_latent(prior, model, COLUMNS, torch.Generator().manual_seed(seed), labels, temperature)
+    a = model.architecture
+    return unconditioned(model, z, z.new_zeros(COLUMNS, a.channels, a.side, a.side)).clamp(0, 1)
