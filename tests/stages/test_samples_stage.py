@@ -1,0 +1,128 @@
+"""Samples as a stage behind the prior: their record, their table, and what happens if prior or model is lost."""
+
+import json
+
+import pytest
+
+from sweeps.config import grid
+from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.plan import Plan
+from sweeps.report.contents import ReportRequest, report
+from sweeps.run.command import command
+from sweeps.run.options import Options
+
+GRID = """
+name: drawn
+data: {dataset: digits, limit: 80}
+folds: {n_splits: 2}
+training: {epochs: 1, batch_size: 16}
+prior: {layers: 2, width: 4, epochs: 1, components: 2}
+generation: {samples: 10, images: 6, draws: 3, counts: [0, 9, 18, 400]}
+grid:
+  - {family: vqvae, method: [none, multi_decoder], prior.kind: pixelcnn}
+  - {family: gaussian_vae, method: single_decoder, prior.kind: mixture}
+"""
+VOLATILE = {"seconds", "finished_at", "peak_memory", "resumed"}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("drawn") / "drawn.yaml"
+    path.write_text(GRID)
+    assert command(str(path), [], Options(str(path.parent / "results"), inline=True)) == 0
+    return path
+
+
+@pytest.fixture
+def ledger(file):
+    return open_ledger(file.parent / "results", "drawn")
+
+
+def samples_of(ledger):
+    """Return the records of the stage by method and fold."""
+    found = ledger.table("units")[0].to_pylist()
+    return {(r["method"], r["fold"]): r for r in found if r["stage"] == "samples"}
+
+
+def units(file, stage):
+    plan = Plan(grid.load(str(file)), frozenset(), frozenset())
+    return [unit for unit in plan.units if unit.stage == stage]
+
+
+def test_every_model_has_samples(ledger):
+    records = samples_of(ledger)
+    assert len(records) == 6
+    for record in records.values():
+        assert 0 < record["sample_distance"] < 1 and 0 < record["test_distance"] < 1
+
+
+def test_pixels_are_given_where_a_decoder_takes_them(ledger):
+    """Counts that exceed the image, and those that are no square for `exact`, are left out."""
+    for (method, _), record in samples_of(ledger).items():
+        found = {(entry["sampler"], entry["count"]) for entry in record["given_pixels"] or ()}
+        if method == "none":
+            assert found == set()
+        else:
+            others = {(sampler, count) for sampler in ("uniform", "gaussian") for count in (0, 9, 18)}
+            assert found == others | {("exact", 0), ("exact", 9)}
+
+
+def test_untrained_conditions_are_marked(ledger):
+    """The multi decoder saw nine uniform pixels always, the single decoder any number of them, and none."""
+    trained = {
+        method: {(entry["sampler"], entry["count"]) for entry in record["given_pixels"] or () if entry["trained"]}
+        for (method, fold), record in samples_of(ledger).items()
+        if fold == 0
+    }
+    assert trained["multi_decoder"] == {("uniform", 9)}
+    none = {(sampler, 0) for sampler in ("exact", "uniform", "gaussian")}
+    assert trained["single_decoder"] == none | {("uniform", 9), ("uniform", 18)}
+
+
+def test_the_table_of_samples(file):
+    text = report(str(file.parent / "results"), "drawn", ReportRequest(kinds=("samples",)))
+    assert "9 †" in text and "coverage" in text
+    (sheet,) = json.loads(
+        report(str(file.parent / "results"), "drawn", ReportRequest(kinds=("samples",), format="json"))
+    )
+    assert len(sheet["rows"]) == 16 and all(row["folds"] == 2 for row in sheet["rows"])
+    assert all(0 <= row["coverage_mean"] <= 1 for row in sheet["rows"])
+
+
+def test_a_lost_prior_is_fitted_again(file, ledger):
+    """Samples from the prior that is fitted again are the same to the last digit."""
+    before = {id_: {n: v for n, v in r.items() if n not in VOLATILE} for id_, r in samples_of(ledger).items()}
+    (unit,) = [u for u in units(file, "samples") if u.settings.method == "multi_decoder" and u.fold == 0]
+    key, fold = unit.requires[1]
+    ledger.storage.remove(f"models/{key}-fold{fold}.safetensors")
+    assert command(str(file), [], Options(str(file.parent / "results"), inline=True, redo=unit.name)) == 0
+    after = {id_: {n: v for n, v in r.items() if n not in VOLATILE} for id_, r in samples_of(ledger).items()}
+    assert after == before
+    assert "its prior is fitted again" in ledger.storage.read(f"logs/{unit.name}.log").decode()
+
+
+def test_a_redo_of_a_prior_marks_its_samples(file, capsys):
+    (unit,) = [u for u in units(file, "prior") if u.settings.method == "none" and u.fold == 1]
+    assert command(str(file), [], Options(str(file.parent / "results"), inline=True, redo=unit.name)) == 0
+    assert "[2/2]" in capsys.readouterr().out
+
+
+def test_generation_changes_no_prior(read_grid):
+    """Units of trainings and priors keep their keys; those of samples get others."""
+    first, second = (
+        Plan(read_grid(text), frozenset(), frozenset()).units for text in (GRID, GRID.replace("draws: 3", "draws: 4"))
+    )
+    for one, other in zip(first, second, strict=True):
+        assert (one.key == other.key) == (one.stage != "samples")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{family: vqvae, generation.draws: 4}", "only a row with a prior has samples"),
+        ("{family: vqvae, prior.kind: markov, generation.draws: 1}", "generation.draws is 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(read_grid, settings, expected):
+    with pytest.raises(grid.GridError, match=expected):
+        read_grid(f"name: a\ndata: {{dataset: digits}}\ngrid:\n  - {settings}\n")
