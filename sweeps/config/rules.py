@@ -233,6 +233,9 @@ def _check_prior(values: dict[str, Value]) -> Problems:
     if kind is not None and kind not in (fitting := kinds_of(family)):
         takes = f"takes {', '.join(fitting[:-1])} or {fitting[-1]}" if fitting else "says nothing of its latent space"
         problems.append(("prior.kind", f"family {family} {takes}"))
+    description = declared(_data(values))
+    if values["prior.labels"] and description is not None and not description.classes:
+        problems.append(("prior.labels", f"{title(_data(values))} has no classes"))
     if kernel is not None and kernel % 2 == 0:
         problems.append(("prior.kernel", "it must be odd, so that it has a centre"))
     return problems

@@ -8,6 +8,7 @@ from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE as PRIOR
 from mtvae.cost import prior_cost
 from sweeps.config.settings import Settings
+from sweeps.data.datasets import declared
 
 TRAINING = "training"
 """The stage that every configuration has and that all other stages build on."""
@@ -28,6 +29,7 @@ class Stage:
         metrics: what the stage measures, one column for each.
         epochs: passes over the training set; 0 for a stage that does not train.
         flops: floating-point operations for one image and epoch.
+        parameters: trainable parameters besides those of the stages that it requires.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Stage:
     metrics: tuple[Metric, ...] = ()
     epochs: Callable[[Settings], int] = field(default=lambda settings: 0)
     flops: Callable[[Settings], int] = field(default=lambda settings: 0)
+    parameters: Callable[[Settings], int] = field(default=lambda settings: 0)
 
 
 STAGES = Registry(Stage)
@@ -61,6 +64,13 @@ STAGES.register(
         flops=_training_flops,
     )
 )
+
+
+def _classes(settings: Settings) -> int:
+    """Return how many classes condition a configuration's prior."""
+    description = declared(settings.data) if settings.prior.labels else None
+    return 0 if description is None else description.classes
+
 
 STAGES.register(
     Stage(
@@ -93,6 +103,7 @@ STAGES.register(
         ),
         epochs=lambda settings: settings.prior.epochs or 0,
         flops=lambda settings: STEP_PASSES * prior_cost(settings.architecture, settings.prior).flops,
+        parameters=lambda settings: prior_cost(settings.architecture, settings.prior, _classes(settings)).parameters,
     )
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from mtvae.cost import training_bytes
 from sweeps.config.grid import common_settings
 from sweeps.config.settings import Settings, Value, flatten, null_is_a_value
+from sweeps.config.stages import STAGES
 from sweeps.data.datasets import DATASETS, Data, DataError, check_files, declared, image_count, shape, title
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
@@ -59,6 +60,13 @@ def dry_run(
         if row.schedule.switch_epoch is not None:
             parameters += f" ({row.cost.parameters:,} before the switch)"
         lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters}  {units[0].label}")
+        for unit in {unit.key: unit for unit in units[1:]}.values():
+            if of_stage := STAGES[unit.stage].parameters(unit.settings):
+                ids = [other.id for other in units if other.key == unit.key]
+                done = sum(id_ in plan.done for id_ in ids)
+                lines.append(
+                    f"  {unit.key}  {done}/{len(ids)} done  {of_stage:>11,} parameters  {unit.label}, {unit.stage}"
+                )
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
     failed = len(plan.still_failed)
