@@ -203,10 +203,10 @@ def point_of(row: Row) -> Params:
 
 
 def searches(results: Path) -> list[Found]:
-    """Return all searches of the seeds with which every way has begun, cut to what all of them have."""
+    """Return all searches of the seeds with which ours have begun, cut to what all of them have."""
     begun = sorted({int(path.name.split("-")[1]) for path in results.glob("tpe-*")})
     by_seed = [[read_search(results, way, seed) for way in WAYS] for seed in begun]
-    found = [one for of_seed in by_seed if None not in of_seed for one in of_seed if one is not None]
+    found = [one for of_seed in by_seed for one in of_seed if one is not None]
     n = min(len(one.points) for one in found)
     return [one.first(n) for one in found]
 

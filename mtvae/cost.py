@@ -81,7 +81,7 @@ def vq(a: Architecture) -> tuple[Cost, Cost, Cost]:
     """Return the costs of encoder with codebook, plain and conditioned decoder of a VQ-VAE."""
     s = a.sizes
     assert isinstance(s, VQSizes)
-    codebook, grid = s.embeddings * s.embedding_size, (a.side // 2 ** len(s.hidden)) ** 2
+    codebook, grid = s.embeddings * s.embedding_size, s.grid_side(a.side) ** 2
     quantizer = Cost(codebook, s.embeddings * grid, 2 * codebook * grid)
     return _sum(vq_encoder(a)).plus(quantizer), _sum(vq_decoder(a, 0)), _sum(vq_decoder(a, a.condition))
 
@@ -110,7 +110,7 @@ def prior_cost(architecture: Architecture, prior: Prior, classes: int = 0) -> Co
         return Cost()
     assert isinstance(s, VQSizes)
     assert prior.width is not None and prior.layers is not None and prior.kernel is not None
-    width, grid = prior.width, (architecture.side // 2 ** len(s.hidden)) ** 2
+    width, grid = prior.width, s.grid_side(architecture.side) ** 2
     total = Cost(s.embeddings * width, width * grid)
     for own in (0, *[1] * (prior.layers - 1)):  # the first layer leaves out the position itself
         seen = prior.kernel // 2 + own

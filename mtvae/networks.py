@@ -118,7 +118,7 @@ def vq_decoder(a: Architecture, condition: int) -> Layers:
     """
     s = a.sizes
     assert isinstance(s, VQSizes)
-    widths, side = s.hidden[::-1], a.side // 2 ** len(s.hidden)
+    widths, side = s.hidden[::-1], s.grid_side(a.side)
     layers: Layers = []
     if condition or METHODS[a.method].head:
         z, blind = s.embedding_size * side**2, not condition

@@ -35,6 +35,7 @@ from mtvae.evaluation import BATCH_SIZE, Scores, as_training_error, scaled, to_p
 from mtvae.loop import Diverged, Loop
 from mtvae.losses import fixed_weights
 from mtvae.runtime.cuda_graph import Record
+from mtvae.runtime.determinism import seeded
 from mtvae.runtime.precision import forward_pass
 from mtvae.training import TrainingSet, check_sizes, device_generators
 
@@ -60,16 +61,6 @@ def _named(family: str, method: str) -> Iterator[None]:
             raise
         text = " ".join(str(error).split())[:300]
         raise OwnModelError(f"{family}: {method} raised {type(error).__name__}: {text}") from error
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators inside the block, and restore them afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        yield
 
 
 def own_model_of(architecture: Architecture) -> OwnModel:

@@ -96,6 +96,10 @@ class VQSizes(Section):
     output: Output = "tanh"
     codebook_init: CodebookInit = "uniform"
 
+    def grid_side(self, side: int) -> int:
+        """Return the side of the grid of codes of an image with this side, which each width halves."""
+        return int(side // 2 ** len(self.hidden))
+
 
 def size_kind(field: FieldInfo) -> type | None:
     """Return the type of a size: int, float, bool, str or tuple (of int); None for another or a mixed type."""

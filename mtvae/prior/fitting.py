@@ -11,7 +11,9 @@ from mtvae.loop import Loop
 from mtvae.model import Model
 from mtvae.prior.mixtures import MixturePrior
 from mtvae.prior.pixelcnn import PixelCNN
+from mtvae.prior.sampling import sample
 from mtvae.prior.tables import TablePrior
+from mtvae.runtime.determinism import seeded
 
 TERM = "code"
 """The name of a PixelCNN's training term: -log p of a code, in nats."""
@@ -31,10 +33,9 @@ def build_prior(prior: Prior, architecture: Architecture, classes: int = 0, seed
     if not isinstance(sizes, VQSizes):
         return MixturePrior(kind, sizes.latent, prior.components or 1)  # type: ignore[attr-defined]
     if kind != "pixelcnn":
-        return TablePrior(kind, sizes.embeddings, architecture.side // 2 ** len(sizes.hidden), classes)
+        return TablePrior(kind, sizes.embeddings, sizes.grid_side(architecture.side), classes)
     assert prior.layers is not None and prior.width is not None and prior.kernel is not None
-    with torch.random.fork_rng(devices=[]):  # torch's constructors draw from the global generator
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):  # torch's constructors draw from the global generator
         return PixelCNN(sizes.embeddings, prior.layers, prior.width, prior.kernel, prior.dropout or 0.0, classes)
 
 
@@ -82,9 +83,8 @@ class PriorFit(Loop):
         super().__init__(module, train, training, {TERM: 1.0}, generators)
 
     def train_terms(self, batch: Tensor) -> dict[str, Tensor]:
-        devices = [self.codes.device] if self.codes.is_cuda else []
-        with torch.random.fork_rng(devices=devices):  # dropout draws from the global generator of the device
-            torch.manual_seed(int(torch.randint(2**62, (), generator=self.generators["dropout"])))
+        seed = int(torch.randint(2**62, (), generator=self.generators["dropout"]))
+        with seeded(seed, self.codes.device):  # dropout draws from the global generator of the device
             return {TERM: self._nats(batch)}
 
     @torch.no_grad()
@@ -112,14 +112,13 @@ def sample_latent(
         labels: (N,) the classes of a prior with classes.
         temperature: below 1, what is likely becomes likelier.
     """
-    from mtvae.prior import sampling
-
     if isinstance(prior, MixturePrior):
         return prior.sample(number, generator, temperature)
     sizes = model.architecture.sizes
-    side = model.architecture.side // 2 ** len(sizes.hidden)  # type: ignore[attr-defined]
+    assert isinstance(sizes, VQSizes)
+    side = sizes.grid_side(model.architecture.side)
     if isinstance(prior, PixelCNN):
-        codes = sampling.sample(prior, number, side, generator, labels, temperature)
+        codes = sample(prior, number, side, generator, labels, temperature)
     else:
         codes = prior.sample(number, side, generator, labels, temperature)
     return embed(model, codes)

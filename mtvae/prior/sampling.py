@@ -4,7 +4,7 @@ A full pass over the grid for each of its h*h positions would compute everything
 once for each row, because a row of it depends on the rows above only. The horizontal stack runs once for each position.
 """
 
-import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ def sample(
         temperature: as `draw`.
     """
     weight = model.embedding.weight
-    uniform = _uniform(number, side, generator, weight)
+    uniform = uniform_numbers(number, side, generator, weight)
     codes = torch.zeros(number, side, side, dtype=torch.long, device=weight.device)
     layers = model.gated_layers
     reach = layers[0].reach
@@ -83,21 +83,25 @@ def sample_by_full_passes(
     temperature: float = 1.0,
 ) -> Tensor:
     """Draw the codes of `sample` by a pass over the whole grid for each position. `sample` is tested with it."""
-    weight = model.embedding.weight
-    uniform = _uniform(number, side, generator, weight)
-    codes = torch.zeros(number, side, side, dtype=torch.long, device=weight.device)
-    for row in range(side):
-        for column in range(side):
-            logits = model(codes, labels)[:, :, row, column]
-            codes[:, row, column] = draw(logits, uniform[:, row, column], temperature)
+    uniform = uniform_numbers(number, side, generator, model.embedding.weight)
+    return draw_in_order(lambda codes, row, column: model(codes, labels)[:, :, row, column], uniform, temperature)
+
+
+def draw_in_order(logits_at: Callable[[Tensor, int, int], Tensor], uniform: Tensor, temperature: float = 1.0) -> Tensor:
+    """Draw codes (N,h,h) row by row.
+
+    Args:
+        logits_at: returns the logits (N,K) at a row and a column, from the codes so far; later codes are 0.
+        uniform: (N,h,h), the numbers that decide the codes.
+        temperature: as `draw`.
+    """
+    codes = torch.zeros_like(uniform, dtype=torch.long)
+    for row in range(uniform.shape[1]):
+        for column in range(uniform.shape[2]):
+            codes[:, row, column] = draw(logits_at(codes, row, column), uniform[:, row, column], temperature)
     return codes
 
 
-def _uniform(number: int, side: int, generator: torch.Generator, like: Tensor) -> Tensor:
+def uniform_numbers(number: int, side: int, generator: torch.Generator, like: Tensor) -> Tensor:
     """Return the uniform numbers (N,h,h) that decide the codes, in double precision for a double model."""
     return torch.rand(number, side, side, generator=generator, dtype=like.dtype).to(like.device)
-
-
-def bits(nats: float) -> float:
-    """Return an amount of information in bits."""
-    return nats / math.log(2)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mtvae.prior.sampling import draw
+from mtvae.prior.sampling import draw_in_order, uniform_numbers
 
 PSEUDO_COUNT = 1.0
 """Added to every count (Laplace), so that a code that a context never had has a probability."""
@@ -79,13 +79,12 @@ class TablePrior(nn.Module):
         temperature: float = 1.0,
     ) -> Tensor:
         """Draw codes (N,h,h), position by position. The arguments are those of `mtvae.prior.sampling.sample`."""
-        uniform = torch.rand(number, side, side, generator=generator, dtype=torch.float64).to(self.log_p.device)
-        codes = torch.zeros(number, side, side, dtype=torch.long, device=self.log_p.device)
-        for row in range(side):
-            for column in range(side):
-                logits = self.log_p[self._rows(codes, labels)[:, row, column]]
-                codes[:, row, column] = draw(logits, uniform[:, row, column], temperature)
-        return codes
+        uniform = uniform_numbers(number, side, generator, self.log_p)
+
+        def logits_at(codes: Tensor, row: int, column: int) -> Tensor:
+            return self.log_p[self._rows(codes, labels)[:, row, column]]
+
+        return draw_in_order(logits_at, uniform, temperature)
 
     def _rows(self, codes: Tensor, labels: Tensor | None) -> Tensor:
         """Return the row of the table for each code, (N,h,h)."""

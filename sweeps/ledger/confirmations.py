@@ -36,8 +36,7 @@ def write_confirmations(storage: Storage, confirmations: Sequence[Confirmation])
     """Write the file unless it holds exactly these."""
     held = {"confirmations": [asdict(confirmation) for confirmation in confirmations]}
     data = (json.dumps(held, indent=1, allow_nan=False) + "\n").encode()
-    if storage.try_read(CONFIRM_FILE) != data:
-        storage.write(CONFIRM_FILE, data)
+    storage.write_if_changed(CONFIRM_FILE, data)
 
 
 def read_confirmations(storage: Storage) -> tuple[list[Confirmation], str]:

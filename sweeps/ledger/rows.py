@@ -30,9 +30,7 @@ class Resolved(Protocol):
 
 def write(storage: Storage, keys: Sequence[str], rows: Sequence[Settings]) -> None:
     """Write the file, unless it holds exactly these rows. Raise StorageError if it cannot be written."""
-    data = _encoded(keys, rows)
-    if storage.try_read(ROWS) != data:
-        storage.write(ROWS, data)
+    storage.write_if_changed(ROWS, _encoded(keys, rows))
 
 
 def resolved(grid: Resolved) -> list[Row]:

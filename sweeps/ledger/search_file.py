@@ -66,8 +66,7 @@ def write_description(storage: Storage, description: SearchDescription | None) -
             storage.remove(SEARCH_FILE)
         return
     data = (json.dumps(asdict(description), indent=1, allow_nan=False) + "\n").encode()
-    if storage.try_read(SEARCH_FILE) != data:
-        storage.write(SEARCH_FILE, data)
+    storage.write_if_changed(SEARCH_FILE, data)
 
 
 def read_description(storage: Storage) -> tuple[SearchDescription | None, str]:

@@ -191,6 +191,11 @@ class Storage:
                     with self._put(self.path(name)) as stream:
                         shutil.copyfileobj(file, stream)
 
+    def write_if_changed(self, name: str, data: bytes) -> None:
+        """Write a whole file as `write` does, unless it holds exactly this."""
+        if self.try_read(name) != data:
+            self.write(name, data)
+
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Write a whole file. A reader sees the old file, the new one, or none, but never a part.
 

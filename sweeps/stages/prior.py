@@ -14,6 +14,7 @@ from mtvae.prior.fitting import AnyPrior, PriorFit, build_prior, codes_of, vecto
 from mtvae.prior.likelihood import measure
 from mtvae.prior.mixtures import MixturePrior
 from mtvae.prior.pixelcnn import PixelCNN
+from mtvae.prior.tables import TablePrior
 from sweeps.data import seeds
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row
@@ -107,17 +108,21 @@ def _fit(inputs: Inputs, train: Train, model: Model, labels: Tensor | None) -> t
     images, parts, named = inputs.pixels, _parts(inputs), _seeds(inputs)
     settings = inputs.unit.settings.prior
     classes = 0 if labels is None else len(inputs.classes)
-    prior = build_prior(settings, model.architecture, classes, named["prior_init"]).to(inputs.device)
-    if isinstance(prior, MixturePrior):
-        prior.fit(vectors_of(model, images[parts["train"]], named["prior_latent"]), named["prior_mixture"])
-        return prior, {"best_epoch": None, "images_trained": 0}
-    if not isinstance(prior, PixelCNN):
-        prior.fit(codes_of(model, images[parts["train"]]), None if labels is None else labels[parts["train"]])
+
+    def build() -> AnyPrior:
+        return build_prior(settings, model.architecture, classes, named["prior_init"]).to(inputs.device)
+
+    if settings.kind != "pixelcnn":
+        prior, own = build(), images[parts["train"]]
+        if isinstance(prior, MixturePrior):
+            prior.fit(vectors_of(model, own, named["prior_latent"]), named["prior_mixture"])
+        elif isinstance(prior, TablePrior):
+            prior.fit(codes_of(model, own), None if labels is None else labels[parts["train"]])
         return prior, {"best_epoch": None, "images_trained": 0}
     codes = codes_of(model, images)
 
     def make() -> PriorFit:
-        module = build_prior(settings, model.architecture, classes, named["prior_init"]).to(inputs.device)
+        module = build()
         assert isinstance(module, PixelCNN)
         return PriorFit(module, codes, parts["train"], parts["selection"], settings, named, labels)
 

@@ -16,7 +16,8 @@ from mtvae.conditioning import ConditionSampler
 from mtvae.config import CONDITIONED, FAMILIES, METHODS, UNCONDITIONED, Batch, Conditioning
 from mtvae.evaluation import BATCH_SIZE, generators, to_pixels, unconditioned
 from mtvae.model import Model
-from mtvae.own_model import Network, seeded
+from mtvae.own_model import Network
+from mtvae.runtime.determinism import seeded
 from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
