@@ -125,10 +125,9 @@ def _on_grid(of_position: Cost, positions: int) -> Cost:
     return Cost(of_position.parameters, of_position.activations * positions, of_position.flops * positions)
 
 
-def training_bytes(architecture: Architecture, batch_size: int) -> int:
+def training_bytes(of: Cost, batch_size: int) -> int:
     """Estimate the bytes that a training holds at its peak in fp32, without the images and the process itself.
 
     It holds weights, gradients, AdamW's two moments, the best weights, and a batch's activations with their gradients.
     """
-    of = cost(architecture)
     return 4 * (5 * of.parameters + 2 * batch_size * of.activations)

@@ -79,6 +79,12 @@ def _variance(total: Tensor, square: Tensor, n: int) -> Tensor:
     return (square / n - (total / n).square()).clamp(min=0)
 
 
+def perplexity(used: Tensor) -> float:
+    """Return exp(entropy) of how often each of K codes was used, (K,): the codes in effective use, from 1 to K."""
+    p = used[used > 0].double() / used.sum()
+    return (-(p * p.log()).sum()).exp().item()
+
+
 class GaussianLatentSpace(LatentSpace):
     """q(z|x) = N(mean, exp(log_variance)) by two linear heads (2.1.2)."""
 
@@ -197,15 +203,13 @@ class VectorQuantizedLatentSpace(LatentSpace):
     def scores(self, means: dict[str, float], sums: dict[str, Tensor], images: int, loss: Loss) -> dict[str, float]:
         """Add the latent loss of the means, the codebook's perplexity and its error relative to the encoder's variance.
 
-        The perplexity is exp(entropy) of the codebook's use, from 1 to K. The VQ loss alone has no scale: an encoder
-        whose output shrinks lowers it without a better codebook.
+        The VQ loss alone has no scale: an encoder whose output shrinks lowers it without a better codebook.
         """
         assert loss.commitment_weight is not None
         used = sums["used"]
-        p = used[used > 0].double() / used.sum()
         variance = _variance(sums["encoded"], sums["square"], int(used.sum().item())).mean().item()
         return means | {
             "latent_loss": means["codebook_loss"] + loss.commitment_weight * means["commitment_loss"],
-            "perplexity": (-(p * p.log()).sum()).exp().item(),
+            "perplexity": perplexity(used),
             "relative_codebook_error": means["codebook_loss"] / variance if variance else 1.0,
         }

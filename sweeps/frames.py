@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from mtvae.config import UNCONDITIONED
+from mtvae.config.prior import STAGE as PRIOR
 from sweeps.analysis import differences as comparison
 from sweeps.analysis.columns import METRICS, own_size_names
 from sweeps.analysis.differences import Comparison
@@ -21,6 +23,8 @@ from sweeps.analysis.flags import FLAGS, history_columns
 from sweeps.analysis.images import image_notes
 from sweeps.analysis.records import comparison_record, row_record
 from sweeps.analysis.results import Table, find_sweeps, read_table
+from sweeps.analysis.table_row import TableRow
+from sweeps.config.stages import STAGES
 from sweeps.ledger.ledger import Damage, Ledger, open_ledger
 from sweeps.ledger.schema import UNIT_SCHEMA, Row
 from sweeps.text import value_text
@@ -29,13 +33,13 @@ Results = str | Path
 
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype()}
 WHOLE = ("suggestion", "folds", "folds_wanted", "failed", *[flag.name for flag in FLAGS])
-TEXT = ("key", "stopped", "error_unit", "metric", "baseline_key", "why_not")
+TEXT = ("key", "model_key", "stopped", "error_unit", "metric", "baseline_key", "why_not")
 
 
 def units(sweep: str, results: Results = "results") -> pd.DataFrame:
     """Return one row per done unit, those of earlier grids too.
 
-    The columns are those of the ledger without `history`, and one for each seed (`seeds.fold`).
+    The columns are those of the ledger without `history` and `given_pixels`, and one for each seed (`seeds.fold`).
     """
     return _exported(sweep, results, "units")
 
@@ -47,6 +51,14 @@ def curves(sweep: str, results: Results = "results") -> pd.DataFrame:
     of the training loss.
     """
     return _exported(sweep, results, "curves")
+
+
+def given_pixels(sweep: str, results: Results = "results") -> pd.DataFrame:
+    """Return one row per done unit with samples given pixels, sampler and number of pixels.
+
+    The scores are those of `mtvae.prior.given_pixels.GivenPixels`; `trained`: the training drew such pixels.
+    """
+    return _exported(sweep, results, "given_pixels")
 
 
 def table(sweep: str, results: Results = "results") -> pd.DataFrame:
@@ -61,6 +73,23 @@ def table(sweep: str, results: Results = "results") -> pd.DataFrame:
     found = _read(sweep, results)
     rows = [row_record(found, row) for row in found.rows]
     return _frame(rows, rows[0] if rows else {})
+
+
+def priors(sweep: str, results: Results = "results") -> pd.DataFrame:
+    """Return one row per prior of the latest grid, with the columns of `table` and the metrics of its stage.
+
+    `key` is the prior's, and `model_key` its model's. `sweeps.kept.load_generator(sweep, key)` loads both; its method
+    `sample` draws images.
+    """
+    found = _read(sweep, results).later.get(PRIOR)
+    rows = [] if found is None else [_prior_record(found, row) for row in found.rows]
+    return _frame(rows, rows[0] if rows else {})
+
+
+def _prior_record(priors: Table, row: TableRow) -> Row:
+    metrics = [metric.name for metric in STAGES[PRIOR].metrics]
+    own = row_record(priors, row, metrics=[*metrics, UNCONDITIONED.name])
+    return {"key": row.key, "model_key": priors.models[row.key], "prior.kind": row.settings["prior.kind"]} | own
 
 
 def differences(sweep: str, results: Results = "results") -> pd.DataFrame:

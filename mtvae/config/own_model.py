@@ -29,11 +29,11 @@ RESERVED = frozenset({
     "key", "fold", "seed", "dataset", "family", "configuration", "method", "sampler", "exponent", "keep_models",
     "soft_adapt", "own_sizes", "unconditioned_per_pixel", "unconditioned_per_image", "conditioned_per_pixel",
     "conditioned_per_image", "training_unconditioned_per_pixel", "training_unconditioned_per_image",
-    "mean_image_per_pixel", "collapsed", "best_epoch", "history", "sampler_built_with", "parameters", "train_images",
-    "selection_images", "test_images", "images_trained", "seconds", "resumed", "split_hash", "data_hash",
-    "files_hash", "seeds", "device", "processor", "host", "peak_memory", "finished_at", "git_commit", "git_dirty",
-    "versions", "declarations", "family_source", "stage", "parent_key", "order", "folds", "settings", "error",
-    "total", "dead_codebook", "collapsed_posterior", "best_is_last", "still_falls",
+    "mean_image_per_pixel", "collapsed", "best_epoch", "history", "given_pixels", "sampler_built_with",
+    "parameters", "train_images", "selection_images", "test_images", "images_trained", "seconds", "resumed",
+    "split_hash", "data_hash", "files_hash", "seeds", "device", "processor", "host", "peak_memory", "finished_at",
+    "git_commit", "git_dirty", "versions", "declarations", "family_source", "stage", "parent_key", "order", "folds",
+    "settings", "error", "total", "dead_codebook", "collapsed_posterior", "best_is_last", "still_falls",
 })  # fmt: skip
 """Names that terms and metrics cannot have: other columns of the ledger, the history and tables."""
 

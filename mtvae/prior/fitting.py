@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtvae.config import Architecture, Prior, Training, VQSizes
 from mtvae.evaluation import BATCH_SIZE, to_pixels
@@ -11,7 +11,6 @@ from mtvae.loop import Loop
 from mtvae.model import Model
 from mtvae.prior.mixtures import MixturePrior
 from mtvae.prior.pixelcnn import PixelCNN
-from mtvae.prior.sampling import sample
 from mtvae.prior.tables import TablePrior
 from mtvae.runtime.determinism import seeded
 
@@ -96,35 +95,3 @@ class PriorFit(Loop):
     def _nats(self, places: Tensor) -> Tensor:
         """Return the mean of -log p over the codes of the images at these indices."""
         return self.pixelcnn.nats(self.codes[places], None if self.labels is None else self.labels[places]).mean()
-
-
-def sample_latent(
-    prior: AnyPrior,
-    model: Model,
-    number: int,
-    generator: torch.Generator,
-    labels: Tensor | None = None,
-    temperature: float = 1.0,
-) -> Tensor:
-    """Draw z from a prior, (N,E,h,h) or (N,L), ready for the model's decoders. Both are in evaluation mode.
-
-    Args:
-        labels: (N,) the classes of a prior with classes.
-        temperature: below 1, what is likely becomes likelier.
-    """
-    if isinstance(prior, MixturePrior):
-        return prior.sample(number, generator, temperature)
-    sizes = model.architecture.sizes
-    assert isinstance(sizes, VQSizes)
-    side = sizes.grid_side(model.architecture.side)
-    if isinstance(prior, PixelCNN):
-        codes = sample(prior, number, side, generator, labels, temperature)
-    else:
-        codes = prior.sample(number, side, generator, labels, temperature)
-    return embed(model, codes)
-
-
-def embed(model: Model, codes: Tensor) -> Tensor:
-    """Return the codebook vectors (N,E,h,h) of codes (N,h,h)."""
-    codebook: Tensor = model.latent_space.quantizer.codebook  # type: ignore[union-attr,assignment]
-    return nn.functional.embedding(codes, codebook).permute(0, 3, 1, 2)

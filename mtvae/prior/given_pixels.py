@@ -12,7 +12,8 @@ from mtvae.conditioning import ConditionSampler, zero_condition
 from mtvae.config import Conditioning, SamplerName
 from mtvae.evaluation import to_pixels
 from mtvae.model import Model
-from mtvae.prior.fitting import AnyPrior, sample_latent
+from mtvae.prior.drawing import draw_latent
+from mtvae.prior.fitting import AnyPrior
 
 BATCH = 64  # images at a time: each has S decoded images
 INTERVAL = 0.9
@@ -23,7 +24,7 @@ class GivenPixels:
     """How samples given some pixels agree with the images that the pixels are of.
 
     Attributes:
-        sampler, count: how the pixels were chosen, and how many positions were revealed at most.
+        pixels_by, pixels: how the pixels were chosen, and how many positions were revealed at most.
         revealed_error: mean squared error of the samples at revealed pixels; None where none is revealed.
         hidden_error: the same at the other pixels.
         spread: standard deviation over the draws of z, root mean square over hidden pixels.
@@ -31,8 +32,8 @@ class GivenPixels:
         crps: continuous ranked probability score at hidden pixels, in units of a pixel's value; lower is better.
     """
 
-    sampler: SamplerName
-    count: int
+    pixels_by: SamplerName
+    pixels: int
     revealed_error: float | None
     hidden_error: float
     spread: float
@@ -97,7 +98,7 @@ def measure_given_pixels(
         x = to_pixels(batch)
         own = None if labels is None else labels[i * BATCH :][: len(x)].repeat_interleave(draws)
         condition = zero_condition(x) if choose is None else choose(x, of_pixels)
-        z = sample_latent(prior, model, len(x) * draws, of_z, own)
+        z = draw_latent(prior, model, len(x) * draws, of_z, own).z
         decoded = model.decode_conditioned(z, condition.repeat_interleave(draws, 0))
         samples = decoded.view(len(x), draws, *x.shape[1:]).transpose(0, 1)
         revealed = condition[:, -1:].expand_as(x) > 0

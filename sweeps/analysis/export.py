@@ -18,8 +18,11 @@ from sweeps.ledger.schema import OWN_SIZES, with_own_sizes
 from sweeps.ledger.storage import Storage
 from sweeps.text import FORMULA, value_text
 
-ExportKind = Literal["units", "curves"]
-"""What a row of an export is: a done unit, or an epoch of a unit."""
+ExportKind = Literal["units", "curves", "given_pixels"]
+"""What a row of an export is: a done unit, an epoch of a unit, or a unit's samples given pixels by one condition."""
+
+NESTED = {"curves": "history", "given_pixels": "given_pixels"}
+"""The columns of lists with an entry for each row of an export."""
 
 WRITERS = {".parquet": pq.ParquetWriter, ".csv": pv.CSVWriter}
 
@@ -57,11 +60,18 @@ def export_batches(ledger: Ledger, kind: ExportKind, damaged: Damage) -> Iterato
 
     Files that cannot be read are added to `damaged`.
     """
-    distinguishing = read_table(ledger, all_rows=True).columns if kind == "curves" else []
+    distinguishing = _distinguishing(ledger) if kind in NESTED else []
     schema = ledger.schema()
     for part in itertools.chain([schema.empty_table()], ledger.batches(BATCH, damaged)):
         table = unit_file.conform(part, schema)
-        yield _epoch_rows(table, distinguishing) if kind == "curves" else _unit_rows(table)
+        yield _entry_rows(table, distinguishing, NESTED[kind]) if kind in NESTED else _unit_rows(table)
+
+
+def _distinguishing(ledger: Ledger) -> list[str]:
+    """Return the settings that tell the rows apart, of models and of later stages."""
+    table = read_table(ledger, all_rows=True)
+    tables = (table, *table.later.values())
+    return list(dict.fromkeys(name for one in tables for name in one.columns))
 
 
 def flat_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -80,16 +90,17 @@ def flat(table: pa.Table) -> pa.Table:
 
 
 def _unit_rows(table: pa.Table) -> pa.Table:
-    """Return all columns except the history, with one column for each seed."""
-    return flat(table.drop_columns(["history"]).flatten().replace_schema_metadata(None))
+    """Return all columns except the nested ones, with one column for each seed."""
+    return flat(table.drop_columns(list(NESTED.values())).flatten().replace_schema_metadata(None))
 
 
-def _epoch_rows(table: pa.Table, distinguishing: Sequence[str]) -> pa.Table:
-    """Return one row per epoch: the unit's key and fold, the given settings, and the columns of the history."""
-    history = table["history"].combine_chunks()
-    units = flat(_with_settings(table, distinguishing)).take(pc.list_parent_indices(history))
-    epochs = pc.list_flatten(history)
-    for field, values in zip(epochs.type, epochs.flatten(), strict=True):
+def _entry_rows(table: pa.Table, distinguishing: Sequence[str], nested: str) -> pa.Table:
+    """Return one row per entry of a column of lists: the unit's key and fold, the given settings, and the entry."""
+    lists = table[nested].combine_chunks()
+    known = flat(_with_settings(table, distinguishing))
+    units = known.take(pc.list_parent_indices(lists))
+    entries = pc.list_flatten(lists)
+    for field, values in zip(entries.type, entries.flatten(), strict=True):
         units = units.append_column(field, values)
     return units.replace_schema_metadata(None)
 

@@ -15,9 +15,12 @@ Scores = list[tuple[str, float, int]]
 
 
 def _metrics(settings: Settings, stages: Iterable[str]) -> list[Metric]:
-    """Return the metrics that tables show of a configuration: of its outputs, its family and these stages."""
-    of_stages = [metric for stage in stages for metric in STAGES[stage].metrics]
-    return [m for m in (UNCONDITIONED, CONDITIONED, *FAMILIES[settings.family].metrics, *of_stages) if m.tabulated]
+    """Return the metrics that tables show of a configuration: of its outputs, its family and these stages.
+
+    Those of later stages that are not in the table of models are in a table of the stage, and have a caption.
+    """
+    of_stages = [m for stage in stages for m in STAGES[stage].metrics if m.tabulated or m.caption]
+    return [m for m in (UNCONDITIONED, CONDITIONED, *FAMILIES[settings.family].metrics) if m.tabulated] + of_stages
 
 
 def columns(settings: Settings) -> tuple[str, ...]:

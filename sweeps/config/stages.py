@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mtvae.config import Metric, Registry
 from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE as PRIOR
-from mtvae.cost import prior_cost
+from mtvae.cost import Cost, prior_cost, training_bytes
 from sweeps.config.settings import Settings
 from sweeps.data.datasets import declared
 
@@ -29,7 +29,8 @@ class Stage:
         metrics: what the stage measures, one column for each.
         epochs: passes over the training set; 0 for a stage that does not train.
         flops: floating-point operations for one image and epoch.
-        parameters: trainable parameters besides those of the stages that it requires.
+        parameters: trainable parameters of the module that it keeps.
+        memory: bytes that its training holds at its peak, without the images and the process itself.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Stage:
     epochs: Callable[[Settings], int] = field(default=lambda settings: 0)
     flops: Callable[[Settings], int] = field(default=lambda settings: 0)
     parameters: Callable[[Settings], int] = field(default=lambda settings: 0)
+    memory: Callable[[Settings], int] = field(default=lambda settings: 0)
 
 
 STAGES = Registry(Stage)
@@ -62,14 +64,16 @@ STAGES.register(
         requires=(),
         epochs=lambda settings: settings.training.epochs,
         flops=_training_flops,
+        parameters=lambda settings: settings.final_cost.parameters,
+        memory=lambda settings: training_bytes(settings.cost, settings.training.batch_size),
     )
 )
 
 
-def _classes(settings: Settings) -> int:
-    """Return how many classes condition a configuration's prior."""
+def _prior_cost(settings: Settings) -> Cost:
+    """Return the cost of a configuration's prior, with the classes that condition it."""
     description = declared(settings.data) if settings.prior.labels else None
-    return 0 if description is None else description.classes
+    return prior_cost(settings.architecture, settings.prior, 0 if description is None else description.classes)
 
 
 STAGES.register(
@@ -86,6 +90,7 @@ STAGES.register(
                 "bits of an image's latent space",
                 digits=1,
                 direction="lower",
+                tabulated=True,
             ),
             Metric(
                 "bound",
@@ -102,8 +107,9 @@ STAGES.register(
             ),
         ),
         epochs=lambda settings: settings.prior.epochs or 0,
-        flops=lambda settings: STEP_PASSES * prior_cost(settings.architecture, settings.prior).flops,
-        parameters=lambda settings: prior_cost(settings.architecture, settings.prior, _classes(settings)).parameters,
+        flops=lambda settings: STEP_PASSES * _prior_cost(settings).flops,
+        parameters=lambda settings: _prior_cost(settings).parameters,
+        memory=lambda settings: training_bytes(_prior_cost(settings), settings.prior.batch_size or 0),
     )
 )
 
@@ -115,6 +121,9 @@ STAGES.register(
         reads=("generation",),
         requires=(PRIOR,),
         metrics=(
+            Metric(
+                "sample_perplexity", "codes in effective use in samples, 1 to K", "code perplexity of samples", digits=1
+            ),
             Metric(
                 "sample_distance",
                 "root mean squared difference of pixels",

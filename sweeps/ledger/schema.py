@@ -79,8 +79,8 @@ _DECLARATIONS = (
 )
 
 GIVEN_PIXELS = pa.struct([
-    ("sampler", pa.string()),
-    ("count", pa.int64()),
+    ("pixels_by", pa.string()),
+    ("pixels", pa.int64()),
     *[(name, pa.float64()) for name in ("revealed_error", "hidden_error", "spread", "coverage", "crps")],
     ("trained", pa.bool_()),
 ])  # fmt: skip

@@ -1,7 +1,7 @@
 """A unit: one stage of one configuration on one fold, which is done or not done."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -102,7 +102,8 @@ class Unit:
     def memory_class(self) -> object:
         """A value that is equal for units that take the same memory."""
         s = self.settings
-        return self.stage, s.architecture, s.training.batch_size, s.training.precision, s.source
+        prior = None if self.stage == TRAINING else s.prior
+        return self.stage, s.architecture, s.training.batch_size, s.training.precision, s.source, prior
 
     def with_gpus(self, share: float) -> "Unit":
         """Return the same unit with another share of a GPU."""
@@ -116,3 +117,11 @@ class Unit:
     def __str__(self) -> str:
         stage = "" if self.stage == TRAINING else f", {self.stage}"
         return f"{self.label}{stage}, fold {self.fold} ({self.name})"
+
+
+def by_key(units: Iterable[Unit]) -> list[list[Unit]]:
+    """Return the units of each key, in the order in which the keys come: a configuration's stages, with their folds."""
+    groups: dict[str, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.key, []).append(unit)
+    return list(groups.values())

@@ -19,7 +19,9 @@ from sweeps.report.tables.sheet import Sheet
 from sweeps.screen import folded
 from sweeps.text import nearest, one_line
 
-Kind = Literal["table", "differences", "claims", "published", "statistics", "search", "priors", "samples"]
+Kind = Literal[
+    "table", "differences", "claims", "published", "statistics", "search", "priors", "samples", "given_pixels"
+]
 KINDS = get_args(Kind)
 
 
@@ -58,7 +60,7 @@ def read(ledger: Ledger, request: ReportRequest, more: Sequence[str], in_hand: S
         from sweeps.report.thesis.claims_sheet import COLUMNS
 
         more = [*more, *(name for name in COLUMNS if name != "history")]
-    if "samples" in request.kinds:
+    if "given_pixels" in request.kinds:
         more = [*more, "given_pixels"]
     if {"table", "statistics", "claims"} & set(request.kinds):
         more = [*more, *history_columns(ledger)]
@@ -91,6 +93,10 @@ def _sheet(kind: str, name: str, table: Table, request: ReportRequest) -> Sheet:
         from sweeps.report.tables.samples_sheet import samples_sheet
 
         return samples_sheet(name, table, request.number_format)
+    if kind == "given_pixels":
+        from sweeps.report.tables.given_pixels_sheet import given_pixels_sheet
+
+        return given_pixels_sheet(name, table, request.number_format)
     if kind == "published":
         from sweeps.report.thesis.published import published_sheet
 

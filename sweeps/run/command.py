@@ -79,7 +79,9 @@ def command(
             from sweeps.report.contents import ReportRequest, report
 
             shown = replace(whole, rows=searching.shown_rows(ledger, whole, of_search))
-            print(report(options.results, sweep.name, ReportRequest(width=terminal_width()), rows.resolved(shown)))
+            kinds = ("table", "priors") if any(row.prior.kind for row in shown.rows) else ("table",)
+            request = ReportRequest(kinds, width=terminal_width())
+            print(report(options.results, sweep.name, request, rows.resolved(shown)))
     except grid.GridError as error:
         return complain(*error.problems)
     except (ChoiceError, DataError, PlacementError, StorageError) as error:

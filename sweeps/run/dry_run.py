@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from mtvae.cost import training_bytes
 from sweeps.config.grid import common_settings
 from sweeps.config.settings import Settings, Value, flatten, null_is_a_value
-from sweeps.config.stages import STAGES
+from sweeps.config.stages import STAGES, stages_of
 from sweeps.data.datasets import DATASETS, Data, DataError, check_files, declared, image_count, shape, title
 from sweeps.ledger.ledger import Ledger
 from sweeps.plan.plan import Plan, seconds_left
 from sweeps.plan.sharding import flops
-from sweeps.plan.unit import Unit
+from sweeps.plan.unit import Unit, by_key
 from sweeps.run import search_text
 from sweeps.run.machine import Machine, warnings
 from sweeps.search.asked import Archive
@@ -23,8 +22,8 @@ MAX_ROWS = 60
 
 
 def worker_bytes(settings: Settings) -> int:
-    """Estimate the memory of a worker that trains this configuration."""
-    return PROCESS_BYTES + _image_bytes(settings) + training_bytes(settings.architecture, settings.training.batch_size)
+    """Estimate the memory of a worker that carries out the stage of this configuration that takes most."""
+    return PROCESS_BYTES + _image_bytes(settings) + max(stage.memory(settings) for stage in stages_of(settings))
 
 
 def dry_run(
@@ -60,13 +59,11 @@ def dry_run(
         if row.schedule.switch_epoch is not None:
             parameters += f" ({row.cost.parameters:,} before the switch)"
         lines.append(f"  {units[0].key}  {done}/{len(units)} done  {parameters}  {units[0].label}")
-        for unit in {unit.key: unit for unit in units[1:]}.values():
+        for later in by_key(units)[1:]:
+            unit, done = later[0], sum(unit.id in plan.done for unit in later)
             if of_stage := STAGES[unit.stage].parameters(unit.settings):
-                ids = [other.id for other in units if other.key == unit.key]
-                done = sum(id_ in plan.done for id_ in ids)
-                lines.append(
-                    f"  {unit.key}  {done}/{len(ids)} done  {of_stage:>11,} parameters  {unit.label}, {unit.stage}"
-                )
+                of_unit = f"{of_stage:>11,} parameters  {unit.label}, {unit.stage}"
+                lines.append(f"  {unit.key}  {done}/{len(later)} done  {of_unit}")
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
     failed = len(plan.still_failed)
@@ -109,8 +106,9 @@ def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -
 
 def _unit_bytes(unit: Unit) -> int:
     kept = {"none": False, "fold0": unit.fold == 0, "all": True}[unit.settings.keep_models]
-    model_bytes = 4 * unit.settings.final_cost.parameters if kept else 0
-    return UNIT_FILE_BYTES + EPOCH_BYTES * unit.settings.training.epochs + model_bytes
+    stage, settings = STAGES[unit.stage], unit.settings
+    model_bytes = 4 * stage.parameters(settings) if kept else 0
+    return UNIT_FILE_BYTES + EPOCH_BYTES * stage.epochs(settings) + model_bytes
 
 
 def _hours(missing: Sequence[Unit], ledger: Ledger, workers: int) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from sweeps.analysis import scores
+from sweeps.config.stages import TRAINING
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.running import running_units
 from sweeps.ledger.schema import Row
 from sweeps.plan.plan import Plan
-from sweeps.plan.unit import Unit, UnitId, parse_unit_name
+from sweeps.plan.unit import Unit, UnitId, by_key, parse_unit_name
 from sweeps.run.search_text import asked_text
 from sweeps.screen import columns, folded
 from sweeps.search.asked import Archive
@@ -18,7 +19,8 @@ def read_status(plan: Plan, ledger: Ledger) -> tuple[Plan, "Status"]:
 
     A report does not count these units either, and a run trains them again.
     """
-    wanted = dict.fromkeys(column for row in plan.rows for column in scores.columns(row[0].settings))
+    units = [units[0] for row in plan.rows for units in by_key(row)]
+    wanted = dict.fromkeys(column for unit in units for column in scores.columns(unit.settings))
     records, damaged = ledger.read("units", list(wanted))
     found = {(record["key"], record["fold"]): record for record in records}
     lost = {parse_unit_name(name.removesuffix(".parquet")) for name, _ in damaged} - found.keys()
@@ -36,6 +38,8 @@ class Status:
     def text(self, plan: Plan, archive: Archive | None = None, width: int | None = None) -> str:
         """Return a line per configuration: key, done units, failed units, label, mean scores, running units.
 
+        Each later stage of a configuration, such as a prior, has a line of its own.
+
         Args:
             archive: the suggestions of the sweep's search, if it has one.
             width: of the terminal; None: no line is folded.
@@ -47,16 +51,18 @@ class Status:
         lines = folded(
             [head, *([] if archive is None else [f"search: {asked_text(archive)}", *archive.problems])], width
         )
-        rows = []
-        for units in plan.rows:
-            done = sum(unit.id in plan.done for unit in units)
-            failures = sum(unit.id in failed for unit in units)
-            note = f" ({failures} failed)" if failures else ""
-            note += ", stopped" if done < len(units) and plan.is_stopped(units[0]) else ""
-            parts = [units[0].label, self._scores(plan, units), self._running_text(plan, units)]
-            rows.append([units[0].key, f"{done}/{len(units)}{note}", "  ".join(filter(None, parts))])
+        rows = [self._row(plan, units, failed) for units in plan.rows for units in by_key(units)]
         table = columns(rows, width)
         return "\n".join([*lines, *([table] if table else []), *folded(self.damage, width)])
+
+    def _row(self, plan: Plan, units: list[Unit], failed: set[UnitId]) -> list[str]:
+        done = sum(unit.id in plan.done for unit in units)
+        failures = sum(unit.id in failed for unit in units)
+        note = f" ({failures} failed)" if failures else ""
+        note += ", stopped" if done < len(units) and plan.is_stopped(units[0]) else ""
+        label = units[0].label if units[0].stage == TRAINING else f"{units[0].label}, {units[0].stage}"
+        parts = [label, self._scores(plan, units), self._running_text(plan, units)]
+        return [units[0].key, f"{done}/{len(units)}{note}", "  ".join(filter(None, parts))]
 
     def _runs(self, plan: Plan, unit: Unit) -> bool:
         return unit.id in self.running and unit.id not in plan.done

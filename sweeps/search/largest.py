@@ -37,7 +37,7 @@ def largest(settings: Sequence[Settings]) -> list[Settings]:
 
 
 def _bytes(settings: Settings) -> int:
-    return training_bytes(settings.architecture, settings.training.batch_size)
+    return training_bytes(settings.cost, settings.training.batch_size)
 
 
 def _valid(parts: Sequence[Search]) -> list[Settings]:

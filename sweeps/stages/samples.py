@@ -9,9 +9,11 @@ from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
 from mtvae.config import METHODS, SamplerName
-from mtvae.evaluation import BATCH_SIZE, to_pixels, unconditioned
+from mtvae.evaluation import to_pixels
+from mtvae.latent_spaces import perplexity
 from mtvae.model import Model
-from mtvae.prior.fitting import AnyPrior, sample_latent
+from mtvae.prior.drawing import Drawn, decode, draw_latent
+from mtvae.prior.fitting import AnyPrior
 from mtvae.prior.given_pixels import can_reveal, measure_given_pixels
 from mtvae.prior.nearest import nearest
 from sweeps.data import seeds
@@ -32,11 +34,12 @@ def run(inputs: Inputs, train: Train) -> Row:
     assert generation.samples is not None and generation.images is not None
     seed = seeds.derive(unit.settings.seed, seeds.SAMPLES, unit.fold)
     test, training = (torch.tensor(part, device=images.device) for part in (split.test, split.train))
-    drawn = draw_images(model, prior, generation.samples, seed, None if labels is None else labels[training])
+    drawn = draw(model, prior, generation.samples, seed, None if labels is None else labels[training])
     real = images[test[: generation.samples]]
     return finite(
         {
-            "sample_distance": nearest(drawn, images[training])[0].mean().item(),
+            "sample_perplexity": _code_perplexity(drawn.codes),
+            "sample_distance": nearest(decode(model, drawn.z), images[training])[0].mean().item(),
             "test_distance": nearest(to_pixels(real), images[training])[0].mean().item(),
             "given_pixels": _given_pixels(inputs, model, prior, test[: generation.images], seed, labels),
             "split_hash": split.hash,
@@ -47,25 +50,18 @@ def run(inputs: Inputs, train: Train) -> Row:
     )
 
 
-@torch.no_grad()
-def draw_images(model: Model, prior: AnyPrior, number: int, seed: int, labels: Tensor | None) -> Tensor:
-    """Return images (n,C,H,H) that are drawn from a prior, decoded without a pixel, and cut to [0,1].
-
-    Args:
-        labels: (M,) the classes of the training set, for a prior with classes; the classes of the samples are drawn
-            from them.
-    """
+def draw(model: Model, prior: AnyPrior, number: int, seed: int, labels: Tensor | None) -> Drawn:
+    """Draw from a prior; for one with classes, these are drawn from the classes (M,) of the training set."""
     generator = torch.Generator().manual_seed(seed)
     own = None
     if labels is not None:
         own = labels[torch.randint(len(labels), (number,), generator=generator).to(labels.device)]
-    z = sample_latent(prior, model, number, generator, own)
-    a = model.architecture
-    parts = []
-    for part in z.split(BATCH_SIZE):
-        nothing = part.new_zeros(len(part), a.channels, a.side, a.side)  # tells the shape of the images alone
-        parts.append(unconditioned(model, part, nothing))
-    return torch.cat(parts).clamp(0, 1)
+    return draw_latent(prior, model, number, generator, own)
+
+
+def _code_perplexity(codes: Tensor | None) -> float | None:
+    """Return the perplexity of codes (N,h,h); None without codes."""
+    return None if codes is None else perplexity(codes.flatten().bincount())
 
 
 def _given_pixels(

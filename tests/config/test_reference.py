@@ -45,6 +45,8 @@ def in_words(where, flat):
         return flat["soft_adapt.variant"] is not None
     if where.startswith("prior.kind"):
         return flat["prior.kind"] == where.split()[1]
+    if where == "rows with a prior":
+        return flat["prior.kind"] is not None
     if where == "priors over codes, except uniform":
         return flat["prior.kind"] in {*KINDS_OF["codes"]} - {"uniform"}
     if ", or method" in where:  # either of two conditions

@@ -11,6 +11,7 @@ from sweeps.config import grid, yaml_reader
 from sweeps.config.measured import KNOWN_BEFORE, OTHER_COLUMNS, all_metrics, column_of
 from sweeps.config.search import Choices, Constraint, Objective, Racing, Range, Search
 from sweeps.config.settings import FIELDS
+from sweeps.config.stages import STAGES
 from sweeps.config.yaml_writer import settings_to_yaml
 from sweeps.ledger.schema import UNIT_SCHEMA, unit_schema
 from sweeps.plan.identity import key_of
@@ -404,8 +405,8 @@ def test_plug_in_metrics_are_metrics(read_grid):
 def test_every_bounded_number_is_recorded():
     """A constraint's and an objective's name is a column of the ledger, or known before training."""
     columns = [*OTHER_COLUMNS, *(column_of(metric, None) for metric in all_metrics().values())]
-    of_priors = unit_schema("vqvae", "prior").names
-    assert set(columns) <= {*UNIT_SCHEMA.names, *of_priors}
+    of_stages = [name for stage in STAGES for name in unit_schema("vqvae", stage.name).names]
+    assert set(columns) <= {*UNIT_SCHEMA.names, *of_stages}
     assert set(KNOWN_BEFORE) == {"parameters", "flops"}
 
 

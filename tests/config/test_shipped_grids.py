@@ -27,7 +27,8 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_gaussian.yaml": (30, 150),
     "grid_controls.yaml": (20, 100),
     "grid_exponents.yaml": (28, 140),
-    "grid_schedule.yaml": (8, 40),
+    "grid_prior.yaml": (7, 355),
+    "grid_schedule.yaml": (8, 120),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),
     "grid_thesis_as_written.yaml": (35, 175),
@@ -42,10 +43,11 @@ def test_all_of_them_are_tested():
 def test_sizes_and_header(name):
     g = grid.load(name)
     rows, units = SIZES[name]
-    assert (len(g.rows), sum(row.folds.n_splits for row in g.rows), g.merged) == (rows, units, 0)
+    plan = Plan(g, frozenset(), frozenset())
+    assert (len(plan.rows), len(plan.units), g.merged) == (rows, units, 0)
     header = (FOLDER / name).read_text()
     assert f"python -m sweeps.run {name}" in header
-    assert re.search(rf"{rows} rows\b.*\b{units} units", header)
+    assert re.search(rf"{rows} (rows|models)\b.*\b{units} units", header)
     assert "Expect" in header or "expect" in header
 
 

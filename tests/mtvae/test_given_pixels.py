@@ -51,7 +51,7 @@ def test_scores_by_brute_force(model, prior, digits):
     """A loop over images gives the same means; the first batch and the second are joined."""
     images = torch.tensor(digits).repeat(2, 1, 1, 1)[:70]
     found = measure_given_pixels(model, prior, images, "uniform", 18, draws=4, seed=3)
-    assert found.count == 18 and found.revealed_error is not None
+    assert found.pixels == 18 and found.revealed_error is not None
     share = 18 / 256
     none = measure_given_pixels(model, prior, images, "uniform", 0, draws=4, seed=3)
     assert none.revealed_error is None

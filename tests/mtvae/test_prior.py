@@ -14,7 +14,8 @@ from mtvae.cost import prior_cost
 from mtvae.evaluation import evaluate
 from mtvae.latent_spaces import Latent, kl_divergence
 from mtvae.model import build
-from mtvae.prior.fitting import PriorFit, build_prior, codes_of, sample_latent
+from mtvae.prior.drawing import decode, draw_latent
+from mtvae.prior.fitting import PriorFit, build_prior, codes_of
 from mtvae.prior.likelihood import measure, rate_of
 from mtvae.prior.mixtures import MixturePrior
 from mtvae.prior.pixelcnn import PixelCNN, receptive_field
@@ -308,8 +309,10 @@ def test_every_prior_gives_images(kind, digits):
     architecture = VQ if kind in KINDS_OF["codes"] else GAUSSIAN
     model = build(architecture, seeded()).eval()
     prior = Prior(kind=kind, layers=2, width=8, kernel=3, components=2)
-    z = sample_latent(build_prior(prior, architecture).eval(), model, 5, seeded())
-    assert model.decode(z).shape == (5, 1, 16, 16)
+    drawn = draw_latent(build_prior(prior, architecture).eval(), model, 5, seeded())
+    images = decode(model, drawn.z)
+    assert images.shape == (5, 1, 16, 16) and images.min() >= 0 and images.max() <= 1
+    assert (drawn.codes is not None) == (kind in KINDS_OF["codes"])
 
 
 def test_codes_are_the_models(digits):

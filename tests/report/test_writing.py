@@ -32,7 +32,8 @@ def written(tmp_path_factory):
 def test_all_sheets_formats_and_figures_are_written(written):
     folder, printed = written
     names = {path.name for path in folder.glob("*.*")}
-    kinds = set(KINDS) - {"published", "search", "priors"}  # digits are not MNIST, and this sweep has neither
+    later = {"priors", "samples", "given_pixels"}
+    kinds = set(KINDS) - later - {"published", "search"}  # digits are not MNIST, and this sweep has no other
     assert names == {f"{k}.{e}" for k in kinds for e in ("txt", "md", "tex", "csv", "json")} | {"index.html"}
     figures = {path.stem for path in (folder / "figures").glob("*.png")}
     assert figures == {path.stem for path in (folder / "figures").glob("*.pdf")}
@@ -93,7 +94,7 @@ def test_the_latex_of_every_sheet_compiles(written, tmp_path):
         pytest.skip("no pdflatex on this machine")
     folder, _ = written
     files = [*sorted(folder.glob("*.tex")), *sorted((ROOT / "results").glob("*/report/*.tex"))]
-    assert {file.stem for file in files} == set(KINDS) - {"search", "priors"}  # no committed sweep has a search
+    assert {file.stem for file in files} == set(KINDS) - {"search"}  # no committed report is of a search
     inputs = "\n".join(f"\\input{{{file}}}\\clearpage" for file in files)
     (tmp_path / "all.tex").write_text(
         f"\\documentclass{{article}}\\usepackage{{booktabs,adjustbox}}\\begin{{document}}{inputs}\\end{{document}}"

@@ -72,11 +72,11 @@ def test_widening_trains_only_priors(sweep, ledger, tmp_path):
     assert sweep(GRID.replace("KINDS", "uniform")) == 0
     stamps = {name: ledger.storage.stamp(f"units/{name}") for name in ledger.storage.names("units")}
     models = {name: ledger.storage.stamp(f"models/{name}") for name in ledger.storage.names("models")}
-    assert len(stamps) == 4 and len(models) == 4  # two trainings and two priors; all models are kept
+    assert len(stamps) == 6 and len(models) == 4  # trainings, priors and samples of two folds; all models are kept
     assert sweep(GRID.replace("KINDS", "uniform, histogram, markov")) == 0
     assert {name: ledger.storage.stamp(f"units/{name}") for name in stamps} == stamps
     assert {name: ledger.storage.stamp(f"models/{name}") for name in models} == models
-    assert len(ledger.units()) == 8
+    assert len(ledger.units()) == 14
     rows = table(tmp_path)
     assert rows["uniform"]["bits_per_code_mean"] == pytest.approx(7)
     assert all(row["folds"] == 2 for row in rows.values()) and len(rows) == 3
@@ -129,7 +129,7 @@ def test_a_redo_of_a_model_marks_its_priors(sweep, ledger, tmp_path, capsys):
     unit = units_of(tmp_path, TRAINING)[0]
     capsys.readouterr()
     assert sweep(GRID.replace("KINDS", "uniform, markov"), redo=unit.name) == 0
-    assert "[3/3]" in capsys.readouterr().out
+    assert "[5/5]" in capsys.readouterr().out
     assert redo.marked(ledger.storage) == frozenset()
 
 

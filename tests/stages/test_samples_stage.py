@@ -3,7 +3,10 @@
 import json
 
 import pytest
+import torch
 
+from mtvae.conditioning import zero_condition
+from sweeps import frames, kept
 from sweeps.config import grid
 from sweeps.ledger.ledger import open_ledger
 from sweeps.plan.plan import Plan
@@ -59,7 +62,7 @@ def test_every_model_has_samples(ledger):
 def test_pixels_are_given_where_a_decoder_takes_them(ledger):
     """Counts that exceed the image, and those that are no square for `exact`, are left out."""
     for (method, _), record in samples_of(ledger).items():
-        found = {(entry["sampler"], entry["count"]) for entry in record["given_pixels"] or ()}
+        found = {(entry["pixels_by"], entry["pixels"]) for entry in record["given_pixels"] or ()}
         if method == "none":
             assert found == set()
         else:
@@ -70,7 +73,7 @@ def test_pixels_are_given_where_a_decoder_takes_them(ledger):
 def test_untrained_conditions_are_marked(ledger):
     """The multi decoder saw nine uniform pixels always, the single decoder any number of them, and none."""
     trained = {
-        method: {(entry["sampler"], entry["count"]) for entry in record["given_pixels"] or () if entry["trained"]}
+        method: {(entry["pixels_by"], entry["pixels"]) for entry in record["given_pixels"] or () if entry["trained"]}
         for (method, fold), record in samples_of(ledger).items()
         if fold == 0
     }
@@ -79,14 +82,64 @@ def test_untrained_conditions_are_marked(ledger):
     assert trained["single_decoder"] == none | {("uniform", 9), ("uniform", 18)}
 
 
+def sheet_of(file, kind, format="json"):
+    text = report(str(file.parent / "results"), "drawn", ReportRequest(kinds=(kind,), format=format))
+    return json.loads(text)[0] if format == "json" else text
+
+
 def test_the_table_of_samples(file):
-    text = report(str(file.parent / "results"), "drawn", ReportRequest(kinds=("samples",)))
+    """It has every prior, and the perplexity of codes where there are codes."""
+    sheet = sheet_of(file, "samples")
+    assert [row["folds"] for row in sheet["rows"]] == [2, 2, 2]
+    for row in sheet["rows"]:
+        assert row["sample_distance_mean"] > 0 and row["test_distance_mean"] > 0
+        if row["family"] == "vqvae":
+            assert 1 <= row["sample_perplexity_mean"] <= 128 and 1 <= row["perplexity_mean"] <= 128
+        else:
+            assert row["sample_perplexity_mean"] is None
+
+
+def test_the_table_of_given_pixels(file):
+    text = sheet_of(file, "given_pixels", "text")
     assert "9 †" in text and "coverage" in text
-    (sheet,) = json.loads(
-        report(str(file.parent / "results"), "drawn", ReportRequest(kinds=("samples",), format="json"))
-    )
+    sheet = sheet_of(file, "given_pixels")
     assert len(sheet["rows"]) == 16 and all(row["folds"] == 2 for row in sheet["rows"])
     assert all(0 <= row["coverage_mean"] <= 1 for row in sheet["rows"])
+
+
+def test_frames_of_priors_and_given_pixels(file):
+    results = file.parent / "results"
+    priors = frames.priors("drawn", results)
+    assert list(priors["prior.kind"]) == ["pixelcnn", "pixelcnn", "mixture"] and priors["bits_per_image_mean"].all()
+    entries = frames.given_pixels("drawn", results)
+    assert len(entries) == 32 and set(entries["pixels_by"]) == {"exact", "uniform", "gaussian"}
+    assert entries["crps"].between(0, 1).all() and set(entries["method"]) == {"multi_decoder", "single_decoder"}
+
+
+def test_three_lines_load_and_sample(file):
+    """A generator draws the same images for a seed, given pixels too where the model takes them."""
+    results = file.parent / "results"
+    for key, kind, method in frames.priors("drawn", results)[["key", "prior.kind", "method"]].itertuples(index=False):
+        generator = kept.load_generator("drawn", key, results=results)
+        images = generator.sample(3, seed=1)
+        assert images.shape == (3, 1, 16, 16) and images.min() >= 0 and images.max() <= 1, kind
+        assert torch.equal(images, generator.sample(3, seed=1)) and not torch.equal(images, generator.sample(3, seed=2))
+        condition = zero_condition(images)
+        if method == "none":
+            with pytest.raises(ValueError, match="no conditioned decoder"):
+                generator.sample_given(condition)
+        else:
+            assert generator.sample_given(condition).shape == images.shape
+        with pytest.raises(ValueError, match="the prior has no classes"):
+            generator.sample(1, labels=["1"])
+
+
+def test_a_prior_that_is_not_there_is_said(file):
+    results = file.parent / "results"
+    model_key = frames.priors("drawn", results)["model_key"][0]
+    assert kept.load_model("drawn", model_key, 1, results).plain is not None
+    with pytest.raises(ValueError, match=f"no prior {model_key} of fold 0 is done in drawn"):
+        kept.load_generator("drawn", model_key, results=results)
 
 
 def test_a_lost_prior_is_fitted_again(file, ledger):

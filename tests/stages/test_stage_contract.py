@@ -24,7 +24,7 @@ grid:
   - {family: vqvae, prior.kind: [markov, pixelcnn]}
 """
 
-NOT_OF_ALL = {"bits_per_code", "bits_per_image", "bound", "model_difference"}
+NOT_OF_ALL = {"bits_per_code", "bits_per_image", "bound", "model_difference", "sample_perplexity"}
 """Metrics that depend on the latent space, or on what happened."""
 
 

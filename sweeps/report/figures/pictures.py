@@ -87,9 +87,9 @@ def pictures(
         for fold in _folds_to_show(row) if row.family.reconstructs else ():
             title = f"{row_text}, fold {fold}"
             add(title, f"{name}-fold{fold}", partial(_model_picture, ledger, row, fold, title, load_once, roots or {}))
-    from sweeps.report.figures.sample_pictures import sample_pictures
+    from sweeps.report.figures.prior_pictures import prior_pictures
 
-    for name, (title, make) in sample_pictures(ledger, table, load_once, roots or {}).items():
+    for name, (title, make) in prior_pictures(ledger, table, load_once, roots or {}).items():
         add(title, name, make)
     return found, list(dict.fromkeys(reasons))
 

@@ -12,7 +12,7 @@ from mtvae.config.prior import STAGE as PRIOR
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
 from sweeps.report.figures.drawing import Canvas, apply_style, file_name, labels, model_text, row_style
-from sweeps.report.tables.samples_sheet import COLUMN
+from sweeps.report.tables.given_pixels_sheet import COLUMN
 
 MOST_LINES = 12
 """The most samplers and rows in one figure of given pixels."""
@@ -85,9 +85,9 @@ def _draw_line(axes: Axes, row: TableRow, sampler: str, score: str, i: int) -> o
     of_count: dict[int, list[float]] = {}
     trained: dict[int, bool] = {}
     for entry in _entries(row):
-        if entry["sampler"] == sampler:
-            of_count.setdefault(entry["count"], []).append(entry[score])
-            trained[entry["count"]] = entry["trained"]
+        if entry["pixels_by"] == sampler:
+            of_count.setdefault(entry["pixels"], []).append(entry[score])
+            trained[entry["pixels"]] = entry["trained"]
     counts = sorted(of_count)
     means = [sum(of_count[count]) / len(of_count[count]) for count in counts]
     style = row_style(i)
@@ -103,4 +103,4 @@ def _entries(row: TableRow) -> list[dict[str, Any]]:
 
 
 def _samplers(row: TableRow) -> Iterable[str]:
-    return dict.fromkeys(str(entry["sampler"]) for entry in _entries(row))
+    return dict.fromkeys(str(entry["pixels_by"]) for entry in _entries(row))

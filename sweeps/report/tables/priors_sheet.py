@@ -1,5 +1,7 @@
 """The sheet of priors: bits and the bound for each prior on each model (2.2.2, eq. 2.4)."""
 
+from dataclasses import replace
+
 from mtvae.config import UNCONDITIONED
 from mtvae.config.prior import STAGE
 from sweeps.analysis.differences import best_keys
@@ -31,7 +33,8 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
         return Sheet("priors", f"{name}: no priors", ["prior"], [], [False], notes=["no prior of this sweep is done"])
     head, cells = identity_cells(priors)
     metrics = [metric for metric in METRICS if any(row.sample(metric) for row in priors.rows)]
-    marked = {metric: best_keys(priors, metric) for metric in metrics if metric.startswith("bits")}
+    rivals = replace(priors, rows=[row for row in priors.rows if not row.settings.get("prior.labels")])
+    marked = {metric: best_keys(rivals, metric) for metric in metrics if metric.startswith("bits")}
     rows = []
     for row in priors.shown:
         numbers = [
@@ -53,7 +56,7 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
             f"mean ± {SPREAD_NOTES[number_format.spread]}; a prior is fitted to the training set of its fold",
             "bits: of the test fold's latent space; -log2 p(codes), or KL(q(z|x) || p(z)) for gaussian_vae",
             "bound: nats per image, log p(x|z) less the bits, with the validation set's error as variance (eq. 2.4)",
-            *(["bits with prior.labels true are of p(z given class)"] if _given_class(priors) else []),
+            *(["bits with prior.labels true are of p(z given class), never marked"] if _given_class(priors) else []),
             *(["* or bold: significantly the fewest bits of its model's rows"] if any(marked.values()) else []),
             *[f"{priors.label(row)}: a model was trained again and differs from its record" for row in differs],
         ],

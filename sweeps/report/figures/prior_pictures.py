@@ -1,18 +1,28 @@
-"""Pictures of samples: beside their nearest training images, at several temperatures, and given pixels (2.3, 5.1)."""
+"""Pictures of priors (2.3, 5.1, 2.5.1).
+
+Samples stand beside their nearest training images, at several temperatures, and given pixels. A PixelCNN has its
+receptive field.
+"""
 
 from collections.abc import Mapping
 from functools import partial
 
+import matplotlib
+import numpy as np
 import torch
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
+from mtvae.config import VQSizes
 from mtvae.config.prior import STAGE as PRIOR
-from mtvae.evaluation import to_pixels, unconditioned
+from mtvae.evaluation import to_pixels
 from mtvae.model import Model
-from mtvae.prior.fitting import AnyPrior, sample_latent
+from mtvae.prior.drawing import decode, draw_latent
+from mtvae.prior.fitting import AnyPrior
 from mtvae.prior.nearest import nearest
+from mtvae.prior.pixelcnn import PixelCNN, receptive_field
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
 from sweeps.data import seeds
@@ -26,9 +36,10 @@ from sweeps.report.figures.drawing import file_name, labels, model_text
 COLUMNS = 8
 TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
 DRAWS = 3
+HIDDEN_NAME = "light blue"  # pictures.HIDDEN in words
 
 
-def sample_pictures(
+def prior_pictures(
     ledger: Ledger, table: Table, load: pictures.Load, roots: Mapping[str, str]
 ) -> dict[str, tuple[str, pictures.Make]]:
     """Return for the first fold of each prior a title and a function that draws it, by file name without ending."""
@@ -45,6 +56,9 @@ def sample_pictures(
                 title,
                 partial(_picture, ledger, priors.models[row.key], row, fold, title, load, roots),
             )
+            if row.settings["prior.kind"] == "pixelcnn":
+                name = file_name("receptive-field", row.settings["family"], row.key)
+                found[f"{name}-fold{fold}"] = title, partial(_field_picture, ledger, row, fold, title)
     return found
 
 
@@ -77,12 +91,34 @@ def _picture(
         condition = sampler(test, torch.Generator().manual_seed(seed))
         rows.append(("given pixels", pictures.show_condition(condition)))
         for i in range(DRAWS):
-            z = sample_latent(prior, model, len(test), torch.Generator().manual_seed(seed + i), own)
+            z = draw_latent(prior, model, len(test), torch.Generator().manual_seed(seed + i), own).z
             rows.append((f"sample {i + 1}", model.decode_conditioned(z, condition)))
     return pictures.grid_of([pictures.colour(shown) for _, shown in rows], [text for text, _ in rows], title)
 
 
 def _drawn(model: Model, prior: AnyPrior, seed: int, labels: Tensor | None, temperature: float) -> Tensor:
-    z = sample_latent(prior, model, COLUMNS, torch.Generator().manual_seed(seed), labels, temperature)
-    a = model.architecture
-    return unconditioned(model, z, z.new_zeros(COLUMNS, a.channels, a.side, a.side)).clamp(0, 1)
+    drawn = draw_latent(prior, model, COLUMNS, torch.Generator().manual_seed(seed), labels, temperature)
+    return decode(model, drawn.z)
+
+
+def _field_picture(ledger: Ledger, row: TableRow, fold: int, title: str) -> Figure:
+    """Draw how strongly the prediction of one code depends on each code, for three positions of the grid."""
+    settings, prior, _ = kept_models.load_prior(ledger.storage, f"{row.key}-fold{fold}")
+    assert isinstance(prior, PixelCNN)
+    assert isinstance(settings.architecture.sizes, VQSizes)
+    side = settings.architecture.sizes.grid_side(settings.architecture.side)
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    positions = ((side // 2, 0), (side // 2, side // 2), (side - 1, side - 1))
+    for axes, (i, j) in zip(figure.subplots(1, len(positions)), positions, strict=True):
+        field = receptive_field(prior, side, i, j).numpy()
+        colours = matplotlib.colormaps["viridis"].with_extremes(bad=pictures.HIDDEN)
+        seen = np.ma.masked_equal(field, 0)
+        image = axes.imshow(seen, cmap=colours, norm=LogNorm(vmin=max(seen.max() * 1e-4, 1e-12), vmax=seen.max()))
+        axes.plot(j, i, marker="x", color="black")
+        axes.set_title(f"row {i}, column {j}")
+        axes.grid(False)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    figure.colorbar(image, ax=figure.axes, label="largest |gradient|")
+    figure.suptitle(f"{title}: on what the prediction at x depends; nothing in {HIDDEN_NAME}", fontsize=9)
+    return figure
