@@ -1,4 +1,4 @@
-"""Runs a search of very short units as the real command, and kills it at random moments."""
+"""Runs a sweep of very short units as the real command, and kills it at random moments."""
 
 import contextlib
 import os
@@ -38,27 +38,28 @@ WORKERS = "ray::ImplicitFunc"  # Tune's name for one that trains
 
 
 class Hunt:
-    """A search in a folder: its drivers, and how they were killed."""
+    """A sweep in a folder: its drivers, and how they were killed. Its text names it `hunted`."""
 
-    def __init__(self, folder, seed=0):
-        self.folder, self.random = folder, random.Random(seed)
+    def __init__(self, folder, seed=0, text=SEARCH):
+        self.folder, self.random, self.text = folder, random.Random(seed), text
         self.known = set(descendants())
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hunted.yaml").write_text(SEARCH)
+        (folder / "hunted.yaml").write_text(text)
 
     def copy(self, folder, seed):
-        """Return a copy of the search in another folder."""
+        """Return a copy of the sweep in another folder."""
         shutil.copytree(self.folder / "hunted", folder / "hunted")
-        return Hunt(folder, seed)
+        return Hunt(folder, seed, self.text)
 
     @property
     def ledger(self):
         return open_ledger(self.folder, "hunted")
 
     def start(self, configurations, *flags):
-        """Start a driver, and return its process."""
+        """Start a driver, and return its process. A grid without a search has None `configurations`."""
         command = [sys.executable, "-m", "sweeps.run", str(self.folder / "hunted.yaml"), "--results", str(self.folder)]
-        command += ["--set", f"search.configurations={configurations}", *flags]
+        command += [] if configurations is None else ["--set", f"search.configurations={configurations}"]
+        command += flags
         log = (self.folder / f"{time.time_ns()}.log").open("wb")
         return subprocess.Popen(command, stdout=log, stderr=log)
 
@@ -81,7 +82,7 @@ class Hunt:
         return max(self.folder.glob("*.log")).read_text()
 
     def files(self):
-        """Return the files that tell how far the search is: suggestions, checkpoints, and ended units."""
+        """Return the files that tell how far the sweep is: suggestions, checkpoints, and ended units."""
         folders = ("search", "units", "failed", "checkpoints")
         return {path.name for name in folders for path in (self.folder / "hunted" / name).glob("[!.]*")}
 
@@ -102,7 +103,7 @@ class Hunt:
         return found
 
     def strike(self, driver, how):
-        """Kill a driver, or its worker, at a random moment. Return whether a configuration was left unfinished."""
+        """Kill a driver, or its worker, at a random moment. Return whether a suggestion was left unfinished."""
         self.wait_for_progress(driver)
         assert driver.poll() is None, self.log
         if how == "worker":
