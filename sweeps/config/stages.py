@@ -29,6 +29,7 @@ class Stage:
         metrics: what the stage measures, one column for each.
         epochs: passes over the training set; 0 for a stage that does not train.
         flops: floating-point operations for one image and epoch.
+        batch_size: images in a training step.
         parameters: trainable parameters of the module that it keeps.
         memory: bytes that its training holds at its peak, without the images and the process itself.
     """
@@ -41,8 +42,14 @@ class Stage:
     metrics: tuple[Metric, ...] = ()
     epochs: Callable[[Settings], int] = field(default=lambda settings: 0)
     flops: Callable[[Settings], int] = field(default=lambda settings: 0)
+    batch_size: Callable[[Settings], int] = field(default=lambda settings: settings.training.batch_size)
     parameters: Callable[[Settings], int] = field(default=lambda settings: 0)
     memory: Callable[[Settings], int] = field(default=lambda settings: 0)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The stages of the units that a unit of this stage requires: the training first; none for the training."""
+        return () if self.name == TRAINING else tuple(dict.fromkeys([TRAINING, *self.requires]))
 
 
 STAGES = Registry(Stage)
@@ -74,6 +81,11 @@ def _prior_cost(settings: Settings) -> Cost:
     """Return the cost of a configuration's prior, with the classes that condition it."""
     description = declared(settings.data) if settings.prior.labels else None
     return prior_cost(settings.architecture, settings.prior, 0 if description is None else description.classes)
+
+
+def _prior_batch_size(settings: Settings) -> int:
+    """Return how many images a PixelCNN's training step has; other priors have no steps."""
+    return settings.prior.batch_size or settings.training.batch_size
 
 
 STAGES.register(
@@ -109,7 +121,8 @@ STAGES.register(
         epochs=lambda settings: settings.prior.epochs or 0,
         flops=lambda settings: STEP_PASSES * _prior_cost(settings).flops,
         parameters=lambda settings: _prior_cost(settings).parameters,
-        memory=lambda settings: training_bytes(_prior_cost(settings), settings.prior.batch_size or 0),
+        batch_size=_prior_batch_size,
+        memory=lambda settings: training_bytes(_prior_cost(settings), _prior_batch_size(settings)),
     )
 )
 

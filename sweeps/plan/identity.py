@@ -121,9 +121,8 @@ def units_of(
     for stage in stages_of(settings):
         if stage.name == TRAINING:
             continue
-        parents = list(dict.fromkeys([TRAINING, *stage.requires]))
-        key = keys[stage.name] = stage_key(settings, stage, [keys[name] for name in parents])
-        required = [tuple((keys[name], fold) for name in parents) for fold in folds]
+        key = keys[stage.name] = stage_key(settings, stage, [keys[name] for name in stage.parents])
+        required = [tuple((keys[name], fold) for name in stage.parents) for fold in folds]
         units += [Unit(key, fold, settings, later_label or label, stage.name, required[fold]) for fold in folds]
     return units
 

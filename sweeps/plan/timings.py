@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from sweeps.config.stages import STAGES
+from sweeps.config.stages import STAGES, TRAINING
 from sweeps.plan.unit import Unit
 
 
@@ -24,9 +24,10 @@ class Times:
 
     def of(self, unit: Unit) -> float:
         """Return the seconds of a whole unit."""
-        epochs = STAGES[unit.stage].epochs(unit.settings)
+        stage = STAGES[unit.stage]
+        epochs = stage.epochs(unit.settings)
         images = unit.images_to_train / epochs if epochs else 0
-        steps = math.ceil(images / unit.settings.training.batch_size)
+        steps = math.ceil(images / stage.batch_size(unit.settings))
         return self.once + epochs * (steps * self.step + self.epoch)
 
 
@@ -51,17 +52,17 @@ class Timing:
 def shape_of(unit: Unit) -> Hashable:
     """Return a value that is equal for units that take the same time but for their epochs."""
     s = unit.settings
-    return unit.memory_class, s.sampler, s.soft_adapt.variant, s.evaluation, s.folds
+    later = None if unit.stage == TRAINING else (s.prior, s.generation)
+    return unit.memory_class, s.sampler, s.soft_adapt.variant, s.evaluation, s.folds, later
 
 
 def units_to_time(missing: Sequence[Unit], workers: int) -> list[Unit]:
     """Return a unit of each shape, and more of them where there are fewer than the workers, which slow each other down.
 
-    Units that require others are left out: what they are built on may not be there.
+    None of them requires another, so that all can be timed at once, and before what they are built on is there.
     """
     by_shape: dict[Hashable, list[Unit]] = {}
     for unit in missing:
-        if not unit.requires:
-            by_shape.setdefault(shape_of(unit), []).append(unit)
+        by_shape.setdefault(shape_of(unit), []).append(replace(unit, requires=()))
     each = max(1, math.ceil(workers / max(len(by_shape), 1)))
     return [unit for units in by_shape.values() for unit in units[:each]]

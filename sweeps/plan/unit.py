@@ -114,9 +114,13 @@ class Unit:
         """Return the unit itself, because it never changes and Tune copies its input for every trial."""
         return self
 
+    @property
+    def stage_label(self) -> str:
+        """The label, and the stage if it is a later one."""
+        return self.label if self.stage == TRAINING else f"{self.label}, {self.stage}"
+
     def __str__(self) -> str:
-        stage = "" if self.stage == TRAINING else f", {self.stage}"
-        return f"{self.label}{stage}, fold {self.fold} ({self.name})"
+        return f"{self.stage_label}, fold {self.fold} ({self.name})"
 
 
 def by_key(units: Iterable[Unit]) -> list[list[Unit]]:

@@ -62,7 +62,7 @@ def dry_run(
         for later in by_key(units)[1:]:
             unit, done = later[0], sum(unit.id in plan.done for unit in later)
             if of_stage := STAGES[unit.stage].parameters(unit.settings):
-                of_unit = f"{of_stage:>11,} parameters  {unit.label}, {unit.stage}"
+                of_unit = f"{of_stage:>11,} parameters  {unit.stage_label}"
                 lines.append(f"  {unit.key}  {done}/{len(later)} done  {of_unit}")
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")

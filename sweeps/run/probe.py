@@ -119,7 +119,8 @@ def probe_lines(plan: Plan, found: Estimate, workers: int) -> list[str]:
     n = len(plan.missing()) if found.shapes or found.unknown else 0
     lines = [f"sweep {plan.grid.name}: {count_text(len(found.shapes), 'shape')} of {count_text(n, 'unit')}"]
     lines += [
-        f"  {duration(seconds)} a unit, {count_text(n, 'unit')} like {unit.label}" for unit, seconds, n in found.shapes
+        f"  {duration(seconds)} a unit, {count_text(n, 'unit')} like {unit.stage_label}"
+        for unit, seconds, n in found.shapes
     ]
     lines += found.reasons
     if not found.shapes:

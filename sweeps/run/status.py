@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from sweeps.analysis import scores
-from sweeps.config.stages import TRAINING
 from sweeps.ledger.ledger import Ledger
 from sweeps.ledger.running import running_units
 from sweeps.ledger.schema import Row
@@ -60,8 +59,7 @@ class Status:
         failures = sum(unit.id in failed for unit in units)
         note = f" ({failures} failed)" if failures else ""
         note += ", stopped" if done < len(units) and plan.is_stopped(units[0]) else ""
-        label = units[0].label if units[0].stage == TRAINING else f"{units[0].label}, {units[0].stage}"
-        parts = [label, self._scores(plan, units), self._running_text(plan, units)]
+        parts = [units[0].stage_label, self._scores(plan, units), self._running_text(plan, units)]
         return [units[0].key, f"{done}/{len(units)}{note}", "  ".join(filter(None, parts))]
 
     def _runs(self, plan: Plan, unit: Unit) -> bool:

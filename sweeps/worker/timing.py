@@ -1,8 +1,10 @@
 """Time a unit by training it for some steps: what it does once, in each step and in each epoch."""
 
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 
@@ -10,8 +12,9 @@ from mtvae.config.registry import import_attribute
 from mtvae.loop import Loop
 from mtvae.runtime.cuda_graph import WARM_STEPS
 from mtvae.runtime.determinism import reproducible
-from sweeps.config.stages import STAGES
+from sweeps.config.stages import STAGES, TRAINING
 from sweeps.data.datasets import Loaded
+from sweeps.ledger.storage import Storage
 from sweeps.plan.timings import Times, Timing
 from sweeps.plan.unit import Unit
 from sweeps.stages.base import Inputs, Run, T
@@ -30,8 +33,8 @@ class _Enough(Exception):
 class _TimedTrain:
     """Trains for some steps as `sweeps.stages.base.Train`, and notes when each step and each epoch ended."""
 
-    def __init__(self, read: Callable[[], Reading]):
-        self.read = read
+    def __init__(self, read: Callable[[], Reading], seconds: float = SECONDS):
+        self.read, self.seconds = read, seconds
         self.steps: list[Reading] = []  # how long each took
         self.epochs: list[Reading] = []  # how long each took besides its steps
 
@@ -44,10 +47,10 @@ class _TimedTrain:
             now = self.read()
             self.steps.append(_difference(now, last))
             last = now
-            if len(self.steps) > WARM_UP + 1 and time.perf_counter() - began > SECONDS:
+            if len(self.steps) > WARM_UP + 1 and time.perf_counter() - began > self.seconds:
                 raise _Enough
 
-        while not self.epochs or (time.perf_counter() - began < SECONDS and not trained.finished):
+        while not self.epochs or (time.perf_counter() - began < self.seconds and not trained.finished):
             last = self.read()
             with suppress(_Enough):
                 trained.epoch(after_step)
@@ -60,29 +63,52 @@ class _TimedTrain:
 def time_unit(unit: Unit, loaded: Loaded, device: str) -> Timing:
     """Train a unit for some steps, score it, and return how long its parts took. Nothing is recorded.
 
+    What a later stage builds on is trained for a few steps before, which does not count.
+
     Raises:
         Exception: an error of the unit.
     """
-    many = unit.settings.training.model_copy(update={"epochs": MOST_EPOCHS})
-    unit_of_many = Unit(
-        unit.key, unit.fold, unit.settings.model_copy(update={"training": many}), unit.label, unit.stage
-    )
 
     def read() -> Reading:
         if device == "cuda":
             torch.cuda.synchronize()
         return time.process_time(), time.perf_counter()
 
-    timed, run, began = _TimedTrain(read), _run(unit), read()
-    with reproducible(unit.settings.training.deterministic):
-        run(Inputs(unit_of_many, loaded.images, device, folds=loaded.folds), timed)
-    whole = _difference(read(), began)
+    with tempfile.TemporaryDirectory(prefix="sweeps-timed.") as folder:
+        inputs = Inputs(_of_many_epochs(unit), loaded.images, device, Storage(folder), [], loaded.folds)
+        inputs = replace(inputs, labels=loaded.labels, classes=loaded.classes)
+        with reproducible(unit.settings.training.deterministic):
+            for i, stage in enumerate(STAGES[unit.stage].parents):
+                _run(stage)(_inputs_of(inputs, stage, i), _TimedTrain(read, seconds=0))
+            timed, began = _TimedTrain(read), read()
+            _run(unit.stage)(_inputs_of(inputs, unit.stage, None), timed)
+            whole = _difference(read(), began)
     cpu, clock = (_times(timed, whole, i) for i in (0, 1))
     return Timing(cpu, clock, device == "cuda")
 
 
-def _run(unit: Unit) -> Run:
-    found: Run = import_attribute(STAGES[unit.stage].run)
+def _of_many_epochs(unit: Unit) -> Unit:
+    """Return a unit that trains until its steps are timed. It keeps its model only where a later stage reads it."""
+    s = unit.settings
+    many: dict[str, object] = {"training": s.training.model_copy(update={"epochs": MOST_EPOCHS})}
+    if s.prior.epochs is not None:
+        many["prior"] = s.prior.model_copy(update={"epochs": MOST_EPOCHS})
+    many["keep_models"] = "none" if unit.stage == TRAINING else "all"
+    return replace(unit, settings=s.model_copy(update=many))
+
+
+def _inputs_of(inputs: Inputs, stage: str, place: int | None) -> Inputs:
+    """Return the inputs of a stage that the timed unit builds on, the i-th of them, or of the unit itself (None).
+
+    The keys are the stages' names.
+    """
+    parents = STAGES[inputs.unit.stage].parents
+    required = tuple((name, inputs.unit.fold) for name in (parents if place is None else parents[:place]))
+    return replace(inputs, unit=replace(inputs.unit, key=stage, stage=stage, requires=required))
+
+
+def _run(stage: str) -> Run:
+    found: Run = import_attribute(STAGES[stage].run)
     return found
 
 

@@ -64,13 +64,29 @@ def test_a_failing_shape_is_named(tiny_file, tmp_path, capsys):
     assert not (tmp_path / "results").exists()
 
 
+def test_later_stages_are_timed(tmp_path, capsys):
+    """Before there is a model; nothing is recorded."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "name: s\ndata: {dataset: digits, limit: 80}\nfolds: {n_splits: 2}\ntraining: {epochs: 2, batch_size: 16}\n"
+        "prior: {layers: 2, width: 4, epochs: 2}\ngrid: [{family: vqvae, prior.kind: [markov, pixelcnn]}]\n"
+    )
+    assert command(str(file), [], Options(str(tmp_path / "results"), inline=True, probe=True)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "sweep s: 5 shapes of 10 units"
+    assert sum(line.endswith("pixelcnn, prior") for line in lines) == 1 and "unknown" not in lines[-1]
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.slow
 def test_a_probe_is_right_within_a_half(tmp_path, capsys):
     """The processor's seconds of the sweep that follows at once, in this process, are within a factor of 1.5."""
     file = tmp_path / "sweep.yaml"
     file.write_text(
         "name: s\ndata: {dataset: digits, limit: 600}\nfolds: {n_splits: 2}\ntraining: {epochs: 10, batch_size: 32}\n"
-        "grid: [{family: [vqvae, gaussian_vae], method: [none, multi_decoder]}]\n"
+        "prior: {layers: 5, width: 32, epochs: 10}\ngrid:\n"
+        "  - {family: [vqvae, gaussian_vae], method: [none, multi_decoder]}\n"
+        "  - {family: vqvae, prior.kind: [markov, pixelcnn]}\n"
     )
     options = {"results": str(tmp_path), "inline": True}
     assert command(str(file), [], Options(**options, probe=True)) == 0
