@@ -1,6 +1,7 @@
 """Figures of priors that need no images: rate against distortion, and errors against the number of given pixels."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,13 +10,26 @@ from matplotlib.figure import Figure
 from mtvae.config import UNCONDITIONED
 from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE as PRIOR
+from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
-from sweeps.report.figures.drawing import Canvas, apply_style, file_name, labels, model_text, row_style
+from sweeps.config.labels import setting_texts
+from sweeps.report.figures.drawing import (
+    DASHES,
+    MARKERS,
+    PALETTE,
+    Canvas,
+    apply_style,
+    file_name,
+    labels,
+    model_text,
+    row_style,
+    short_setting,
+)
 from sweeps.report.tables.given_pixels_sheet import COLUMN
 
 MOST_LINES = 12
-"""The most samplers and rows in one figure of given pixels."""
+"""The most rows in one figure of given pixels."""
 
 
 def prior_figures(table: Table) -> dict[str, Figure]:
@@ -28,7 +42,7 @@ def prior_figures(table: Table) -> dict[str, Figure]:
         priors = table.later.get(PRIOR)
         rated = [] if priors is None else [row for row in priors.shown if row.sample("bits_per_image") is not None]
         if priors is not None and rated:
-            found["rate-distortion"] = _rate_distortion(priors, rated)
+            found["rate-distortion"] = _rate_distortion(table, priors, rated)
         samples = table.later.get(SAMPLES)
         for group in [] if samples is None else samples.groups:
             rows = [row for row in group if samples is not None and samples.shows(row) and _entries(row)]
@@ -39,45 +53,65 @@ def prior_figures(table: Table) -> dict[str, Figure]:
     return found
 
 
-def _rate_distortion(priors: Table, rows: Sequence[TableRow]) -> Figure:
-    """Draw each prior's bits per image against its model's squared error per pixel, fold by fold and as means."""
+def _rate_distortion(models: Table, priors: Table, rows: Sequence[TableRow]) -> Figure:
+    """Draw each prior's bits per image against its model's squared error per pixel, fold by fold and as means.
+
+    A model has a line of its own colour through its priors, and a prior a marker.
+    """
     canvas = Canvas("rate and distortion", ("", "bits per image of the latent space", "squared error per pixel"))
-    names = labels(priors)
-    models = list(dict.fromkeys(model_text(row) for row in rows))
-    for i, row in enumerate(rows):
-        bits = row.sample("bits_per_image")
-        error = row.sample(UNCONDITIONED.name, "per_pixel")
-        if bits is None or error is None:
-            canvas.left_out.append(names[row.key])
-            continue
-        folds = sorted(bits.by_fold.keys() & error.by_fold.keys())
-        style = row_style(i) | {"linestyle": ""}
-        canvas.axes[0].plot(
-            [bits.by_fold[k] for k in folds],
-            [error.by_fold[k] for k in folds],
-            **style | {"markersize": 2.5, "alpha": 0.5},
-        )
-        (handle,) = canvas.axes[0].plot([bits.mean], [error.mean], **style | {"markersize": 7})
-        text = names[row.key] if len(models) == 1 else f"{model_text(row)}: {names[row.key]}"
-        canvas.show(text, row, len(folds), handle)
+    axes = canvas.axes[0]
+    texts = {row.key: _prior_text(row, priors) for row in rows}
+    kinds = list(dict.fromkeys(texts.values()))
+    for i, model in enumerate([row for row in models.rows if row.key in {priors.models[row.key] for row in rows}]):
+        style = row_style(i) | {"linestyle": DASHES[(i + i // len(PALETTE)) % len(DASHES)]}
+        points = []
+        for row in [row for row in rows if priors.models[row.key] == model.key]:
+            bits, error = row.sample("bits_per_image"), row.sample(UNCONDITIONED.name, "per_pixel")
+            if bits is None or error is None:
+                canvas.left_out.append(priors.label(row))
+                continue
+            folds = sorted(bits.by_fold.keys() & error.by_fold.keys())
+            points.append((bits.mean, error.mean))
+            own = {"color": style["color"], "marker": MARKERS[kinds.index(texts[row.key]) % len(MARKERS)]}
+            x, y = [bits.by_fold[k] for k in folds], [error.by_fold[k] for k in folds]
+            axes.plot(x, y, **own, linestyle="", markersize=2.5, alpha=0.5)
+            axes.plot(*points[-1], **own, linestyle="", markersize=7)
+        if points:
+            (line,) = axes.plot(*zip(*sorted(points), strict=True), **style | {"marker": "", "linewidth": 1})
+            canvas.show(
+                f"{short_setting(data_text(model.settings))}, {models.label(model)}", model, len(model.folds), line
+            )
+    for kind, marker in zip(kinds, itertools.cycle(MARKERS)):
+        (handle,) = axes.plot([], [], color="grey", linestyle="", marker=marker, markersize=7)
+        canvas.shown.append((kind, handle))
     return canvas.finish("xy", "large: the mean over the folds; small: each fold", "lower left is better")
 
 
+def _prior_text(row: TableRow, priors: Table) -> str:
+    """Return the settings of a row's prior that tell it from other priors, or its kind."""
+    names = [name for name in priors.columns if name.startswith(f"{PRIOR}.") and name != "prior.kind"]
+    different = setting_texts(row.settings, [name for name in names if row.settings.get(name) is not None])
+    return ", ".join([str(row.settings["prior.kind"]), *different])
+
+
 def _given_pixels(samples: Table, rows: Sequence[TableRow]) -> Figure:
-    """Draw the hidden error, the coverage and the CRPS of each row and sampler against the number of given pixels."""
+    """Draw the hidden error, the coverage and the CRPS of each row against the number of given pixels.
+
+    The pixels are chosen by the sampler of the row's training; the table has the other samplers.
+    """
     panels = {"hidden_error": "squared error at hidden pixels", "coverage": "coverage of 90 %", "crps": "CRPS"}
     canvas = Canvas(
         f"{model_text(rows[0])}: samples given pixels", *[("", "given pixels", text) for text in panels.values()]
     )
     names = labels(samples)
-    lines = [(row, sampler) for row in rows for sampler in _samplers(row)]
-    for i, (row, sampler) in enumerate(lines[:MOST_LINES]):
+    for i, row in enumerate(rows[:MOST_LINES]):
         for axes, score in zip(canvas.axes, panels, strict=True):
-            handle = _draw_line(axes, row, sampler, score, i)
-        canvas.show(f"{names[row.key]}, pixels by {sampler}", row, len(row.folds), handle)
+            handle = _draw_line(axes, row, row.settings["sampler"], score, i)
+        canvas.show(names[row.key], row, len(row.folds), handle)
     canvas.axes[1].axhline(0.9, color="black", linewidth=0.8)
-    canvas.left_out += [f"{names[row.key]}, pixels by {sampler}" for row, sampler in lines[MOST_LINES:]]
-    return canvas.finish("", "means over the folds", "open: the training never drew this sampler with so many pixels")
+    canvas.left_out += [names[row.key] for row in rows[MOST_LINES:]]
+    notes = ("means over the folds, of pixels by the sampler of the training", "open: it never drew so many pixels")
+    return canvas.finish("", *notes)
 
 
 def _draw_line(axes: Axes, row: TableRow, sampler: str, score: str, i: int) -> object:
@@ -100,7 +134,3 @@ def _draw_line(axes: Axes, row: TableRow, sampler: str, score: str, i: int) -> o
 
 def _entries(row: TableRow) -> list[dict[str, Any]]:
     return [entry for record in row.folds.values() for entry in record.get(COLUMN) or ()]
-
-
-def _samplers(row: TableRow) -> Iterable[str]:
-    return dict.fromkeys(str(entry["pixels_by"]) for entry in _entries(row))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from mtvae.conditioning import ConditionSampler
@@ -35,7 +36,7 @@ from sweeps.report.figures.drawing import file_name, labels, model_text
 
 COLUMNS = 8
 TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
-DRAWS = 3
+DRAWS, SHOWN_DRAWS = 32, 3  # samples given the same pixels: all make the standard deviation, a few are shown
 HIDDEN_NAME = "light blue"  # pictures.HIDDEN in words
 
 
@@ -90,9 +91,13 @@ def _picture(
         sampler = ConditionSampler(settings.condition_sampler, test.shape[-1])
         condition = sampler(test, torch.Generator().manual_seed(seed))
         rows.append(("given pixels", pictures.show_condition(condition)))
+        decoded = []
         for i in range(DRAWS):
             z = draw_latent(prior, model, len(test), torch.Generator().manual_seed(seed + i), own).z
-            rows.append((f"sample {i + 1}", model.decode_conditioned(z, condition)))
+            decoded.append(model.decode_conditioned(z, condition))
+        spread = torch.stack(decoded).std(0)
+        rows += [(f"sample {i + 1}", images) for i, images in enumerate(decoded[:SHOWN_DRAWS])]
+        rows.append((f"spread of {DRAWS},\nwhite: {spread.max():.2f}", spread / spread.max().clamp(min=1e-12)))
     return pictures.grid_of([pictures.colour(shown) for _, shown in rows], [text for text, _ in rows], title)
 
 
@@ -119,6 +124,8 @@ def _field_picture(ledger: Ledger, row: TableRow, fold: int, title: str) -> Figu
         axes.grid(False)
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.colorbar(image, ax=figure.axes, label="largest |gradient|")
-    figure.suptitle(f"{title}: on what the prediction at x depends; nothing in {HIDDEN_NAME}", fontsize=9)
+    bar = figure.colorbar(image, ax=figure.axes, label="largest |gradient|")
+    bar.formatter = FuncFormatter(lambda value, _: f"{value:g}")
+    bar.update_ticks()
+    figure.suptitle(f"{title}\non what the prediction at x depends; on nothing in {HIDDEN_NAME}", fontsize=9)
     return figure
