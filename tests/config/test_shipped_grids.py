@@ -28,6 +28,7 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_controls.yaml": (20, 100),
     "grid_exponents.yaml": (28, 140),
     "grid_prior.yaml": (7, 355),
+    "grid_prior_mnist10k.yaml": (3, 165),
     "grid_schedule.yaml": (8, 120),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),
