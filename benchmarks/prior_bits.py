@@ -2,6 +2,7 @@
 
     python benchmarks/prior_bits.py codes FOLDER --root DATA      train VQ 1 in each fold, and store the codes
     python benchmarks/prior_bits.py fit WHAT FOLDER               fit a prior in each fold; WHAT is a key of WHATS
+    python benchmarks/prior_bits.py sampling FOLDER               time samples, with a cache and by full passes
     python benchmarks/prior_bits.py page FOLDER                   the tables of prior_bits.md
 
 VQ 1 is trained on the first 20,000 images of a fold's training set for 10 epochs. The priors are fitted to the codes of
@@ -17,7 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Annotated, Any
 
 import numpy as np
@@ -173,6 +174,23 @@ class Clock:
 
 
 @app.command()
+def sampling(folder: Folder, grids: int = 1000, turns: int = 5) -> None:
+    """Time samples of 5 layers of 32 in alternating turns, in CPU seconds, and store them."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    module = PixelCNN(128, 5, 32, 3).eval()
+    ways = {"cache": module.sample, "full passes": module.sample_by_full_passes}
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(turns):
+        for way, draw in ways.items():
+            began = time.process_time()
+            draw(grids, 7, torch.Generator().manual_seed(turn))
+            found[way].append(time.process_time() - began)
+    (folder / "sampling.json").write_text(json.dumps(found))
+    print(found)
+
+
+@app.command()
 def page(folder: Folder) -> None:
     """Print the tables."""
     found = {what: [json.loads(f.read_text()) for f in sorted(folder.glob(f"{what}-*.json"))] for what in WHATS}
@@ -195,6 +213,12 @@ def page(folder: Folder) -> None:
         epochs = ", ".join(f"{f['best_epoch']} of {f['epochs']}" for f in done)
         _line(f"{text}, best epoch ({epochs}; {fmean(f['best_seconds'] for f in done):,.0f} CPU s)",
               [f["best"] for f in done], base)  # fmt: skip
+    if (file := folder / "sampling.json").exists():
+        timed = json.loads(file.read_text())
+        ratios = [slow / fast for fast, slow in zip(timed["cache"], timed["full passes"], strict=True)]
+        print("\n| 1,000 grids of 7x7 from 5 layers of 32 | CPU s, median | range |\n|---|---|---|")
+        for way, values in (*timed.items(), ("ratio of a turn", ratios)):
+            print(f"| {way} | {median(values):.3g} | {min(values):.3g} to {max(values):.3g} |")
     print("\n| | parameters | images per CPU second |\n|---|---|---|")
     for what, text in WHATS.items():
         if what != "tables" and found[what]:

@@ -31,11 +31,12 @@ def test_every_fold_is_fitted_once(folder, monkeypatch, capsys):
     assert {file: file.stat().st_mtime_ns for file in folder.glob("*.json")} == written
     found = [json.loads((folder / f"1x4-{fold}.json").read_text()) for fold in range(prior_bits.FOLDS)]
     assert all(0 < f["at_130"] < 9 and 0 < f["best"] < 9 and 1 <= f["best_epoch"] <= f["epochs"] for f in found)
+    prior_bits.sampling(folder, grids=2, turns=2)
     monkeypatch.setitem(prior_bits.WHATS, "1x4", "small")
     capsys.readouterr()
     prior_bits.page(folder)
     shown = capsys.readouterr().out
-    assert "| uniform | 7.000 |" in shown and "small, best epoch" in shown
+    assert "| uniform | 7.000 |" in shown and "small, best epoch" in shown and "| ratio of a turn |" in shown
 
 
 def test_the_histograms_bits_are_the_codes(folder):

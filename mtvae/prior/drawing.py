@@ -13,8 +13,6 @@ from mtvae.evaluation import BATCH_SIZE, unconditioned
 from mtvae.model import Model
 from mtvae.prior.fitting import AnyPrior
 from mtvae.prior.mixtures import MixturePrior
-from mtvae.prior.pixelcnn import PixelCNN
-from mtvae.prior.sampling import sample
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,7 @@ def draw_latent(
     sizes = model.architecture.sizes
     assert isinstance(sizes, VQSizes)
     side = sizes.grid_side(model.architecture.side)
-    if isinstance(prior, PixelCNN):
-        codes = sample(prior, number, side, generator, labels, temperature)
-    else:
-        codes = prior.sample(number, side, generator, labels, temperature)
+    codes = prior.sample(number, side, generator, labels, temperature)
     return Drawn(embed(model, codes), codes)
 
 

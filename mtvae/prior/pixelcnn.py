@@ -4,7 +4,7 @@ After van den Oord et al. 2016, "Conditional image generation with PixelCNN deco
 
 Codes are read row by row. A vertical stack sees all rows above a position, and a horizontal stack sees the positions to
 its left and the vertical stack; together they have no blind spot. The convolutions have only the weights that a mask
-would keep. They do not pad, so that `mtvae.prior.sampling` can run them on single rows and positions.
+would keep. They do not pad, so that `PixelCNN.sample` can run them on single rows and positions.
 
 Shapes: N grids of side h, K codes, width W; codes are integers (N,h,h), logits are (N,K,h,h).
 """
@@ -12,6 +12,8 @@ Shapes: N grids of side h, K codes, width W; codes are integers (N,h,h), logits 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mtvae.prior.sampling import draw, draw_in_order, uniform_numbers
 
 
 def gate(features: Tensor) -> Tensor:
@@ -117,6 +119,72 @@ class PixelCNN(nn.Module):
     def nats(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return -log p of each code given those before it, (N,h,h) in nats."""
         return F.cross_entropy(self(codes, labels), codes, reduction="none")
+
+    @torch.no_grad()
+    def sample(
+        self,
+        number: int,
+        side: int,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Draw codes (N,h,h) in evaluation mode, and compute no feature twice.
+
+        A full pass for each of the h*h positions, as in `sample_by_full_passes`, draws the same codes slowly. Here the
+        vertical stack runs once for each row, because a row of it depends on the rows above only, and the horizontal
+        stack once for each position.
+
+        Args:
+            generator: on the CPU, so that every device draws the same numbers.
+            labels: (N,) the classes of a model with classes.
+            temperature: as `mtvae.prior.sampling.draw`.
+        """
+        weight = self.embedding.weight
+        uniform = uniform_numbers(number, side, generator, weight)
+        codes = torch.zeros(number, side, side, dtype=torch.long, device=weight.device)
+        layers = self.gated_layers
+        reach = layers[0].reach
+        biases = [layer.class_biases(labels) for layer in layers]
+        # For each layer, the features below it: rows of the vertical stack with `reach` empty rows above them, and the
+        # current row of the horizontal stack with `reach` empty positions before it.
+        width = weight.shape[1]
+        vertical = [weight.new_zeros(number, width, reach + side, side) for _ in layers]
+        horizontal = [weight.new_zeros(number, width, 1, reach + side) for _ in layers]
+        for row in range(side):
+            across = []
+            for i, layer in enumerate(layers):
+                seen = vertical[i][:, :, row : row + layer.rows]
+                before_gate = layer.vertical(seen, biases[i][0])
+                across.append(before_gate)
+                if i + 1 < len(layers):
+                    vertical[i + 1][:, :, reach + row] = gate(before_gate)[:, :, 0]
+            for column in range(side):
+                for i, layer in enumerate(layers):
+                    left = horizontal[i][..., column : column + layer.columns]
+                    here = horizontal[i][..., reach + column : reach + column + 1]
+                    output = layer.horizontal(left, across[i][..., column : column + 1], here, biases[i][1])
+                    if i + 1 < len(layers):
+                        horizontal[i + 1][..., reach + column] = output[..., 0]
+                drawn = draw(self.head(output)[:, :, 0, 0], uniform[:, row, column], temperature)
+                codes[:, row, column] = drawn
+                embedded = self.embedding(drawn)
+                horizontal[0][:, :, 0, reach + column] = embedded
+                vertical[0][:, :, reach + row, column] = embedded
+        return codes
+
+    @torch.no_grad()
+    def sample_by_full_passes(
+        self,
+        number: int,
+        side: int,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Draw the codes of `sample` by a pass over the whole grid for each position. `sample` is tested with it."""
+        uniform = uniform_numbers(number, side, generator, self.embedding.weight)
+        return draw_in_order(lambda codes, i, j: self(codes, labels)[:, :, i, j], uniform, temperature)
 
 
 def receptive_field(model: PixelCNN, side: int, row: int, column: int) -> Tensor:

@@ -78,7 +78,7 @@ class TablePrior(nn.Module):
         labels: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw codes (N,h,h), position by position. The arguments are those of `mtvae.prior.sampling.sample`."""
+        """Draw codes (N,h,h), position by position. The arguments are those of `PixelCNN.sample`."""
         uniform = uniform_numbers(number, side, generator, self.log_p)
 
         def logits_at(codes: Tensor, row: int, column: int) -> Tensor:

@@ -19,7 +19,7 @@ from mtvae.prior.fitting import PriorFit, build_prior, codes_of
 from mtvae.prior.likelihood import measure, rate_of
 from mtvae.prior.mixtures import MixturePrior
 from mtvae.prior.pixelcnn import PixelCNN, receptive_field
-from mtvae.prior.sampling import draw, sample, sample_by_full_passes
+from mtvae.prior.sampling import draw
 from mtvae.prior.tables import CONTEXTS, TablePrior
 
 VQ = Architecture(
@@ -60,8 +60,8 @@ def test_a_code_sees_all_codes_before_it(kernel, layers):
 def test_cached_samples_equal_full_passes(kernel, classes):
     model = pixelcnn(kernel, 3, classes)
     labels = torch.arange(20) % classes if classes else None
-    fast = sample(model, 20, 5, seeded(1), labels, temperature=0.8)
-    assert torch.equal(fast, sample_by_full_passes(model, 20, 5, seeded(1), labels, temperature=0.8))
+    fast = model.sample(20, 5, seeded(1), labels, temperature=0.8)
+    assert torch.equal(fast, model.sample_by_full_passes(20, 5, seeded(1), labels, temperature=0.8))
     assert len(fast.unique()) == 12
 
 
