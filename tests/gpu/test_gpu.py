@@ -230,3 +230,31 @@ def test_a_cpu_repeats_the_scores(images, ledger):
         model, torch.from_numpy(np.ascontiguousarray(images[parts.test])), settings.loss, None, {"evaluation": 0}
     )
     assert scores["unconditioned_per_pixel"] == pytest.approx(record["unconditioned_per_pixel"], rel=1e-4)
+
+
+@pytest.mark.parametrize("prior", ["family: vqvae, prior.kind: markov", "family: gaussian_vae, prior.kind: mixture",
+                                   "family: vqvae, prior.kind: pixelcnn, prior.layers: 2, prior.width: 8"])  # fmt: skip
+def test_a_prior_and_its_samples_are_those_of_a_cpu(prior, images, tmp_path):
+    """On one model, fitted counts give the same numbers; a PixelCNN that trains there gives about the same bits."""
+    text = (
+        "name: gpu\nseed: 3\ndata: {dataset: digits, limit: 300}\nfolds: {n_splits: 2}\n"
+        "training: {epochs: 2, batch_size: 16}\nprior.batch_size: 16\ngeneration: {samples: 20, images: 6, draws: 4}\n"
+        f"grid:\n  - {{method: multi_decoder, {prior}}}\n"
+    )
+    text = text if "pixelcnn" in prior else text.replace("prior.batch_size: 16\n", "")
+    plan = Plan(grid.read(yaml_reader.parse(text), "gpu.yaml"), frozenset(), frozenset())
+    first_fold = [unit for unit in plan.units if unit.fold == 0]
+    cpu, gpu = (Ledger(Storage(tmp_path / device)) for device in ("cpu", "cuda"))
+    for unit in first_fold:
+        assert run_unit.run_unit(unit, Loaded(images), cpu, "cpu", {}) == "done"
+    training, *later = first_fold
+    model = f"models/{training.name}.safetensors"
+    gpu.storage.write(model, cpu.storage.read(model))
+    for unit in later:
+        assert run_unit.run_unit(unit, Loaded(images), gpu, "cuda", {}) == "done"
+    expected, found = ({r["stage"]: r for r in ledger.read()[0]} for ledger in (cpu, gpu))
+    close = {"rel": 0.05} if "pixelcnn" in prior else {"rel": 1e-3}
+    assert found["prior"]["bits_per_image"] == pytest.approx(expected["prior"]["bits_per_image"], **close)
+    assert found["samples"]["test_distance"] == pytest.approx(expected["samples"]["test_distance"], rel=1e-4)
+    assert found["samples"]["sample_distance"] == pytest.approx(expected["samples"]["sample_distance"], rel=0.1)
+    assert len(found["samples"]["given_pixels"]) == len(expected["samples"]["given_pixels"]) > 0

@@ -20,7 +20,7 @@ from sweeps.report.tables.cells import (
 )
 from sweeps.report.tables.sheet import Cell, Sheet
 
-METRICS = ("bits_per_code", "bits_per_image", "bound", UNCONDITIONED.name)
+METRICS = ("bits_per_code", "perplexity", "bits_per_image", "bound", UNCONDITIONED.name)
 
 
 def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) -> Sheet:
@@ -54,6 +54,7 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
         len(identity(priors)[0]),
         [
             f"mean ± {SPREAD_NOTES[number_format.spread]}; a prior is fitted to the training set of its fold",
+            *(["perplexity: codes in effective use on the test fold, exp(entropy)"] if "perplexity" in metrics else []),
             "bits: of the test fold's latent space; -log2 p(codes), or KL(q(z|x) || p(z)) for gaussian_vae",
             "bound: nats per image, log p(x|z) less the bits, with the validation set's error as variance (eq. 2.4)",
             *(["bits with prior.labels true are of p(z given class), never marked"] if _given_class(priors) else []),
