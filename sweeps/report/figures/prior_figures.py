@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 from mtvae.config import UNCONDITIONED
 from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE as PRIOR
+from sweeps.analysis.columns import data_text
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
-from sweeps.report.figures.drawing import Canvas, apply_style, file_name, labels, model_text, row_style
+from sweeps.report.figures.drawing import Canvas, apply_style, file_name, labels, model_text, row_style, unused_name
 from sweeps.report.tables.given_pixels_sheet import COLUMN
 
 MOST_LINES = 12
-"""The most samplers and rows in one figure of given pixels."""
+"""The most lines in one figure of given pixels, one for each row and sampler."""
 
 
 def prior_figures(table: Table) -> dict[str, Figure]:
@@ -30,13 +31,32 @@ def prior_figures(table: Table) -> dict[str, Figure]:
         if priors is not None and rated:
             found["rate-distortion"] = _rate_distortion(priors, rated)
         samples = table.later.get(SAMPLES)
+        several = samples is not None and len({data_text(row.settings) for row in samples.rows}) > 1
         for group in [] if samples is None else samples.groups:
-            rows = [row for row in group if samples is not None and samples.shows(row) and _entries(row)]
-            if samples is not None and rows:
+            assert samples is not None
+            rows = [row for row in group if samples.shows(row) and _entries(row)]
+            pages = _pages(rows)
+            for i, lines in enumerate(pages, 1):
                 s = rows[0].settings
-                name = file_name("given-pixels", s["family"], s["configuration"])
-                found[name] = _given_pixels(samples, rows)
+                name = file_name("given-pixels", data_text(s) if several else "", s["family"], s["configuration"])
+                page = f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
+                found[unused_name(name, found)] = _given_pixels(samples, lines, page)
     return found
+
+
+def _pages(rows: Sequence[TableRow]) -> list[list[tuple[TableRow, str]]]:
+    """Return the rows with each of their samplers, method by method, at most `MOST_LINES` on a page."""
+    pages: list[list[tuple[TableRow, str]]] = []
+    before = None
+    lines_of = {row.key: [(row, sampler) for sampler in _samplers(row)] for row in rows}
+    every = sum(map(len, lines_of.values()))
+    for row in rows:
+        other_method = every > MOST_LINES and row.settings["method"] != before
+        if not pages or other_method or len(pages[-1]) + len(lines_of[row.key]) > MOST_LINES:
+            pages.append([])
+        pages[-1] += lines_of[row.key]
+        before = row.settings["method"]
+    return pages
 
 
 def _rate_distortion(priors: Table, rows: Sequence[TableRow]) -> Figure:
@@ -63,20 +83,19 @@ def _rate_distortion(priors: Table, rows: Sequence[TableRow]) -> Figure:
     return canvas.finish("xy", "large: the mean over the folds; small: each fold", "lower left is better")
 
 
-def _given_pixels(samples: Table, rows: Sequence[TableRow]) -> Figure:
-    """Draw the hidden error, the coverage and the CRPS of each row and sampler against the number of given pixels."""
+def _given_pixels(samples: Table, lines: Sequence[tuple[TableRow, str]], page: str) -> Figure:
+    """Draw the hidden error, the coverage and the CRPS of rows and samplers against the number of given pixels."""
     panels = {"hidden_error": "squared error at hidden pixels", "coverage": "coverage of 90 %", "crps": "CRPS"}
     canvas = Canvas(
-        f"{model_text(rows[0])}: samples given pixels", *[("", "given pixels", text) for text in panels.values()]
+        f"{model_text(lines[0][0])}: samples given pixels{page}",
+        *[("", "given pixels", text) for text in panels.values()],
     )
     names = labels(samples)
-    lines = [(row, sampler) for row in rows for sampler in _samplers(row)]
-    for i, (row, sampler) in enumerate(lines[:MOST_LINES]):
+    for i, (row, sampler) in enumerate(lines):
         for axes, score in zip(canvas.axes, panels, strict=True):
             handle = _draw_line(axes, row, sampler, score, i)
         canvas.show(f"{names[row.key]}, pixels by {sampler}", row, len(row.folds), handle)
     canvas.axes[1].axhline(0.9, color="black", linewidth=0.8)
-    canvas.left_out += [f"{names[row.key]}, pixels by {sampler}" for row, sampler in lines[MOST_LINES:]]
     return canvas.finish("", "means over the folds", "open: the training never drew this sampler with so many pixels")
 
 
