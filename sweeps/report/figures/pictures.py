@@ -100,11 +100,11 @@ def _folds_to_show(row: TableRow) -> list[int]:
 
 
 def _error_text(error: Exception) -> str:
-    explained = isinstance(error, DataError | _NoPicture)
+    explained = isinstance(error, DataError | NoPicture)
     return one_line(str(error) if explained else f"{type(error).__name__}: {str(error)[:200]}")
 
 
-class _NoPicture(ValueError):
+class NoPicture(ValueError):
     """A picture cannot be made; the message says why."""
 
 
@@ -150,18 +150,18 @@ def _model_picture(
     """Draw a kept model's outputs for the first images of its test fold (thesis, figs. 4.1 and 4.3).
 
     Raises:
-        _NoPicture: there is no such model, or it does not belong to this row or to these images.
+        NoPicture: there is no such model, or it does not belong to this row or to these images.
     """
     if fold not in row.folds:
-        raise _NoPicture("the fold is not done")
+        raise NoPicture("the fold is not done")
     try:
         FAMILIES[row.settings["family"]]
     except KeyError as error:
-        raise _NoPicture(f"it needs its module, {error.args[0]}") from None
+        raise NoPicture(f"it needs its module, {error.args[0]}") from None
     try:
         settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
     except FileNotFoundError:
-        raise _NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
+        raise NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
     settings = settings.model_copy(update={"data": with_root(settings.data, roots)})
     loaded, test_images = load(settings.source), test_image_count(settings.source)
     check_images(row, fold, loaded)
@@ -170,7 +170,7 @@ def _model_picture(
     parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
     keys = [key_of(same) for same in (settings, with_equivalent_limit(settings)) if same is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
-        raise _NoPicture("the kept model belongs to another row or to other images")
+        raise NoPicture("the kept model belongs to another row or to other images")
     first = parts.test[:BATCH_SIZE]
     labels = None if loaded.labels is None else torch.tensor(loaded.labels[first], dtype=torch.int64)
     shown = outputs(settings, model, torch.tensor(images[first]), fold, labels)
@@ -180,10 +180,10 @@ def _model_picture(
 
 
 def check_images(row: TableRow, fold: int, loaded: Loaded) -> None:
-    """Raise _NoPicture where a fold saw other images than those that were read."""
+    """Raise NoPicture where a fold saw other images than those that were read."""
     now, saw = (loaded.data_hash, loaded.files_hash), (row.folds[fold]["data_hash"], row.folds[fold]["files_hash"])
     if SameImages([now, saw]).differ(saw, now):
-        raise _NoPicture(f"the images there now are not those that fold {fold} saw")
+        raise NoPicture(f"the images there now are not those that fold {fold} saw")
 
 
 @torch.no_grad()

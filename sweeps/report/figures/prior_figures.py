@@ -25,6 +25,7 @@ from sweeps.report.figures.drawing import (
     model_text,
     row_style,
     short_setting,
+    unused_name,
 )
 from sweeps.report.tables.given_pixels_sheet import COLUMN
 
@@ -44,13 +45,30 @@ def prior_figures(table: Table) -> dict[str, Figure]:
         if priors is not None and rated:
             found["rate-distortion"] = _rate_distortion(table, priors, rated)
         samples = table.later.get(SAMPLES)
+        several = samples is not None and len({data_text(row.settings) for row in samples.rows}) > 1
         for group in [] if samples is None else samples.groups:
-            rows = [row for row in group if samples is not None and samples.shows(row) and _entries(row)]
-            if samples is not None and rows:
+            assert samples is not None
+            rows = [row for row in group if samples.shows(row) and _entries(row)]
+            pages = _pages(rows)
+            for i, own in enumerate(pages, 1):
                 s = rows[0].settings
-                name = file_name("given-pixels", s["family"], s["configuration"])
-                found[name] = _given_pixels(samples, rows)
+                name = file_name("given-pixels", data_text(s) if several else "", s["family"], s["configuration"])
+                page = f" (figure {i} of {len(pages)})" if len(pages) > 1 else ""
+                found[unused_name(name, found)] = _given_pixels(samples, own, page)
     return found
+
+
+def _pages(rows: Sequence[TableRow]) -> list[list[TableRow]]:
+    """Return the rows method by method, at most `MOST_LINES` on a page; on one page if all fit there."""
+    pages: list[list[TableRow]] = []
+    before = None
+    for row in rows:
+        other_method = len(rows) > MOST_LINES and row.settings["method"] != before
+        if not pages or other_method or len(pages[-1]) == MOST_LINES:
+            pages.append([])
+        pages[-1].append(row)
+        before = row.settings["method"]
+    return pages
 
 
 def _rate_distortion(models: Table, priors: Table, rows: Sequence[TableRow]) -> Figure:
@@ -94,22 +112,22 @@ def _prior_text(row: TableRow, priors: Table) -> str:
     return ", ".join([str(row.settings["prior.kind"]), *different])
 
 
-def _given_pixels(samples: Table, rows: Sequence[TableRow]) -> Figure:
+def _given_pixels(samples: Table, rows: Sequence[TableRow], page: str) -> Figure:
     """Draw the hidden error, the coverage and the CRPS of each row against the number of given pixels.
 
     The pixels are chosen by the sampler of the row's training; the table has the other samplers.
     """
     panels = {"hidden_error": "squared error at hidden pixels", "coverage": "coverage of 90 %", "crps": "CRPS"}
     canvas = Canvas(
-        f"{model_text(rows[0])}: samples given pixels", *[("", "given pixels", text) for text in panels.values()]
+        f"{model_text(rows[0])}: samples given pixels{page}",
+        *[("", "given pixels", text) for text in panels.values()],
     )
     names = labels(samples)
-    for i, row in enumerate(rows[:MOST_LINES]):
+    for i, row in enumerate(rows):
         for axes, score in zip(canvas.axes, panels, strict=True):
             handle = _draw_line(axes, row, row.settings["sampler"], score, i)
         canvas.show(names[row.key], row, len(row.folds), handle)
     canvas.axes[1].axhline(0.9, color="black", linewidth=0.8)
-    canvas.left_out += [names[row.key] for row in rows[MOST_LINES:]]
     notes = ("means over the folds, of pixels by the sampler of the training", "open: it never drew so many pixels")
     return canvas.finish("", *notes)
 

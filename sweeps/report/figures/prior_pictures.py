@@ -4,7 +4,7 @@ Samples stand beside their nearest training images, at several temperatures, and
 receptive field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import matplotlib
@@ -26,13 +26,14 @@ from mtvae.prior.nearest import nearest
 from mtvae.prior.pixelcnn import PixelCNN, receptive_field
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
+from sweeps.config.settings import Settings
 from sweeps.data import seeds
-from sweeps.data.datasets import test_half_count, test_image_count
+from sweeps.data.datasets import Loaded, test_half_count, test_image_count
 from sweeps.data.splits import split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.report.figures import pictures
-from sweeps.report.figures.drawing import file_name, labels, model_text
+from sweeps.report.figures.drawing import file_name, labels, model_text, short_setting
 
 COLUMNS = 8
 TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
@@ -68,8 +69,11 @@ def _picture(
     ledger: Ledger, model_key: str, row: TableRow, fold: int, title: str, load: pictures.Load, roots: Mapping[str, str]
 ) -> Figure:
     """Draw samples, their nearest training images, and samples at several temperatures and given pixels."""
-    settings, model = kept_models.load(ledger.storage, f"{model_key}-fold{fold}")
-    _, prior, classes = kept_models.load_prior(ledger.storage, f"{row.key}-fold{fold}")
+    try:
+        settings, model = kept_models.load(ledger.storage, f"{model_key}-fold{fold}")
+    except FileNotFoundError:
+        raise pictures.NoPicture(f"no models/{model_key}-fold{fold}.safetensors") from None
+    _, prior, classes = _kept_prior(ledger, row, fold)
     assert isinstance(model, Model)
     settings = settings.model_copy(update={"data": pictures.with_root(settings.data, roots)})
     loaded, test_images = load(settings.source), test_image_count(settings.source)
@@ -79,9 +83,12 @@ def _picture(
     parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
     seed = seeds.derive(settings.seed, seeds.SAMPLES, fold)
     own = torch.arange(COLUMNS) % len(classes) if classes else None
+    of_test = _classes_of(loaded, classes, parts.test[:COLUMNS].tolist())
     test, training = to_pixels(images[torch.tensor(parts.test[:COLUMNS])]), images[torch.tensor(parts.train)]
     drawn = {t: _drawn(model, prior, seed, own, t) for t in TEMPERATURES}
     rows: list[tuple[str, Tensor]] = []
+    if own is not None:
+        title += f"\nclasses of the samples: {', '.join(short_setting(classes[i]) for i in own.tolist())}"
     for text, shown in (("sample", drawn[1.0]), ("test image", test)):
         distance, places = nearest(shown, training)
         rows += [(text, shown), ("nearest in\ntraining set", to_pixels(training[places]))]
@@ -93,12 +100,32 @@ def _picture(
         rows.append(("given pixels", pictures.show_condition(condition)))
         decoded = []
         for i in range(DRAWS):
-            z = draw_latent(prior, model, len(test), torch.Generator().manual_seed(seed + i), own).z
+            z = draw_latent(prior, model, len(test), torch.Generator().manual_seed(seed + i), of_test).z
             decoded.append(model.decode_conditioned(z, condition))
         spread = torch.stack(decoded).std(0)
         rows += [(f"sample {i + 1}", images) for i, images in enumerate(decoded[:SHOWN_DRAWS])]
         rows.append((f"spread of {DRAWS},\nwhite: {spread.max():.2f}", spread / spread.max().clamp(min=1e-12)))
     return pictures.grid_of([pictures.colour(shown) for _, shown in rows], [text for text, _ in rows], title)
+
+
+def _kept_prior(ledger: Ledger, row: TableRow, fold: int) -> tuple[Settings, AnyPrior, tuple[str, ...]]:
+    try:
+        return kept_models.load_prior(ledger.storage, f"{row.key}-fold{fold}")
+    except FileNotFoundError:
+        raise pictures.NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
+
+
+def _classes_of(loaded: Loaded, classes: Sequence[str], places: list[int]) -> Tensor | None:
+    """Return the classes of images (n,) for a prior with classes; None for one without.
+
+    Raises:
+        NoPicture: the images have other classes than the prior.
+    """
+    if not classes:
+        return None
+    if loaded.labels is None or tuple(loaded.classes) != tuple(classes):
+        raise pictures.NoPicture("the images there now have other classes than the prior")
+    return torch.tensor(loaded.labels[places], dtype=torch.int64)
 
 
 def _drawn(model: Model, prior: AnyPrior, seed: int, labels: Tensor | None, temperature: float) -> Tensor:
@@ -108,24 +135,24 @@ def _drawn(model: Model, prior: AnyPrior, seed: int, labels: Tensor | None, temp
 
 def _field_picture(ledger: Ledger, row: TableRow, fold: int, title: str) -> Figure:
     """Draw how strongly the prediction of one code depends on each code, for three positions of the grid."""
-    settings, prior, _ = kept_models.load_prior(ledger.storage, f"{row.key}-fold{fold}")
+    settings, prior, _ = _kept_prior(ledger, row, fold)
     assert isinstance(prior, PixelCNN)
     assert isinstance(settings.architecture.sizes, VQSizes)
     side = settings.architecture.sizes.grid_side(settings.architecture.side)
-    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    positions = ((side // 2, 0), (side // 2, side // 2), (side - 1, side - 1))
-    for axes, (i, j) in zip(figure.subplots(1, len(positions)), positions, strict=True):
-        field = receptive_field(prior, side, i, j).numpy()
-        colours = matplotlib.colormaps["viridis"].with_extremes(bad=pictures.HIDDEN)
-        seen = np.ma.masked_equal(field, 0)
-        image = axes.imshow(seen, cmap=colours, norm=LogNorm(vmin=max(seen.max() * 1e-4, 1e-12), vmax=seen.max()))
+    figure = Figure(figsize=(7.2, 3.1), layout="constrained")
+    positions = list(dict.fromkeys([(side // 2, 0), (side // 2, side // 2), (side - 1, side - 1)]))
+    fields = [np.ma.masked_equal(receptive_field(prior, side, i, j).numpy(), 0) for i, j in positions]
+    most = max((float(field.max()) for field in fields if field.count()), default=1.0)
+    norm = LogNorm(vmin=most * 1e-4, vmax=most, clip=True)  # one for all, because they share the colour bar
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad=pictures.HIDDEN)
+    for axes, field, (i, j) in zip(figure.subplots(1, len(fields), squeeze=False)[0], fields, positions, strict=True):
+        image = axes.imshow(field, cmap=colours, norm=norm)
         axes.plot(j, i, marker="x", color="black")
         axes.set_title(f"row {i}, column {j}")
         axes.grid(False)
         axes.set_xticks([])
         axes.set_yticks([])
-    bar = figure.colorbar(image, ax=figure.axes, label="largest |gradient|")
-    bar.formatter = FuncFormatter(lambda value, _: f"{value:g}")
-    bar.update_ticks()
-    figure.suptitle(f"{title}\non what the prediction at x depends; on nothing in {HIDDEN_NAME}", fontsize=9)
+    ticks = FuncFormatter(lambda value, _: f"{value:g}")  # the style shows no mathematics, such as powers of ten
+    figure.colorbar(image, ax=figure.axes, label="largest |gradient|", format=ticks)
+    figure.suptitle(f"{title}\non what the prediction at x depends; nothing in {HIDDEN_NAME}", fontsize=9)
     return figure
