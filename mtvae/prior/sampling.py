@@ -11,6 +11,9 @@ from torch import Tensor
 
 from mtvae.prior.pixelcnn import PixelCNN, gate
 
+AT_ONCE = 1024
+"""The most grids whose features are in memory: 15 layers of 64 take some 300 kB for each grid of 7x7 codes."""
+
 
 def draw(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
     """Return a code for each row of logits (N,K) by inverting the distribution function at uniform numbers (N,).
@@ -39,8 +42,15 @@ def sample(
         labels: (N,) the classes of a model with classes.
         temperature: as `draw`.
     """
-    weight = model.embedding.weight
-    uniform = uniform_numbers(number, side, generator, weight)
+    uniform = uniform_numbers(number, side, generator, model.embedding.weight)
+    of_parts = [None] * len(uniform.split(AT_ONCE)) if labels is None else labels.split(AT_ONCE)
+    parts = zip(uniform.split(AT_ONCE), of_parts, strict=True)
+    return torch.cat([_sample(model, part, own, temperature) for part, own in parts])
+
+
+def _sample(model: PixelCNN, uniform: Tensor, labels: Tensor | None, temperature: float) -> Tensor:
+    """Draw codes (N,h,h) by uniform numbers (N,h,h)."""
+    weight, (number, side, _) = model.embedding.weight, uniform.shape
     codes = torch.zeros(number, side, side, dtype=torch.long, device=weight.device)
     layers = model.gated_layers
     reach = layers[0].reach
