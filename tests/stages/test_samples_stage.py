@@ -113,6 +113,20 @@ def test_the_table_of_given_pixels(file):
     assert all(0 <= row["coverage_mean"] <= 1 for row in sheet["rows"])
 
 
+def test_an_untrained_output_is_marked_with_priors(tmp_path):
+    """The zero condition is marked in the table of priors as in that of models, with one footnote."""
+    text = "name: drawn\ndata: {dataset: digits, limit: 40}\nfolds: {n_splits: 2}\ntraining: {epochs: 1}\ngrid:\n"
+    text += "  - {family: gaussian_vae, method: [conditioned, multi_decoder], prior.kind: normal}\n"
+    path = tmp_path / "drawn.yaml"
+    path.write_text(text)
+    assert command(str(path), [], Options(str(tmp_path / "results"), inline=True)) == 0
+    lines = sheet_of(path, "priors", "text").splitlines()
+    (marked,) = [line for line in lines if line.startswith("conditioned")]
+    (other,) = [line for line in lines if line.startswith("multi_decoder")]
+    assert marked.count("†") == 2 and "†" not in other
+    assert "†: the zero condition, on which method conditioned was never trained" in lines
+
+
 def test_frames_of_priors_and_given_pixels(file):
     results = file.parent / "results"
     priors = frames.priors("drawn", results)

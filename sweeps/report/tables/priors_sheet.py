@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from mtvae.config import UNCONDITIONED
+from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE
 from sweeps.analysis.differences import best_keys
 from sweeps.analysis.records import row_record
 from sweeps.analysis.results import Table
+from sweeps.analysis.table_row import TableRow
 from sweeps.report.tables.cells import (
     SPREAD_NOTES,
     THESIS,
@@ -18,6 +20,7 @@ from sweeps.report.tables.cells import (
     metric_text,
     shared_lines,
 )
+from sweeps.report.tables.notes import failures
 from sweeps.report.tables.sheet import Cell, Sheet
 
 METRICS = ("bits_per_code", "bits_per_image", "bound", UNCONDITIONED.name)
@@ -37,9 +40,7 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
     marked = {metric: best_keys(rivals, metric) for metric in metrics if metric.startswith("bits")}
     rows = []
     for row in priors.shown:
-        numbers = [
-            Cell(metric_text(row, metric, number_format), row.key in marked.get(metric, ())) for metric in metrics
-        ]
+        numbers = [Cell(_text(row, metric, number_format), row.key in marked.get(metric, ())) for metric in metrics]
         rows.append([*map(Cell, cells(row)), Cell(folds_text(row)), *numbers])
     differences = [(row, row.sample("model_difference")) for row in priors.shown]
     differs = [row for row, sample in differences if sample is not None and any(sample.by_fold.values())]
@@ -58,10 +59,19 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
             "bound: nats per image, log p(x|z) less the bits, with the validation set's error as variance (eq. 2.4)",
             *(["bits with prior.labels true are of p(z given class), never marked"] if _given_class(priors) else []),
             *(["* or bold: significantly the fewest bits of its model's rows"] if any(marked.values()) else []),
+            *([f"†: {text}" for text in dict.fromkeys(row.method.footnote for row in priors.rows) if text]),
             *[f"{priors.label(row)}: a model was trained again and differs from its record" for row in differs],
+            *failures(priors),
+            *(failures(table.later[SAMPLES], SAMPLES) if SAMPLES in table.later else []),
         ],
         lambda: [row_record(priors, row, number_format.scale, metrics) for row in priors.shown],
     )
+
+
+def _text(row: TableRow, metric: str, number_format: NumberFormat) -> str:
+    """Return mean ± spread of a metric, marked where it is of a condition that the training never drew."""
+    never = metric in (UNCONDITIONED.name, "bound") and row.method.footnote and row.folds
+    return metric_text(row, metric, number_format) + (" †" if never else "")
 
 
 def _given_class(priors: Table) -> bool:

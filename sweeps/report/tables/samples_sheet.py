@@ -14,6 +14,7 @@ from sweeps.report.tables.cells import (
     metric_text,
     shared_lines,
 )
+from sweeps.report.tables.notes import failures
 from sweeps.report.tables.sheet import Cell, Sheet
 
 METRICS = {
@@ -48,6 +49,6 @@ def samples_sheet(name: str, table: Table, number_format: NumberFormat = THESIS)
         shared_lines(found),
         breaks(found),
         len(identity(found)[0]),
-        [f"mean ± {SPREAD_NOTES[number_format.spread]}", *[METRICS[metric] for metric in metrics]],
+        [f"mean ± {SPREAD_NOTES[number_format.spread]}", *[METRICS[metric] for metric in metrics], *failures(found)],
         lambda: [row_record(found, row, number_format.scale, metrics) for row in found.shown],
     )
