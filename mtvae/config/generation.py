@@ -40,4 +40,7 @@ class Generation(Section):
     counts: Annotated[
         Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
         _setting(default=constant((0, 9, 18, 36, 72)), default_text="[0, 9, 18, 36, 72]"),
-    ] = Field(None, description="how many pixels are given; sampler exact takes those that are squares")
+    ] = Field(
+        None,
+        description="how many pixels are given, fewer than an image has; sampler exact takes those that are squares",
+    )

@@ -15,7 +15,8 @@ from mtvae.model import Model
 from mtvae.prior.drawing import draw_latent
 from mtvae.prior.fitting import AnyPrior
 
-BATCH = 64  # images at a time: each has S decoded images
+BATCH = 64  # the most images at a time
+DECODED = 1024  # the most decoded images at a time, S for each image
 INTERVAL = 0.9
 
 
@@ -56,9 +57,9 @@ def crps(samples: Tensor, truth: Tensor) -> Tensor:
     return score
 
 
-def can_reveal(sampler: SamplerName, count: int) -> bool:
-    """Return whether a sampler can reveal so many pixels: `exact` has a square grid of them."""
-    return sampler != "exact" or round(count**0.5) ** 2 == count
+def can_reveal(sampler: SamplerName, count: int, side: int) -> bool:
+    """Return whether a sampler can reveal so many pixels and hide others: `exact` has a square grid of them."""
+    return count < side**2 and (sampler != "exact" or round(count**0.5) ** 2 == count)
 
 
 def conditioning_of(sampler: SamplerName, count: int, side: int) -> Conditioning:
@@ -94,9 +95,10 @@ def measure_given_pixels(
     of_z, of_pixels = torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed)
     choose = None if count == 0 else ConditionSampler(conditioning_of(sampler, count, side), side)
     sums = torch.zeros(6, dtype=torch.float64, device=device)
-    for i, batch in enumerate(images.split(BATCH)):
+    size = max(1, min(BATCH, DECODED // draws))
+    for i, batch in enumerate(images.split(size)):
         x = to_pixels(batch)
-        own = None if labels is None else labels[i * BATCH :][: len(x)].repeat_interleave(draws)
+        own = None if labels is None else labels[i * size :][: len(x)].repeat_interleave(draws)
         condition = zero_condition(x) if choose is None else choose(x, of_pixels)
         z = draw_latent(prior, model, len(x) * draws, of_z, own).z
         decoded = model.decode_conditioned(z, condition.repeat_interleave(draws, 0))

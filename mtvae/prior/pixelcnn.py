@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from mtvae.prior.sampling import draw, draw_in_order, uniform_numbers
 
+AT_ONCE = 1024
+"""The most grids that are drawn at once: 15 layers of 64 hold some 300 kB of features for each grid of 7x7 codes."""
+
 
 def gate(features: Tensor) -> Tensor:
     """Return tanh of the first half of the channels times the sigmoid of the second half: (N,2W,..) to (N,W,..)."""
@@ -140,8 +143,14 @@ class PixelCNN(nn.Module):
             labels: (N,) the classes of a model with classes.
             temperature: as `mtvae.prior.sampling.draw`.
         """
-        weight = self.embedding.weight
-        uniform = uniform_numbers(number, side, generator, weight)
+        uniform = uniform_numbers(number, side, generator, self.embedding.weight).split(AT_ONCE)
+        of_parts = [None] * len(uniform) if labels is None else labels.split(AT_ONCE)
+        parts = zip(uniform, of_parts, strict=True)
+        return torch.cat([self._sample(part, own, temperature) for part, own in parts])
+
+    def _sample(self, uniform: Tensor, labels: Tensor | None, temperature: float) -> Tensor:
+        """Draw codes (N,h,h) by uniform numbers (N,h,h)."""
+        weight, (number, side, _) = self.embedding.weight, uniform.shape
         codes = torch.zeros(number, side, side, dtype=torch.long, device=weight.device)
         layers = self.gated_layers
         reach = layers[0].reach

@@ -67,7 +67,9 @@ def rows_of_stages(
 
 
 def join_to_models(models: Mapping[str, TableRow], stages: Stages, parents: Mapping[str, str]) -> None:
-    """Add the metrics of stages to the rows of their models, where a model has the stage once.
+    """Add the metrics and failures of stages to the rows of their models, where a model has the stage once.
+
+    A failure of one of several priors says nothing of the model, and is told with the priors.
 
     Args:
         parents: the model's key of each row's key.
@@ -78,10 +80,8 @@ def join_to_models(models: Mapping[str, TableRow], stages: Stages, parents: Mapp
             children.setdefault(parents[key], []).append(row)
         for parent, own in children.items():
             model = models[parent]
-            for row in own:
-                for fold, reason in row.failed.items():
-                    model.failed[fold] = f"{stage}: {reason}"
             if len(own) == 1:
+                model.failed |= {fold: f"{stage}: {reason}" for fold, reason in own[0].failed.items()}
                 names = [name for metric in own[0].stage_metrics.values() for name in metric.columns]
                 model.stage_metrics |= own[0].stage_metrics
                 for fold, record in own[0].folds.items():

@@ -42,7 +42,7 @@ def scores(settings: Settings, record: Mapping[str, Any], stages: Iterable[str])
 
 def text(found: Scores) -> str:
     """Return scores as text, two spaces apart."""
-    return "  ".join(f"{name.replace('_', ' ')} {value:.{digits}f}" for name, value, digits in found)
+    return "  ".join(f"{name.replace('_', ' ')} {value:z.{digits}f}" for name, value, digits in found)
 
 
 def ending(ledger: Ledger, unit: Unit, outcome: Outcome) -> str:

@@ -20,19 +20,21 @@ class ChoiceError(ValueError):
 
 @dataclass(frozen=True)
 class NamedItem:
-    """The names of a unit, or of a whole row if `fold` is None."""
+    """The names of a unit, or of a whole row if `fold` is None. `stage_label`: the label with a later stage."""
 
     key: str
     fold: int | None
     label: str
     row: Row
+    stage_label: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All names: the key, the label, and each of them with the fold."""
+        """All names: the key, the labels, and each of them with the fold."""
+        names = (self.key, self.label, *([self.stage_label] if self.stage_label else []))
         if self.fold is None:
-            return self.key, self.label
-        return self.key, self.label, f"{self.key}-fold{self.fold}", f"{self.label}, fold {self.fold}"
+            return names
+        return *names, f"{self.key}-fold{self.fold}", *[f"{name}, fold {self.fold}" for name in names[1:]]
 
     def covers_fold(self, fold: int | None) -> bool:
         """Whether it is the unit of a fold, or a whole row; every item covers None."""
@@ -84,7 +86,7 @@ def _named_units(units: Sequence[Unit]) -> list[NamedItem]:
     """Return the names of each unit. The folds of a row share its settings."""
     rows = {id(unit.settings): unit.settings for unit in units}
     flats = {id_: flatten(settings) for id_, settings in rows.items()}
-    return [NamedItem(unit.key, unit.fold, unit.label, flats[id(unit.settings)]) for unit in units]
+    return [NamedItem(u.key, u.fold, u.label, flats[id(u.settings)], u.stage_label) for u in units]
 
 
 def matching(units: Sequence[Unit], pattern: str) -> list[Unit]:

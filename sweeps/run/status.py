@@ -35,7 +35,7 @@ class Status:
         self.records, self.running, self.damage = records, running, damage
 
     def text(self, plan: Plan, archive: Archive | None = None, width: int | None = None) -> str:
-        """Return a line per configuration: key, done units, failed units, label, mean scores, running units.
+        """Return a line per configuration: key, done, failed and blocked units, label, mean scores, running units.
 
         Each later stage of a configuration, such as a prior, has a line of its own.
 
@@ -56,8 +56,13 @@ class Status:
 
     def _row(self, plan: Plan, units: list[Unit], failed: set[UnitId]) -> list[str]:
         done = sum(unit.id in plan.done for unit in units)
-        failures = sum(unit.id in failed for unit in units)
-        note = f" ({failures} failed)" if failures else ""
+        open_units = [unit for unit in units if unit.id not in plan.done | failed]
+        counts = {
+            "failed": sum(unit.id in failed for unit in units),
+            "blocked": sum(not failed.isdisjoint(unit.requires) for unit in open_units),
+        }
+        remarks = [f"{count} {what}" for what, count in counts.items() if count]
+        note = f" ({', '.join(remarks)})" if remarks else ""
         note += ", stopped" if done < len(units) and plan.is_stopped(units[0]) else ""
         parts = [units[0].stage_label, self._scores(plan, units), self._running_text(plan, units)]
         return [units[0].key, f"{done}/{len(units)}{note}", "  ".join(filter(None, parts))]

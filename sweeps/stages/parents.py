@@ -24,7 +24,7 @@ def model_of(inputs: Inputs, train: Train) -> tuple[Model, float | None]:
     try:
         return inputs.parent_model(), None
     except (FileNotFoundError, kept_models.DamagedModel) as error:
-        why = str(error)
+        why = why_lost(error)
     unit = inputs.unit
     key, fold = unit.training_id
     parent = replace(unit, key=key, fold=fold, stage=TRAINING, requires=(), settings=unit.settings.without_later)
@@ -39,6 +39,11 @@ def model_of(inputs: Inputs, train: Train) -> tuple[Model, float | None]:
     if inputs.storage is not None:
         kept_models.save(inputs.storage, parent, fit.model)
     return fit.model.eval(), difference
+
+
+def why_lost(error: Exception) -> str:
+    """Return in words why a kept file cannot be used."""
+    return "it was not kept" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _largest_difference(scores: Row, recorded: Row) -> float:

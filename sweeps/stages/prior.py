@@ -19,7 +19,7 @@ from sweeps.data import seeds
 from sweeps.ledger import kept_models
 from sweeps.ledger.schema import Row
 from sweeps.stages.base import Inputs, Train, finite
-from sweeps.stages.parents import model_of
+from sweeps.stages.parents import model_of, why_lost
 
 
 def run(inputs: Inputs, train: Train) -> Row:
@@ -68,12 +68,12 @@ def prior_of(inputs: Inputs, train: Train, model: Model) -> tuple[AnyPrior, Tens
             raise FileNotFoundError("no folder of kept models")
         _, prior, classes = kept_models.load_prior(inputs.storage, names[0], inputs.device)
     except (FileNotFoundError, kept_models.DamagedModel) as error:
-        inputs.notes.append(f"its prior is fitted again ({error})")
+        inputs.notes.append(f"its prior is fitted again ({why_lost(error)})")
         return _fitted(inputs, train, model, labels)[0], labels
-    if classes and classes != inputs.classes:
-        raise ValueError(
-            f"the prior knows the classes {', '.join(classes)}, and the images {', '.join(inputs.classes)}"
-        )
+    given = () if labels is None else inputs.classes
+    if classes != given:
+        names_of = [", ".join(names) or "none" for names in (classes, given)]
+        raise ValueError(f"the prior knows the classes {names_of[0]}, and the images have {names_of[1]}")
     return prior, labels
 
 

@@ -73,10 +73,14 @@ def _given_pixels(
         return None
     assert settings.generation.counts is not None and settings.generation.draws is not None
     own = None if labels is None else labels[places]
+    pixels = settings.architecture.side**2
+    if left_out := [count for count in settings.generation.counts if count >= pixels]:
+        texts = ", ".join(f"{count:,}" for count in left_out)
+        inputs.notes.append(f"generation.counts {texts}: left out, because an image has {pixels:,} pixels in all")
     found = []
     for sampler in SAMPLERS:
         for count in settings.generation.counts:
-            if count > settings.architecture.side**2 or not can_reveal(sampler, count):
+            if not can_reveal(sampler, count, settings.architecture.side):
                 continue
             scores = measure_given_pixels(
                 model, prior, inputs.pixels[places], sampler, count, settings.generation.draws, seed, own

@@ -10,6 +10,7 @@ from sweeps.backends.progress import Progress
 from sweeps.config import grid
 from sweeps.config.stages import STAGES
 from sweeps.ledger.ledger import open_ledger
+from sweeps.plan.patterns import matching
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharding import shard
 from sweeps.report.contents import ReportRequest, report
@@ -93,6 +94,9 @@ def test_a_failed_training_blocks_its_probe(sweep, tmp_path, capsys):
     assert command(str(tmp_path / "probed.yaml"), [], options, Components(run_unit=fail_one)) == 1
     error = capsys.readouterr().err
     assert "1 of 6 units failed" in error and "1 of 6 units are blocked" in error
+    sweep(status=True)
+    status = capsys.readouterr().out
+    assert "1/2 (1 failed)" in status and "1/2 (1 blocked)" in status
     assert open_ledger(tmp_path / "results", "probed").units() >= {
         unit.id for unit in plan(tmp_path).units if unit.fold == 1
     }
@@ -110,6 +114,19 @@ def test_a_failed_probe_fails_its_row(sweep, tmp_path, capsys):
     assert sweep(redo=probes[0].name) == 1
     shown = capsys.readouterr().out
     assert "probe: FileNotFoundError" in shown and "2/2 (1 failed)" in shown
+
+
+@pytest.mark.parametrize("with_fold", [False, True])
+def test_a_copied_label_names_its_stage(sweep, tmp_path, capsys, with_fold):
+    """The status prints the label of a later stage, which --redo takes with or without the fold, and in part."""
+    assert sweep() == 0
+    capsys.readouterr()
+    assert sweep(status=True) == 0
+    label = next(line.split("  ")[2] for line in capsys.readouterr().out.splitlines() if ", probe" in line)
+    own = [unit for unit in plan(tmp_path).units if unit.stage == "probe"]
+    assert matching(plan(tmp_path).units, f"{label}, fold 1" if with_fold else label) == own[int(with_fold) :]
+    assert matching(plan(tmp_path).units, "probe") == own
+    assert matching(plan(tmp_path).units, label.removesuffix(", probe")) != own
 
 
 def test_a_models_redo_marks_its_probe(sweep, tmp_path, capsys):

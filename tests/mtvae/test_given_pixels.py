@@ -44,7 +44,22 @@ def test_crps_of_a_normal_distribution():
 def test_exact_reveals_a_square_grid(count):
     found = conditioning_of("exact", count, 16)
     assert len(found.positions) ** 2 == count
-    assert can_reveal("exact", count) and not can_reveal("exact", 18) and can_reveal("uniform", 18)
+    assert can_reveal("exact", count, 16) and not can_reveal("exact", 18, 16) and can_reveal("uniform", 18, 16)
+
+
+@pytest.mark.parametrize("sampler", ["exact", "uniform", "gaussian"])
+def test_some_pixel_must_stay_hidden(sampler):
+    """With all pixels revealed there is nothing whose error, coverage or CRPS could be told."""
+    assert not can_reveal(sampler, 256, 16) and not can_reveal(sampler, 300, 16) and can_reveal("uniform", 255, 16)
+
+
+def test_many_draws_are_decoded_in_parts(model, prior, digits, monkeypatch):
+    """However many draws there are, at most `DECODED` images are decoded at a time, if an image has so few draws."""
+    sizes = []
+    decode = model.decode_conditioned
+    monkeypatch.setattr(model, "decode_conditioned", lambda z, c: sizes.append(len(z)) or decode(z, c), raising=False)
+    measure_given_pixels(model, prior, torch.tensor(digits[:40]), "uniform", 9, draws=100, seed=0)
+    assert max(sizes) == 1000 and sum(sizes) == 4000
 
 
 def test_scores_by_brute_force(model, prior, digits):

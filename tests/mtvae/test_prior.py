@@ -14,6 +14,7 @@ from mtvae.cost import prior_cost
 from mtvae.evaluation import evaluate
 from mtvae.latent_spaces import Latent, kl_divergence
 from mtvae.model import build
+from mtvae.prior import pixelcnn as pixelcnn_module
 from mtvae.prior.drawing import decode, draw_latent
 from mtvae.prior.fitting import PriorFit, build_prior, codes_of
 from mtvae.prior.likelihood import measure, rate_of
@@ -63,6 +64,23 @@ def test_cached_samples_equal_full_passes(kernel, classes):
     fast = model.sample(20, 5, seeded(1), labels, temperature=0.8)
     assert torch.equal(fast, model.sample_by_full_passes(20, 5, seeded(1), labels, temperature=0.8))
     assert len(fast.unique()) == 12
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_many_samples_are_drawn_in_parts(monkeypatch, classes):
+    """The parts bound the memory, and change no code."""
+    torch.manual_seed(0)
+    model = PixelCNN(5, 2, 4, 3, classes=classes).double().eval()
+    labels = torch.arange(10) % classes if classes else None
+    whole = model.sample(10, 3, torch.Generator().manual_seed(1), labels)
+    seen = []
+    monkeypatch.setattr(pixelcnn_module, "AT_ONCE", 4)
+    vertical = model.gated_layers[0].vertical
+    monkeypatch.setattr(
+        model.gated_layers[0], "vertical", lambda rows, bias: seen.append(len(rows)) or vertical(rows, bias)
+    )
+    assert torch.equal(model.sample(10, 3, torch.Generator().manual_seed(1), labels), whole)
+    assert max(seen) == 4
 
 
 def test_a_class_changes_the_probabilities():

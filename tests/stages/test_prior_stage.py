@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load as load_tensors
 
+from mtvae.prior.fitting import build_prior
 from sweeps.config import grid
 from sweeps.config.stages import TRAINING
 from sweeps.data.datasets import Loaded
@@ -133,6 +134,21 @@ def test_a_redo_of_a_model_marks_its_priors(sweep, ledger, tmp_path, capsys):
     assert redo.marked(ledger.storage) == frozenset()
 
 
+def test_a_failed_prior_is_no_failed_model(sweep, ledger, tmp_path, capsys):
+    """Of two priors that diverge each is named below the table of priors; the model's row has no failed fold."""
+    text = PIXELCNN.replace("kind: [pixelcnn]", "kind: pixelcnn, prior.lr: [0.001, 1.0e+20, 1.0e+30]")
+    assert sweep(text) == 1
+    assert " 2/2 " in capsys.readouterr().out
+    models, priors = (
+        report(str(tmp_path / "results"), "priors", ReportRequest(kinds=(kind,))) for kind in ("table", "priors")
+    )
+    assert "failed" not in models and "2/2" in models
+    for lr in ("1e+20", "1e+30"):
+        for fold in (0, 1):
+            assert f"prior.lr {lr}, fold {fold}: a loss is not finite" in priors
+    assert priors.count("0/2 (2 failed)") == 2
+
+
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_a_stopped_prior_resumes_to_the_same_digits(sweep, ledger, tmp_path, digits, steps):
     assert sweep(PIXELCNN) == 0
@@ -161,6 +177,27 @@ def test_a_kept_prior_is_loaded_with_its_classes(sweep, ledger, tmp_path):
     settings, prior, classes = kept_models.load_prior(ledger.storage, units_of(tmp_path)[0].name)
     assert settings.prior.labels and classes == tuple("0123456789") and prior.classes == 10
     assert not prior.training
+
+
+@pytest.mark.parametrize("stored", [tuple("9876543210"), ()])
+@pytest.mark.parametrize("now", [tuple("9876543210"), ()])
+def test_other_classes_fail_the_samples(sweep, ledger, tmp_path, stored, now):
+    """Samples of a prior are refused if the images' classes have other numbers, or none, or if the prior has none."""
+    from sweeps.data.readers import digits
+
+    assert sweep(PIXELCNN.replace("dropout: 0.2", "dropout: 0.2, labels: true")) == 0
+    unit, prior = units_of(tmp_path, "samples")[0], units_of(tmp_path)[0]
+    if not stored:
+        kept_models.save(ledger.storage, prior, build_prior(prior.settings.prior, prior.settings.architecture))
+    read = digits(None, "train", 80)
+    loaded = Loaded(read.images, labels=read.labels if now else None, classes=now)
+    ledger.storage.remove(f"units/{unit.name}.parquet")
+    fine = stored == now == ()
+    assert run_unit(unit, loaded, ledger, "cpu", {}) == ("done" if fine else "failed")
+    names = [", ".join(classes) or "none" for classes in (stored and tuple("0123456789"), now)]
+    reasons = {record["reason"] for record in ledger.table("failed")[0].to_pylist()}
+    expected = f"ValueError: the prior knows the classes {names[0]}, and the images have {names[1]}"
+    assert reasons == (set() if fine else {expected})
 
 
 @pytest.mark.parametrize(

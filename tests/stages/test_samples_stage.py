@@ -20,7 +20,7 @@ data: {dataset: digits, limit: 80}
 folds: {n_splits: 2}
 training: {epochs: 1, batch_size: 16}
 prior: {layers: 2, width: 4, epochs: 1, components: 2}
-generation: {samples: 10, images: 6, draws: 3, counts: [0, 9, 18, 400]}
+generation: {samples: 10, images: 6, draws: 3, counts: [0, 9, 18, 256, 400]}
 grid:
   - {family: vqvae, method: [none, multi_decoder], prior.kind: pixelcnn}
   - {family: gaussian_vae, method: single_decoder, prior.kind: mixture}
@@ -60,7 +60,7 @@ def test_every_model_has_samples(ledger):
 
 
 def test_pixels_are_given_where_a_decoder_takes_them(ledger):
-    """Counts that exceed the image, and those that are no square for `exact`, are left out."""
+    """Counts that leave no pixel hidden, and those that are no square for `exact`, are left out."""
     for (method, _), record in samples_of(ledger).items():
         found = {(entry["pixels_by"], entry["pixels"]) for entry in record["given_pixels"] or ()}
         if method == "none":
@@ -68,6 +68,12 @@ def test_pixels_are_given_where_a_decoder_takes_them(ledger):
         else:
             others = {(sampler, count) for sampler in ("uniform", "gaussian") for count in (0, 9, 18)}
             assert found == others | {("exact", 0), ("exact", 9)}
+
+
+def test_counts_that_leave_nothing_hidden_are_said(file, ledger):
+    unit = next(u for u in units(file, "samples") if u.settings.method == "multi_decoder")
+    log = ledger.storage.read(f"logs/{unit.name}.log").decode()
+    assert "generation.counts 256, 400: left out, because an image has 256 pixels in all" in log
 
 
 def test_untrained_conditions_are_marked(ledger):
@@ -105,6 +111,20 @@ def test_the_table_of_given_pixels(file):
     sheet = sheet_of(file, "given_pixels")
     assert len(sheet["rows"]) == 16 and all(row["folds"] == 2 for row in sheet["rows"])
     assert all(0 <= row["coverage_mean"] <= 1 for row in sheet["rows"])
+
+
+def test_an_untrained_output_is_marked_with_priors(tmp_path):
+    """The zero condition is marked in the table of priors as in that of models, with one footnote."""
+    text = "name: drawn\ndata: {dataset: digits, limit: 40}\nfolds: {n_splits: 2}\ntraining: {epochs: 1}\ngrid:\n"
+    text += "  - {family: gaussian_vae, method: [conditioned, multi_decoder], prior.kind: normal}\n"
+    path = tmp_path / "drawn.yaml"
+    path.write_text(text)
+    assert command(str(path), [], Options(str(tmp_path / "results"), inline=True)) == 0
+    lines = sheet_of(path, "priors", "text").splitlines()
+    (marked,) = [line for line in lines if line.startswith("conditioned")]
+    (other,) = [line for line in lines if line.startswith("multi_decoder")]
+    assert marked.count("†") == 2 and "†" not in other
+    assert "†: the zero condition, on which method conditioned was never trained" in lines
 
 
 def test_frames_of_priors_and_given_pixels(file):

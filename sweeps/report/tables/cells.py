@@ -57,7 +57,7 @@ def number(value: float | None, digits: int) -> str:
     """Return a number with this many decimals, a huge one with a power of ten; "-" for None."""
     if value is None:
         return "-"
-    return f"{value:.{digits}e}" if abs(value) >= HUGE else f"{value:.{digits}f}"
+    return f"{value:.{digits}e}" if abs(value) >= HUGE else f"{value:z.{digits}f}"  # z: no "-0.0"
 
 
 def metric_text(row: TableRow, metric: str, number_format: NumberFormat) -> str:

@@ -205,10 +205,15 @@ def _soft_adapt(table: Table) -> list[str]:
     ]
 
 
-def failures(table: Table) -> list[str]:
-    """Return a line for each unit that failed and is not done since, with its reason."""
+def failures(table: Table, stage: str = "") -> list[str]:
+    """Return a line for each unit that failed and is not done since, with its reason.
+
+    Args:
+        stage: the later stage to name in the lines.
+    """
+    named = f", {stage}" if stage else ""
     lines = [
-        f"failed: {table.label(row)}, fold {fold}: {setting_text(reason)}"
+        f"failed: {table.label(row)}{named}, fold {fold}: {setting_text(reason)}"
         for row in table.shown
         for fold, reason in row.failed.items()
     ]

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 from mtvae.config import UNCONDITIONED
+from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE
 from sweeps.analysis.differences import best_keys
 from sweeps.analysis.results import Table
 from sweeps.report.tables.cells import THESIS, NumberFormat
 from sweeps.report.tables.later_sheet import later_sheet, measured
+from sweeps.report.tables.notes import failures
 from sweeps.report.tables.sheet import Sheet
 
 METRICS = ("bits_per_code", "perplexity", "bits_per_image", "bound", UNCONDITIONED.name)
@@ -32,11 +34,10 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
         *(["perplexity: codes in effective use on the test fold, exp(entropy)"] if "perplexity" in metrics else []),
         "bits: of the test fold's latent space; -log2 p(codes), or KL(q(z|x) || p(z)) for gaussian_vae",
         "bound: nats per image, log p(x|z) less the bits, with the validation set's error as variance (eq. 2.4)",
-        *(
-            ["bits with prior.labels true are of p(z given class), never marked"]
-            * (len(rivals.rows) < len(priors.rows))
-        ),
+        *(["bits with prior.labels true are of p(z given class), never marked"] if given_class else []),
         *(["* or bold: significantly the fewest bits of its model's rows"] if any(marked.values()) else []),
         *[f"{priors.label(row)}: a model was trained again and differs from its record" for row in differs],
+        *(failures(table.later[SAMPLES], SAMPLES) if SAMPLES in table.later else []),
     ]
-    return later_sheet("priors", f"{name}: priors", priors, metrics, number_format, notes, marked)
+    of_output = (UNCONDITIONED.name, "bound")
+    return later_sheet("priors", f"{name}: priors", priors, metrics, number_format, notes, marked, of_output)
