@@ -24,8 +24,7 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
     if priors is None:
         return Sheet("priors", f"{name}: no priors", ["prior"], [], [False], notes=["no prior of this sweep is done"])
     metrics = measured(priors, METRICS)
-    given_class = [row for row in priors.rows if row.settings.get("prior.labels")]
-    rivals = replace(priors, rows=[row for row in priors.rows if row not in given_class])
+    rivals = replace(priors, rows=[row for row in priors.rows if not row.settings.get("prior.labels")])
     marked = {metric: best_keys(rivals, metric) for metric in metrics if metric.startswith("bits")}
     differences = [(row, row.sample("model_difference")) for row in priors.shown]
     differs = [row for row, sample in differences if sample is not None and any(sample.by_fold.values())]
@@ -34,7 +33,7 @@ def priors_sheet(name: str, table: Table, number_format: NumberFormat = THESIS) 
         *(["perplexity: codes in effective use on the test fold, exp(entropy)"] if "perplexity" in metrics else []),
         "bits: of the test fold's latent space; -log2 p(codes), or KL(q(z|x) || p(z)) for gaussian_vae",
         "bound: nats per image, log p(x|z) less the bits, with the validation set's error as variance (eq. 2.4)",
-        *(["bits with prior.labels true are of p(z given class), never marked"] if given_class else []),
+        *(["bits with prior.labels true are of p(z given class), never marked"] if rivals.rows != priors.rows else []),
         *(["* or bold: significantly the fewest bits of its model's rows"] if any(marked.values()) else []),
         *[f"{priors.label(row)}: a model was trained again and differs from its record" for row in differs],
         *(failures(table.later[SAMPLES], SAMPLES) if SAMPLES in table.later else []),
