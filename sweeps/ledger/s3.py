@@ -1,5 +1,6 @@
 """Filesystems by URI, such as s3://bucket/prefix, with our own timeouts."""
 
+from datetime import timedelta
 from typing import Any
 
 from pyarrow import fs
@@ -8,6 +9,7 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """Timeout while no byte arrives. A busy server may need longer than pyarrow's default of 3 seconds."""
 ATTEMPTS = 3  # pyarrow's default, which a filesystem keeps when it is pickled to a worker
+RETRY_SECONDS = 30.0  # of Google's storage, whose default is 15 minutes; `gs://...?retry_limit_seconds=N` says another
 
 
 def connect(uri: str) -> tuple[fs.FileSystem, str]:
@@ -23,4 +25,7 @@ def connect(uri: str) -> tuple[fs.FileSystem, str]:
         options: dict[str, Any]
         rebuild, (options,) = filesystem.__reduce__()
         filesystem = rebuild(options | {"connect_timeout": CONNECT_SECONDS, "request_timeout": ANSWER_SECONDS})
+    if filesystem.type_name == "gcs" and "retry_limit_seconds" not in uri:
+        rebuild, (options,) = filesystem.__reduce__()
+        filesystem = rebuild(options | {"retry_time_limit": timedelta(seconds=RETRY_SECONDS)})
     return filesystem, path

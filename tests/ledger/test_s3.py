@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from records import rows_of
@@ -100,6 +101,14 @@ def test_a_bad_uri_is_one_line_without_password(tiny_file):
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "typo" in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(("question", "seconds"), [("", s3.RETRY_SECONDS), ("?retry_limit_seconds=5", 5)])
+def test_googles_storage_is_not_tried_for_long(question, seconds):
+    """Without credentials or a network every call is retried; a URI may say for how long."""
+    filesystem, path = s3.connect(f"gs://bucket/prefix{question}")
+    assert path == "bucket/prefix"
+    assert filesystem.__reduce__()[1][0]["retry_time_limit"] == timedelta(seconds=seconds)
 
 
 @pytest.mark.slow
