@@ -222,6 +222,8 @@ def test_every_key_is_checked(lines, expected):
         ("seed: [1, 2]", "seed cannot be searched: every suggestion has the same seed"),
         ("resources.cpus: [1]", "resources.cpus cannot be searched: resources change no score"),
         ("keep_models: [all]", "keep_models cannot be searched: it changes no score"),
+        ("prior.kind: [markov, histogram]", "prior.kind cannot be searched: suggestions are told apart by their train"),
+        ("generation.draws: [4, 8]", "generation.draws cannot be searched: suggestions are told apart by their train"),
         ("training.cuda_graph: [true, false]", "training.cuda_graph cannot be searched: it changes no score"),
         ("training.lrr: [1]", "training.lrr is not a setting; did you mean training.lr?"),
         ("training: 3", "training is a group of settings (epochs, batch_size,"),
