@@ -101,7 +101,7 @@ def _why_not_searched(path: str) -> str:
     if why := _NOT_SEARCHED.get(path.partition(".")[0]):
         return why
     if info_of(path).stage:
-        return "suggestions are told apart by their trainings, and only a later stage reads it; a list in grid sweeps it"
+        return "suggestions are told apart by their trainings, and only later stages read it; a list in grid sweeps it"
     return "" if info_of(path).in_key else "it changes no score"
 
 
