@@ -327,6 +327,10 @@ def test_every_dimension_is_checked(line, expected):
                 "schedule.switch_epoch 9 has not"
             ],
         ),
+        (
+            "name: a\ngrid: [{prior.kind: [markov, histogram]}]\nracing: {rule: forgiving, metric: bits_per_code}",
+            ["line 3: racing.metric: trainings are compared by bits_per_code, so each may have one prior only"],
+        ),
         (RACED + "{rule: none, sore_on: test}", ["line 3: sore_on is not a key of racing, which has rule, metric,"]),
         (
             RACED + "{rule: none, metric: perplexity}",
