@@ -229,6 +229,7 @@ def read_table(
         of_table = {key: row for key, row in found.items() if models[key] in rows}  # others belong to confirmations
         for key, row in of_table.items():
             row.images = {fold: rows[models[key]].images[fold] for fold in row.folds}
+            row.stopped = rows[models[key]].stopped
         if of_table:
             later[stage] = Table(_grouped(of_table.values()), [], models={key: models[key] for key in of_table})
     return Table(_grouped(rows.values()), damaged, tuple(notes), None, searched, confirmed, later)
