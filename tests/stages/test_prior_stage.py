@@ -137,14 +137,14 @@ def test_a_redo_of_a_model_marks_its_priors(sweep, ledger, tmp_path, capsys):
 
 def test_priors_of_a_stopped_model_are_stopped(sweep, ledger, tmp_path):
     """The line of a prior says that a race stopped its model, as the model's line does."""
-    assert sweep(GRID.replace("KINDS", "uniform")) == 0
+    assert sweep(GRID.replace("KINDS", "uniform, markov")) == 0
     for unit in Plan(grid.load(str(tmp_path / "priors.yaml")), frozenset(), frozenset()).units:
         if unit.fold == 1:
             ledger.storage.remove(f"units/{unit.name}.parquet")
     write_stopped(ledger.storage, units_of(tmp_path, TRAINING)[0].key, "lags", 1)
     text = report(str(tmp_path / "results"), "priors", ReportRequest(kinds=("priors", "samples")))
-    assert text.count("1/2, stopped") == 2
-    assert table(tmp_path)["uniform"]["stopped"] == "lags"
+    assert text.count("1/2, stopped") == 4
+    assert [row["stopped"] for row in table(tmp_path).values()] == ["lags", "lags"]
 
 
 def test_a_failed_prior_is_no_failed_model(sweep, ledger, tmp_path, capsys):
