@@ -226,9 +226,12 @@ def read_table(
     confirmed = tuple(rows.pop(key) for key in list(rows) if key in again)
     later = {}
     for stage, found in stages.items():
-        for key, row in found.items():
+        of_table = {key: row for key, row in found.items() if models[key] in rows}  # others belong to confirmations
+        for key, row in of_table.items():
             row.images = {fold: rows[models[key]].images[fold] for fold in row.folds}
-        later[stage] = Table(_grouped(found.values()), [], models={key: models[key] for key in found})
+            row.stopped = rows[models[key]].stopped
+        if of_table:
+            later[stage] = Table(_grouped(of_table.values()), [], models={key: models[key] for key in of_table})
     return Table(_grouped(rows.values()), damaged, tuple(notes), None, searched, confirmed, later)
 
 

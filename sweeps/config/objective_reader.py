@@ -12,6 +12,7 @@ from sweeps.config.measured import KNOWN_BEFORE, OTHER_COLUMNS, all_metrics, col
 from sweeps.config.problems import short_yaml, truncate, type_name
 from sweeps.config.search import Constraint, Objective, ScoreOn
 from sweeps.config.settings import Settings
+from sweeps.config.stages import STAGES, TRAINING
 from sweeps.text import nearest
 
 _BOUND = re.compile(r"\s*(<=|>=)\s*(\S+)\s*")
@@ -75,6 +76,10 @@ def _problems_of_metric(
         switch = without.schedule.switch_epoch
         what += "" if switch is None else f", schedule.switch_epoch {switch}"
         problems.append(f"not every configuration has {metric.name}; {what} has not")
+    of_later_stages = [m.name for stage in STAGES if stage.name != TRAINING for m in stage.metrics]
+    trainings = {repr(settings.without_later) for settings in configurations}
+    if metric.name in of_later_stages and len(trainings) < len(set(map(repr, configurations))):
+        problems.append(f"trainings are compared by {metric.name}, so each may have one prior only")
     families = dict.fromkeys(settings.family for settings in configurations)
     units = {m.unit for settings in configurations if (m := metrics_of(settings).get(metric.name)) is not None}
     if len(units) > 1 and not each_family:

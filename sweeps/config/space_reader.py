@@ -100,6 +100,8 @@ def _why_not_searched(path: str) -> str:
     """Return why a setting cannot be searched, or an empty text."""
     if why := _NOT_SEARCHED.get(path.partition(".")[0]):
         return why
+    if info_of(path).stage:
+        return "suggestions are told apart by their trainings, and only later stages read it; a list in grid sweeps it"
     return "" if info_of(path).in_key else "it changes no score"
 
 

@@ -73,6 +73,8 @@ def probe(plan: Plan, options: Options, components: Components = Components()) -
         DataError, PlacementError: as `Backend.run`.
     """
     missing = plan.missing(options.retry)
+    if not missing:
+        return estimate((), {})
     to_time = units_to_time(missing, options.at_a_time)
     ordered = group_by_source(to_time) if options.in_process else longest_first(to_time)
     noted: dict[Hashable, list[Timing]] = {}

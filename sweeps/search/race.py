@@ -7,7 +7,7 @@ from mtvae.config import METHODS
 from sweeps.analysis.racing import RULES
 from sweeps.analysis.statistics import summarise
 from sweeps.config.search import Objective, Racing
-from sweeps.config.stages import TRAINING, stages_of
+from sweeps.config.stages import STAGES, TRAINING
 from sweeps.data.splits import FoldDraw
 from sweeps.plan.unit import Outcome, Unit, UnitId
 from sweeps.plan.work_source import Done, Envelope, Record, Wait, WorkSource
@@ -182,7 +182,7 @@ class RacingSource:
     def _of(self, unit: Unit) -> _Configuration:
         key = unit.training_id[0]
         if key not in self._configurations:
-            self._configurations[key] = _Configuration(unit, objective_stage(unit, self._racing.objective))
+            self._configurations[key] = _Configuration(unit, objective_stage(self._racing.objective))
         return self._configurations[key]
 
     def _hold(self, unit: Unit) -> None:
@@ -241,7 +241,6 @@ class RacingSource:
         )
 
 
-def objective_stage(unit: Unit, objective: Objective) -> str:
-    """Return the stage of a unit's configuration that measures the objective."""
-    stages = stages_of(unit.settings)
-    return next((s.name for s in stages if objective.metric in [m.name for m in s.metrics]), TRAINING)
+def objective_stage(objective: Objective) -> str:
+    """Return the stage that measures the objective. A training's settings do not tell which later stages follow."""
+    return next((stage.name for stage in STAGES if objective.metric in [m.name for m in stage.metrics]), TRAINING)

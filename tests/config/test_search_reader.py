@@ -222,6 +222,8 @@ def test_every_key_is_checked(lines, expected):
         ("seed: [1, 2]", "seed cannot be searched: every suggestion has the same seed"),
         ("resources.cpus: [1]", "resources.cpus cannot be searched: resources change no score"),
         ("keep_models: [all]", "keep_models cannot be searched: it changes no score"),
+        ("prior.kind: [markov, histogram]", "prior.kind cannot be searched: suggestions are told apart by their train"),
+        ("generation.draws: [4, 8]", "generation.draws cannot be searched: suggestions are told apart by their train"),
         ("training.cuda_graph: [true, false]", "training.cuda_graph cannot be searched: it changes no score"),
         ("training.lrr: [1]", "training.lrr is not a setting; did you mean training.lr?"),
         ("training: 3", "training is a group of settings (epochs, batch_size,"),
@@ -324,6 +326,10 @@ def test_every_dimension_is_checked(line, expected):
                 "line 3: racing.metric: not every configuration has conditioned; family vqvae, method multi_decoder, "
                 "schedule.switch_epoch 9 has not"
             ],
+        ),
+        (
+            "name: a\ngrid: [{prior.kind: [markov, histogram]}]\nracing: {rule: forgiving, metric: bits_per_code}",
+            ["line 3: racing.metric: trainings are compared by bits_per_code, so each may have one prior only"],
         ),
         (RACED + "{rule: none, sore_on: test}", ["line 3: sore_on is not a key of racing, which has rule, metric,"]),
         (

@@ -205,6 +205,30 @@ def test_each_value_is_confirmed(tmp_path, capsys):
     assert "method single_decoder: default" in line
 
 
+BITS = """
+name: bits
+data: {dataset: digits, limit: 40}
+folds: {n_splits: 2}
+training: {epochs: 1, batch_size: 16}
+base: {family: gaussian_vae, prior.kind: normal, generation.samples: 4}
+search:
+  configurations: 2
+  metric: bits_per_image
+  space: {training.lr: {low: 1e-4, high: 1e-2, log: true}}
+"""
+
+
+def test_a_search_for_bits_is_confirmed(tmp_path, capsys):
+    """The priors of confirmed models are in no table, as their models are in none; their bits are told."""
+    (tmp_path / "bits.yaml").write_text(BITS)
+    for options in ({}, {"confirm": 1}):
+        assert command(str(tmp_path / "bits.yaml"), [], Options(str(tmp_path / "results"), inline=True, **options)) == 0
+    assert "confirmed on new splits and seeds: default " in capsys.readouterr().out
+    table = read_table(open_ledger(str(tmp_path / "results"), "bits"))
+    assert len(table.confirmed) == 2 and all(row.sample("bits_per_image") for row in table.confirmed)
+    assert len(table.rows) == len(table.later["prior"].rows) == 2
+
+
 @pytest.mark.parametrize(
     ("given", "read"),
     [

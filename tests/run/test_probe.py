@@ -9,7 +9,8 @@ from sweeps.plan.plan import Plan
 from sweeps.plan.timings import Times, Timing, shape_of, units_to_time
 from sweeps.run.command import command
 from sweeps.run.options import Options
-from sweeps.run.probe import estimate, probe_lines
+from sweeps.run.probe import estimate, probe, probe_lines
+from sweeps.run.train import Components
 
 TEN = Timing(Times(1.0, 0.1, 0.5), Times(2.0, 0.2, 1.0), False)
 
@@ -50,6 +51,18 @@ def test_hours_are_shared_among_workers(plan):
     assert f"other processes take cores now: {found.clock / 2 / 3600:.3f} hours if that stays so" in lines
     assert "not timed: a reason" in lines and lines[-1] == "hours unknown for 2 units"
     assert probe_lines(plan, estimate([], {}), 2)[-1] == "hours: nothing to train"
+
+
+def test_a_finished_sweep_starts_no_worker(plan):
+    """Ray cannot start for no unit, so the back end is not asked."""
+
+    class Started:
+        def run(self, source, context, progress, stop):
+            raise AssertionError("a back end was started")
+
+    finished = plan.replaced(done=frozenset(unit.id for unit in plan.units))
+    found = probe(finished, Options("unused"), Components(backend=Started()))
+    assert probe_lines(finished, found, 2)[-1] == "hours: nothing to train"
 
 
 def test_a_failing_shape_is_named(tiny_file, tmp_path, capsys):

@@ -204,6 +204,23 @@ def test_larger_scores_win_when_maximising(units, keys):
     assert [sum(unit.key == key for unit in handed) for key in keys] == [5, 5, 1, 5]
 
 
+def test_bits_of_priors_stop_configurations(read_grid):
+    """A race by a metric of priors stops configurations, although the settings of a training have no prior."""
+    text = GRID.replace("{method: multi_decoder,", "{family: vqvae, prior.kind: markov,")
+    units = by_configuration(Plan(read_grid(text), frozenset(), frozenset()).units)
+    marks = []
+    bits = Racing("forgiving", Objective("bits_per_code", "score"))
+    source = RacingSource(
+        GridSource(units), bits, lambda r: r.get("score"), ["score"], lambda *mark: marks.append(mark)
+    )
+    scores = scored(units)
+    while isinstance(unit := source.next(), Unit):
+        source.finished(unit, Outcome.DONE, {"score": scores[unit.id]} if unit.stage == "prior" else {})
+    assert isinstance(unit, Done)
+    keys = list(dict.fromkeys(unit.training_id[0] for unit in units))
+    assert [(keys.index(key), folds) for key, _, folds in marks] == [(1, 2), (3, 4)]
+
+
 def test_a_failed_fold_costs_only_itself(units, keys):
     """The other folds of a failed configuration are trained, and it stops nobody although its mean is the best."""
     scores = scored(units)

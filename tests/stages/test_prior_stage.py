@@ -12,6 +12,7 @@ from sweeps.config.stages import TRAINING
 from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models, redo
 from sweeps.ledger.ledger import open_ledger
+from sweeps.ledger.suggestions import write_stopped
 from sweeps.plan.plan import Plan
 from sweeps.report.contents import ReportRequest, report
 from sweeps.run.command import command
@@ -132,6 +133,18 @@ def test_a_redo_of_a_model_marks_its_priors(sweep, ledger, tmp_path, capsys):
     assert sweep(GRID.replace("KINDS", "uniform, markov"), redo=unit.name) == 0
     assert "[5/5]" in capsys.readouterr().out
     assert redo.marked(ledger.storage) == frozenset()
+
+
+def test_priors_of_a_stopped_model_are_stopped(sweep, ledger, tmp_path):
+    """The line of a prior says that a race stopped its model, as the model's line does."""
+    assert sweep(GRID.replace("KINDS", "uniform, markov")) == 0
+    for unit in Plan(grid.load(str(tmp_path / "priors.yaml")), frozenset(), frozenset()).units:
+        if unit.fold == 1:
+            ledger.storage.remove(f"units/{unit.name}.parquet")
+    write_stopped(ledger.storage, units_of(tmp_path, TRAINING)[0].key, "lags", 1)
+    text = report(str(tmp_path / "results"), "priors", ReportRequest(kinds=("priors", "samples")))
+    assert text.count("1/2, stopped") == 4
+    assert [row["stopped"] for row in table(tmp_path).values()] == ["lags", "lags"]
 
 
 def test_a_failed_prior_is_no_failed_model(sweep, ledger, tmp_path, capsys):
