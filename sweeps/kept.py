@@ -47,16 +47,13 @@ class Generator:
 
         Args:
             labels: the class of each image, by name, for a prior with classes; None draws them evenly.
-            temperature: below 1, what is likely becomes likelier.
+            temperature: above 0; below 1, what is likely becomes likelier.
 
         Raises:
-            ValueError: there are not as many labels as images, a label is unknown, or the prior has no classes.
+            ValueError: there are not as many labels as images, a label is unknown, the prior has no classes, or the
+                temperature is not above 0.
         """
-        generator = torch.Generator().manual_seed(seed)
-        z = draw_latent(
-            self.prior, self.model, number, generator, self._numbers(number, labels, generator), temperature
-        ).z
-        return decode(self.model, z)
+        return decode(self.model, self._latent(number, seed, labels, temperature))
 
     def sample_given(
         self, condition: Tensor, seed: int = 0, labels: Sequence[str] | None = None, temperature: float = 1.0
@@ -70,12 +67,17 @@ class Generator:
         """
         if self.model.conditioned is None:
             raise ValueError("the model has no conditioned decoder")
-        generator, number = torch.Generator().manual_seed(seed), len(condition)
-        z = draw_latent(
-            self.prior, self.model, number, generator, self._numbers(number, labels, generator), temperature
-        ).z
+        z = self._latent(len(condition), seed, labels, temperature)
         with torch.no_grad():
             return self.model.decode_conditioned(z, condition).clamp(0, 1)
+
+    def _latent(self, number: int, seed: int, labels: Sequence[str] | None, temperature: float) -> Tensor:
+        """Draw z for this many images."""
+        if not temperature > 0:
+            raise ValueError(f"temperature {temperature:g} must be above 0")
+        generator = torch.Generator().manual_seed(seed)
+        own = self._numbers(number, labels, generator)
+        return draw_latent(self.prior, self.model, number, generator, own, temperature).z
 
     def _numbers(self, number: int, labels: Sequence[str] | None, generator: torch.Generator) -> Tensor | None:
         """Return the numbers of the classes, (N,); None for a prior without classes."""
@@ -90,7 +92,7 @@ class Generator:
             raise ValueError(f"{len(labels)} labels for {number} images")
         for label in labels:
             if label not in self.classes:
-                raise ValueError(f"{label!r} is no class of the prior{nearest(label, self.classes)}")
+                raise ValueError(f"{label!r} is no class of the prior{nearest(str(label), self.classes)}")
         return torch.tensor([self.classes.index(label) for label in labels], device=device)
 
 

@@ -154,6 +154,24 @@ def test_three_lines_load_and_sample(file):
             generator.sample(1, labels=["1"])
 
 
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+def test_a_temperature_must_be_above_zero(file, temperature):
+    """At 0 all probabilities would be NaN, and every code the last one."""
+    results = file.parent / "results"
+    generator = kept.load_generator("drawn", frames.priors("drawn", results)["key"][0], results=results)
+    with pytest.raises(ValueError, match=f"temperature {temperature:g} must be above 0"):
+        generator.sample(1, temperature=temperature)
+
+
+def test_an_unknown_class_is_named(file):
+    """A number in place of a name is answered as any other name that the prior does not have."""
+    results = file.parent / "results"
+    whole = kept.load_generator("drawn", frames.priors("drawn", results)["key"][0], results=results)
+    generator = kept.Generator(whole.model, whole.prior, ("1", "2"))
+    with pytest.raises(ValueError, match="1 is no class of the prior; did you mean 1"):
+        generator.sample(1, labels=[1])
+
+
 def test_a_prior_that_is_not_there_is_said(file):
     results = file.parent / "results"
     model_key = frames.priors("drawn", results)["model_key"][0]
