@@ -8,7 +8,8 @@ A sweep keeps models by its setting `keep_models`. The functions take a sweep's 
 folder of all results (a path, or a URI such as s3://bucket/results).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def load_model(
         FileNotFoundError: the model was not kept.
         DamagedModel: its file cannot be loaded.
     """
-    return kept_models.load(_ledger(sweep, results).storage, f"{key}-fold{fold}", device)[1]
+    with _told(sweep, key, fold):
+        return kept_models.load(_ledger(sweep, results).storage, f"{key}-fold{fold}", device)[1]
 
 
 def load_generator(sweep: str, key: str, fold: int = 0, results: Results = "results", device: str = "cpu") -> Generator:
@@ -121,10 +123,20 @@ def load_generator(sweep: str, key: str, fold: int = 0, results: Results = "resu
     parents = {(unit["key"], unit["fold"]): unit["parent_key"] for unit in units if unit["stage"] == PRIOR}
     if (key, fold) not in parents:
         raise ValueError(f"no prior {key} of fold {fold} is done in {sweep}")
-    _, prior, classes = kept_models.load_prior(ledger.storage, f"{key}-fold{fold}", device)
-    _, model = kept_models.load(ledger.storage, f"{parents[key, fold]}-fold{fold}", device)
+    with _told(sweep, key, fold):
+        _, prior, classes = kept_models.load_prior(ledger.storage, f"{key}-fold{fold}", device)
+        _, model = kept_models.load(ledger.storage, f"{parents[key, fold]}-fold{fold}", device)
     assert isinstance(model, Model)
     return Generator(model, prior, classes)
+
+
+@contextmanager
+def _told(sweep: str, key: str, fold: int) -> Iterator[None]:
+    """Say in the error of a missing file which setting would have kept it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{sweep} has not kept {key}-fold{fold}, see the setting keep_models") from error
 
 
 def _ledger(sweep: str, results: Results) -> Ledger:

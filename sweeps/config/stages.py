@@ -8,7 +8,7 @@ from mtvae.config.generation import STAGE as SAMPLES
 from mtvae.config.prior import STAGE as PRIOR
 from mtvae.cost import Cost, prior_cost, training_bytes
 from sweeps.config.settings import Settings
-from sweeps.data.datasets import declared
+from sweeps.data.datasets import declared, image_count
 
 TRAINING = "training"
 """The stage that every configuration has and that all other stages build on."""
@@ -63,6 +63,11 @@ def _training_flops(settings: Settings) -> int:
     return STEP_PASSES * (first * settings.cost.flops + (epochs - first) * settings.final_cost.flops) // epochs
 
 
+def _in_a_batch(settings: Settings, batch_size: int) -> int:
+    """Return how many images a step has at most: the images may be fewer than a batch."""
+    return min(batch_size, image_count(settings.data))
+
+
 STAGES.register(
     Stage(
         TRAINING,
@@ -72,7 +77,7 @@ STAGES.register(
         epochs=lambda settings: settings.training.epochs,
         flops=_training_flops,
         parameters=lambda settings: settings.final_cost.parameters,
-        memory=lambda settings: training_bytes(settings.cost, settings.training.batch_size),
+        memory=lambda settings: training_bytes(settings.cost, _in_a_batch(settings, settings.training.batch_size)),
     )
 )
 
@@ -122,7 +127,9 @@ STAGES.register(
         flops=lambda settings: STEP_PASSES * _prior_cost(settings).flops,
         parameters=lambda settings: _prior_cost(settings).parameters,
         batch_size=_prior_batch_size,
-        memory=lambda settings: training_bytes(_prior_cost(settings), _prior_batch_size(settings)),
+        memory=lambda settings: training_bytes(
+            _prior_cost(settings), _in_a_batch(settings, _prior_batch_size(settings))
+        ),
     )
 )
 

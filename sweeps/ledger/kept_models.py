@@ -16,7 +16,7 @@ from torch import nn
 from mtvae.model import Model, build
 from mtvae.own_model import Network
 from mtvae.prior.fitting import AnyPrior, build_prior
-from sweeps.config.settings import Settings, unflatten
+from sweeps.config.settings import SETTING_INFO, Settings, flatten, unflatten
 from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import json_settings
 from sweeps.plan.unit import Unit
@@ -48,14 +48,19 @@ def save(storage: Storage, unit: Unit, module: nn.Module, classes: Sequence[str]
     storage.write(f"models/{unit.name}.safetensors", save_tensors(tensors, metadata))
 
 
-def load(storage: Storage, name: str, device: str = "cpu") -> tuple[Settings, Model]:
+def load(storage: Storage, name: str, device: str = "cpu", wanted: Settings | None = None) -> tuple[Settings, Model]:
     """Load the kept model of the unit `name` (`<key>-fold<k>`), in evaluation mode.
+
+    Args:
+        wanted: the settings that it must have, as far as they are part of its key; its images may have another name.
 
     Raises:
         FileNotFoundError: no model is kept under that name.
-        DamagedModel: the file is not a model of its settings.
+        DamagedModel: the file is not a model of its settings, of this fold, or of the wanted settings.
     """
     with _read(storage, name) as (settings, tensors, metadata):
+        if wanted is not None and (other := _different(settings, wanted)):
+            raise ValueError(f"it is a model of another {other}")
         classes = int(metadata.get("class_count", "0"))
         architecture = settings.final_architecture.model_copy(update={"classes": classes})
         model = build(architecture, torch.Generator(), device)
@@ -76,6 +81,17 @@ def load_prior(storage: Storage, name: str, device: str = "cpu") -> tuple[Settin
     return settings, prior.to(device).eval(), classes
 
 
+def _different(found: Settings, wanted: Settings) -> str | None:
+    """Return the first setting of the key in which a model's settings differ from the wanted ones; None if none does.
+
+    A setting that only one of them has does not count: an earlier version may have written the file.
+    """
+    there, here = flatten(found), flatten(wanted)
+    paths = [path for path, info in SETTING_INFO.items() if info.in_key and not info.stage and path[:5] != "data."]
+    both = [path for path in paths if there.get(path) is not None and here.get(path) is not None]
+    return next((path for path in both if there[path] != here[path]), None)
+
+
 @contextmanager
 def _read(storage: Storage, name: str) -> Iterator[tuple[Settings, dict[str, torch.Tensor], dict[str, str]]]:
     """Read a kept file's settings, tensors and metadata, and turn errors of the body into `DamagedModel`."""
@@ -84,9 +100,12 @@ def _read(storage: Storage, name: str) -> Iterator[tuple[Settings, dict[str, tor
         # The file begins with its header's length (8 bytes) and the JSON header; `save` wrote its __metadata__.
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         flat: dict[str, Any] = json.loads(header["settings"])
+        if header["fold"] != name.rpartition("-fold")[2]:
+            raise ValueError(f"it is of fold {header['fold']}")
         settings = unflatten({path: tuple(v) if isinstance(v, list) else v for path, v in flat.items()})
         yield settings, load_tensors(data), header
     except Exception as error:  # JSON, pydantic, safetensors and torch raise errors of many classes
         if isinstance(error, MemoryError):
             raise
-        raise DamagedModel(f"models/{name}.safetensors is damaged ({error_line(error)[:200]})") from error
+        why = error_line(error)[:200] or type(error).__name__
+        raise DamagedModel(f"models/{name}.safetensors is damaged ({why})") from error

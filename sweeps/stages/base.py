@@ -91,12 +91,13 @@ class Inputs:
 
         Raises:
             FileNotFoundError: the model was not kept.
-            DamagedModel: the model cannot be loaded.
+            DamagedModel: the model cannot be loaded, or is of other settings.
         """
         if self.storage is None:
             raise FileNotFoundError("no folder of kept models")
         key, fold = self.unit.training_id
-        return kept_models.load(self.storage, f"{key}-fold{fold}", self.device)[1]
+        wanted = self.unit.settings.without_later
+        return kept_models.load(self.storage, f"{key}-fold{fold}", self.device, wanted)[1]
 
     def keep(self, module: nn.Module, classes: Sequence[str] = ()) -> None:
         """Keep a model or a prior, and the classes that condition it, if the setting `keep_models` asks for it."""

@@ -92,7 +92,7 @@ def test_a_model_has_one_row_whatever_its_priors(sweep, tmp_path):
     assert [row["folds"] for row in sheet["rows"]] == [2]
 
 
-@pytest.mark.parametrize("damage", ["missing", "damaged"])
+@pytest.mark.parametrize("damage", ["missing", "damaged", "of another fold", "of another training"])
 def test_a_lost_model_is_trained_again(sweep, ledger, tmp_path, damage):
     """The prior is the same to the last digit, the training's record stays, and the model is kept again."""
     assert sweep(PIXELCNN) == 0
@@ -102,8 +102,14 @@ def test_a_lost_model_is_trained_again(sweep, ledger, tmp_path, damage):
     weights = load_tensors(whole)
     if damage == "missing":
         ledger.storage.remove(model)
-    else:
+    elif damage == "damaged":
         ledger.storage.write(model, whole[:200])
+    elif damage == "of another fold":
+        ledger.storage.write(model, ledger.storage.read(model.replace("-fold0", "-fold1")))
+    else:
+        changed = whole.replace(b'training.lr\\": 0.001', b'training.lr\\": 0.002')
+        assert changed != whole
+        ledger.storage.write(model, changed)
     assert sweep(PIXELCNN, redo=units_of(tmp_path)[0].key) == 0
     after = records(ledger)
     assert {id_: r | {"model_difference": None} for id_, r in after.items()} == before

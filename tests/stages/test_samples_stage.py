@@ -178,6 +178,8 @@ def test_a_prior_that_is_not_there_is_said(file):
     assert kept.load_model("drawn", model_key, 1, results).plain is not None
     with pytest.raises(ValueError, match=f"no prior {model_key} of fold 0 is done in drawn"):
         kept.load_generator("drawn", model_key, results=results)
+    with pytest.raises(FileNotFoundError, match=f"drawn has not kept {model_key}-fold7, see the setting keep_models"):
+        kept.load_model("drawn", model_key, 7, results)
 
 
 def test_a_lost_prior_is_fitted_again(file, ledger):

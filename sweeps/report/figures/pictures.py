@@ -100,7 +100,7 @@ def _folds_to_show(row: TableRow) -> list[int]:
 
 
 def _error_text(error: Exception) -> str:
-    explained = isinstance(error, DataError | NoPicture)
+    explained = isinstance(error, DataError | NoPicture | kept_models.DamagedModel)
     return one_line(str(error) if explained else f"{type(error).__name__}: {str(error)[:200]}")
 
 
