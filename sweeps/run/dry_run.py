@@ -79,6 +79,10 @@ def dry_run(
         f"disk: about {size_text(sum(map(_unit_bytes, missing)))} more",
         _hours(missing, ledger, workers),
     ]
+    if again := _not_kept(missing, plan, ledger):
+        lines.append(
+            f"{count_text(again, 'done model')} not kept: trained again first, which is in none of these numbers"
+        )
     if archive is not None and (more := search_text.new_units(archive)):
         lines.append(f"the search adds up to {count_text(more, 'unit')}, which are in none of these numbers but memory")
     if machine is not None and (missing or possible):
@@ -102,6 +106,13 @@ def _settings_of_some_rows(flats: Sequence[dict[str, Value]], shown: set[str]) -
             somewhere = " where it applies" if any(flat.get(path) is None for flat in flats) else ""
             texts[path] = f"{' or '.join(values)}{somewhere}" if values else "null"
     return texts
+
+
+def _not_kept(missing: Sequence[Unit], plan: Plan, ledger: Ledger) -> int:
+    """Return how many done trainings have no kept model that a missing unit needs."""
+    needed = {unit.training_id for unit in missing if unit.requires and unit.training_id in plan.done}
+    kept = set(ledger.storage.names("models")) if needed else set()
+    return sum(f"{key}-fold{fold}.safetensors" not in kept for key, fold in needed)
 
 
 def _unit_bytes(unit: Unit) -> int:

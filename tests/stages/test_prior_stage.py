@@ -85,6 +85,14 @@ def test_widening_trains_only_priors(sweep, ledger, tmp_path):
     assert len({row["unconditioned_mean"] for row in rows.values()}) == 1
 
 
+def test_a_dry_run_counts_models_to_train_again(sweep, ledger, tmp_path, capsys):
+    assert sweep(GRID.replace("KINDS", "uniform")) == 0
+    ledger.storage.remove(f"models/{units_of(tmp_path, TRAINING)[0].name}.safetensors")
+    capsys.readouterr()
+    assert sweep(GRID.replace("KINDS", "uniform, markov"), dry_run=True) == 0
+    assert "1 done model not kept: trained again first" in capsys.readouterr().out
+
+
 def test_a_model_has_one_row_whatever_its_priors(sweep, tmp_path):
     """The table of models, and so its statistics, count a model with three priors once."""
     assert sweep(GRID.replace("KINDS", "uniform, histogram, markov")) == 0
