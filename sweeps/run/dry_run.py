@@ -67,7 +67,8 @@ def dry_run(
     if len(rows) > MAX_ROWS:
         lines.append(f"  ... and {len(rows) - MAX_ROWS} more")
     failed = len(plan.still_failed)
-    largest = max(map(worker_bytes, (*rows, *possible)))
+    stages = [own[0].settings for units in plan.rows for own in by_key(units)]
+    largest = max(map(worker_bytes, (*stages, *possible)))
     lines += [] if archive is None else search_text.description(archive)
     lines += [
         "",

@@ -1,6 +1,7 @@
 """Priors as a later stage, through the command: what they reuse, what blocks them, and what an interruption changes."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -91,6 +92,14 @@ def test_a_dry_run_counts_models_to_train_again(sweep, ledger, tmp_path, capsys)
     capsys.readouterr()
     assert sweep(GRID.replace("KINDS", "uniform, markov"), dry_run=True) == 0
     assert "1 done model not kept: trained again first" in capsys.readouterr().out
+
+
+def test_a_dry_run_sees_a_large_prior(sweep, capsys):
+    """A PixelCNN of 600 million parameters takes more memory than its small model, and its file more disk."""
+    assert sweep(PIXELCNN.replace("layers: 2, width: 4", "layers: 15, width: 1400"), dry_run=True) == 0
+    text = capsys.readouterr().out
+    memory, disk = (float(re.search(rf"{what}: about ([\d.]+) GB", text)[1]) for what in ("memory", "disk"))
+    assert memory > 10 and disk > 4
 
 
 def test_a_model_has_one_row_whatever_its_priors(sweep, tmp_path):
