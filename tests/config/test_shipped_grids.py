@@ -28,7 +28,7 @@ SIZES: Mapping[str, tuple[int, int]] = {  # rows, units
     "grid_controls.yaml": (20, 100),
     "grid_exponents.yaml": (28, 140),
     "grid_prior.yaml": (7, 355),
-    "grid_prior_mnist10k.yaml": (3, 165),
+    "grid_prior_mnist.yaml": (1, 55),
     "grid_schedule.yaml": (8, 120),
     "grid_thesis.yaml": (45, 225),
     "grid_thesis_as_run.yaml": (45, 225),
@@ -48,7 +48,7 @@ def test_sizes_and_header(name):
     assert (len(plan.rows), len(plan.units), g.merged) == (rows, units, 0)
     header = (FOLDER / name).read_text()
     assert f"python -m sweeps.run {name}" in header
-    assert re.search(rf"{rows} (rows|models)\b.*\b{units} units", header)
+    assert re.search(rf"{rows} (rows|models?)\b.*\b{units} units", header)
     assert "Expect" in header or "expect" in header
 
 

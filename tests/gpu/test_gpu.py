@@ -28,10 +28,15 @@ from sweeps.worker import run_unit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
-KINDS = [
-    (family, method, soft_adapt)
+PAIRS = [
+    (family, method)
     for family in FAMILIES.names()
     for method in METHODS.names()
+    if family == "vqvae" or method != "head_only"  # in the other families it is the same as none
+]
+KINDS = [
+    (family, method, soft_adapt)
+    for family, method in PAIRS
     for soft_adapt in (False, True)
     if not soft_adapt or len(terms(family, method)) > 1
 ]
@@ -109,8 +114,7 @@ def test_a_switch_records_another_graph(family, images):
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
-@pytest.mark.parametrize("family", FAMILIES.names())
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize(("family", "method"), PAIRS)
 def test_a_cuda_graph_in_lower_precision(family, method, precision, images):
     """In tf32 and bf16 too, losses of replayed steps equal those of eager steps within 1e-5."""
     eager = trained(unit_of(family, method, precision=precision), images)
@@ -235,7 +239,7 @@ def test_a_cpu_repeats_the_scores(images, ledger):
 @pytest.mark.parametrize("prior", ["family: vqvae, prior.kind: markov", "family: gaussian_vae, prior.kind: mixture",
                                    "family: vqvae, prior.kind: pixelcnn, prior.layers: 2, prior.width: 8"])  # fmt: skip
 def test_a_prior_and_its_samples_are_those_of_a_cpu(prior, images, tmp_path):
-    """On one model, fitted counts give the same numbers; a PixelCNN that trains there gives about the same bits."""
+    """On one model, counted codes give the same bits. A PixelCNN and draws of z differ there, so theirs are close."""
     text = (
         "name: gpu\nseed: 3\ndata: {dataset: digits, limit: 300}\nfolds: {n_splits: 2}\n"
         "training: {epochs: 2, batch_size: 16}\nprior.batch_size: 16\ngeneration: {samples: 20, images: 6, draws: 4}\n"
@@ -253,7 +257,7 @@ def test_a_prior_and_its_samples_are_those_of_a_cpu(prior, images, tmp_path):
     for unit in later:
         assert run_unit.run_unit(unit, Loaded(images), gpu, "cuda", {}) == "done"
     expected, found = ({r["stage"]: r for r in ledger.read()[0]} for ledger in (cpu, gpu))
-    close = {"rel": 0.05} if "pixelcnn" in prior else {"rel": 1e-3}
+    close = {"rel": 1e-3 if "markov" in prior else 0.05}
     assert found["prior"]["bits_per_image"] == pytest.approx(expected["prior"]["bits_per_image"], **close)
     assert found["samples"]["test_distance"] == pytest.approx(expected["samples"]["test_distance"], rel=1e-4)
     assert found["samples"]["sample_distance"] == pytest.approx(expected["samples"]["sample_distance"], rel=0.1)
