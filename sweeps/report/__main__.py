@@ -21,12 +21,13 @@ from sweeps.version import show_version
 
 
 def main(
-    sweep: Annotated[str | None, typer.Argument(help="name of a sweep [default: every sweep of the folder]")] = None,
+    sweep: Annotated[str | None, typer.Argument(help="name of a sweep (default: every sweep of the folder)")] = None,
     results: Annotated[
         str, typer.Option(metavar="DIR", envvar="MTVAE_SWEEPS_RESULTS", help="folder of all results")
     ] = "results",
     show: Annotated[
-        str | None, typer.Option(metavar="WHAT,...", help=f"any of {', '.join(KINDS)} [default: table]")
+        list[str] | None,
+        typer.Option(metavar="WHAT,...", help=f"any of {', '.join(KINDS)}; several times too (default: table)"),
     ] = None,
     published: Annotated[
         bool, typer.Option("--published", help="compare with the thesis: --show published,claims")
@@ -38,7 +39,7 @@ def main(
         typer.Option(
             "--scale",
             "--unit",
-            help="scale of reconstruction errors [default: each family's in the thesis]; formerly --unit",
+            help="scale of reconstruction errors (default: each family's in the thesis); formerly --unit",
         ),
     ] = None,
     columns: Annotated[
@@ -75,7 +76,8 @@ def main(
         if unset := [option for option, path in paths.items() if path == ""]:
             raise ReportError(f"--{unset[0]} {UNSET}")
         leave_gone_folder(*paths.values())
-        kinds = [*(show.split(",") if show else []), *(("published", "claims") if published else ())] or ["table"]
+        kinds = [kind for kinds in show or () if kinds for kind in kinds.split(",")]
+        kinds = [*kinds, *(("published", "claims") if published else ())] or ["table"]
         chosen = tuple(columns.split(",")) if columns else None
         request = ReportRequest(
             tuple(dict.fromkeys(kinds)), format, NumberFormat(spread, scale), chosen, all_rows, tuple(only or ()),

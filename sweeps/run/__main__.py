@@ -41,7 +41,7 @@ def main(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", envvar="MTVAE_SWEEPS_WORKERS", help="units at a time [default: the CPU cores]"
+            min=1, metavar="N", envvar="MTVAE_SWEEPS_WORKERS", help="units at a time (default: the CPU cores)"
         ),
     ] = None,
     inline: Annotated[
@@ -92,7 +92,7 @@ def main(
     confirm: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="[N]", help="train the search's best N and its default on new splits and seeds [default: 1]"
+            min=1, metavar="[N]", help="train the search's best N and its default on new splits and seeds (default: 1)"
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print failures and errors only")] = False,

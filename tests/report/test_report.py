@@ -237,15 +237,25 @@ def test_captions_name_only_what_is_shown(compared):
     ],
 )
 def test_bad_input_is_one_line(swept, arguments, message):
+    done = called(swept, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_show_may_be_given_several_times(swept):
+    """No sheet that was asked for is left out, and none stands twice."""
+    done = called(swept, "--show", "statistics,table", "--show", "differences", "--show", "table", "--format", "json")
+    assert [sheet["name"] for sheet in json.loads(done.stdout)] == ["statistics", "table", "differences"]
+
+
+def called(swept, *arguments):
+    """Return how the command ended on a sweep's results."""
     import typer
 
     app = typer.Typer()
     app.command()(main)
-    where = ["--results", swept.storage.root.rpartition("/")[0]]
-    done = CliRunner().invoke(app, [*arguments, *where])
-    assert done.exit_code == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    return CliRunner().invoke(app, [*arguments, "--results", swept.storage.root.rpartition("/")[0]])
 
 
 def test_every_sheet_in_every_format(compared, tmp_path):
