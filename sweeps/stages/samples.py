@@ -1,7 +1,7 @@
 """The stage `samples`: draw from the prior of the same fold, and hold the images against real ones (2.3, 5.1)."""
 
 import datetime
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from mtvae.latent_spaces import perplexity
 from mtvae.model import Model
 from mtvae.prior.drawing import Drawn, decode, draw_latent
 from mtvae.prior.fitting import AnyPrior
-from mtvae.prior.given_pixels import can_reveal, measure_given_pixels
+from mtvae.prior.given_pixels import GivenPixels, can_reveal, measure_given_pixels
 from mtvae.prior.nearest import nearest
 from sweeps.data import seeds
 from sweeps.ledger.schema import Row
@@ -77,14 +77,17 @@ def _given_pixels(
     if left_out := [count for count in settings.generation.counts if count >= pixels]:
         texts = ", ".join(f"{count:,}" for count in left_out)
         inputs.notes.append(f"generation.counts {texts}: left out, because an image has {pixels:,} pixels in all")
-    found = []
+    images, found = inputs.pixels[places], []
+    measured: dict[tuple[SamplerName | None, int], GivenPixels] = {}  # without a pixel samplers do not differ
     for sampler in SAMPLERS:
         for count in settings.generation.counts:
             if not can_reveal(sampler, count, settings.architecture.side):
                 continue
-            scores = measure_given_pixels(
-                model, prior, inputs.pixels[places], sampler, count, settings.generation.draws, seed, own
-            )
+            which = sampler if count else None, count
+            if which not in measured:
+                draws = settings.generation.draws
+                measured[which] = measure_given_pixels(model, prior, images, sampler, count, draws, seed, own)
+            scores = replace(measured[which], pixels_by=sampler)
             found.append(asdict(scores) | {"trained": _was_trained(inputs, sampler, count)})
     return found
 
