@@ -6,6 +6,7 @@ own, because black is also a pixel's value.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
+from typing import TypeVar
 
 import torch
 from matplotlib.figure import Figure
@@ -26,9 +27,10 @@ from sweeps.data import seeds
 from sweeps.data.datasets import Data, DataError, Loaded, Source, load, test_half_count, test_image_count
 from sweeps.data.hashes import SameImages
 from sweeps.data.readers import Images
-from sweeps.data.splits import split
+from sweeps.data.splits import Split, split
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
+from sweeps.ledger.storage import Storage
 from sweeps.plan.identity import key_of, with_equivalent_limit
 from sweeps.report.figures.drawing import apply_style, file_name, labels, model_text, short_setting, unused_name
 from sweeps.report.figures.figures import footnote
@@ -49,6 +51,7 @@ SAMPLERS = {
 
 Load = Callable[[Source], Loaded]
 Make = Callable[[], Figure]
+T = TypeVar("T")
 
 
 def pictures(
@@ -158,25 +161,40 @@ def _model_picture(
         FAMILIES[row.settings["family"]]
     except KeyError as error:
         raise NoPicture(f"it needs its module, {error.args[0]}") from None
-    try:
-        settings, model = kept_models.load(ledger.storage, f"{row.key}-fold{fold}")
-    except FileNotFoundError:
-        raise NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
-    settings = settings.model_copy(update={"data": with_root(settings.data, roots)})
-    loaded, test_images = load(settings.source), test_image_count(settings.source)
-    check_images(row, fold, loaded)
-    images = loaded.images
-    half = test_half_count(settings.source)
-    parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
+    settings, model = kept(kept_models.load, ledger, f"{row.key}-fold{fold}")
+    settings, loaded, parts = images_of(row, fold, settings, load, roots)
     keys = [key_of(same) for same in (settings, with_equivalent_limit(settings)) if same is not None]
     if row.key not in keys or parts.hash != (row.folds[fold]["split_hash"] or parts.hash):
         raise NoPicture("the kept model belongs to another row or to other images")
     first = parts.test[:BATCH_SIZE]
     labels = None if loaded.labels is None else torch.tensor(loaded.labels[first], dtype=torch.int64)
-    shown = outputs(settings, model, torch.tensor(images[first]), fold, labels)
+    shown = outputs(settings, model, torch.tensor(loaded.images[first]), fold, labels)
     if METHODS[settings.method].footnote:
         title += f"\n({footnote(METHODS[settings.method])})"
     return grid_of([colour(pictures[:COLUMNS]) for pictures in shown.values()], list(shown), title)
+
+
+def kept(read: Callable[[Storage, str], T], ledger: Ledger, name: str) -> T:
+    """Read the kept file of the unit `name` with a function of `kept_models`. Raise NoPicture if there is none."""
+    try:
+        return read(ledger.storage, name)
+    except FileNotFoundError:
+        raise NoPicture(f"no models/{name}.safetensors") from None
+
+
+def images_of(
+    row: TableRow, fold: int, settings: Settings, load: Load, roots: Mapping[str, str]
+) -> tuple[Settings, Loaded, Split]:
+    """Return a kept model's settings with its images' folder on this machine, these images, and its split of them.
+
+    Raises:
+        NoPicture: as `check_images`.
+    """
+    settings = settings.model_copy(update={"data": with_root(settings.data, roots)})
+    loaded, test_images = load(settings.source), test_image_count(settings.source)
+    check_images(row, fold, loaded)
+    n, half = len(loaded.images) - test_images, test_half_count(settings.source)
+    return settings, loaded, split(n, settings.folds, settings.seed, fold, half, test_images=test_images)
 
 
 def check_images(row: TableRow, fold: int, loaded: Loaded) -> None:

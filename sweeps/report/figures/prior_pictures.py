@@ -26,10 +26,8 @@ from mtvae.prior.nearest import nearest
 from mtvae.prior.pixelcnn import PixelCNN, receptive_field
 from sweeps.analysis.results import Table
 from sweeps.analysis.table_row import TableRow
-from sweeps.config.settings import Settings
 from sweeps.data import seeds
-from sweeps.data.datasets import Loaded, test_half_count, test_image_count
-from sweeps.data.splits import split
+from sweeps.data.datasets import Loaded
 from sweeps.ledger import kept_models
 from sweeps.ledger.ledger import Ledger
 from sweeps.report.figures import pictures
@@ -69,18 +67,11 @@ def _picture(
     ledger: Ledger, model_key: str, row: TableRow, fold: int, title: str, load: pictures.Load, roots: Mapping[str, str]
 ) -> Figure:
     """Draw samples, their nearest training images, and samples at several temperatures and given pixels."""
-    try:
-        settings, model = kept_models.load(ledger.storage, f"{model_key}-fold{fold}")
-    except FileNotFoundError:
-        raise pictures.NoPicture(f"no models/{model_key}-fold{fold}.safetensors") from None
-    _, prior, classes = _kept_prior(ledger, row, fold)
+    settings, model = pictures.kept(kept_models.load, ledger, f"{model_key}-fold{fold}")
+    _, prior, classes = pictures.kept(kept_models.load_prior, ledger, f"{row.key}-fold{fold}")
     assert isinstance(model, Model)
-    settings = settings.model_copy(update={"data": pictures.with_root(settings.data, roots)})
-    loaded, test_images = load(settings.source), test_image_count(settings.source)
-    pictures.check_images(row, fold, loaded)
+    settings, loaded, parts = pictures.images_of(row, fold, settings, load, roots)
     images = torch.tensor(loaded.images)
-    half = test_half_count(settings.source)
-    parts = split(len(images) - test_images, settings.folds, settings.seed, fold, half, test_images=test_images)
     seed = seeds.derive(settings.seed, seeds.SAMPLES, fold)
     own = torch.arange(COLUMNS) % len(classes) if classes else None
     of_test = _classes_of(loaded, classes, parts.test[:COLUMNS].tolist())
@@ -108,13 +99,6 @@ def _picture(
     return pictures.grid_of([pictures.colour(shown) for _, shown in rows], [text for text, _ in rows], title)
 
 
-def _kept_prior(ledger: Ledger, row: TableRow, fold: int) -> tuple[Settings, AnyPrior, tuple[str, ...]]:
-    try:
-        return kept_models.load_prior(ledger.storage, f"{row.key}-fold{fold}")
-    except FileNotFoundError:
-        raise pictures.NoPicture(f"no models/{row.key}-fold{fold}.safetensors") from None
-
-
 def _classes_of(loaded: Loaded, classes: Sequence[str], places: list[int]) -> Tensor | None:
     """Return the classes of images (n,) for a prior with classes; None for one without.
 
@@ -135,7 +119,7 @@ def _drawn(model: Model, prior: AnyPrior, seed: int, labels: Tensor | None, temp
 
 def _field_picture(ledger: Ledger, row: TableRow, fold: int, title: str) -> Figure:
     """Draw how strongly the prediction of one code depends on each code, for three positions of the grid."""
-    settings, prior, _ = _kept_prior(ledger, row, fold)
+    settings, prior, _ = pictures.kept(kept_models.load_prior, ledger, f"{row.key}-fold{fold}")
     assert isinstance(prior, PixelCNN)
     assert isinstance(settings.architecture.sizes, VQSizes)
     side = settings.architecture.sizes.grid_side(settings.architecture.side)
